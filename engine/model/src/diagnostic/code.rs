@@ -1,0 +1,217 @@
+//! Every kind of mistake, with its stable text and its page.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident, $text:literal, $label:literal, $title:literal, $happened:literal, $example:literal, $remedy:literal;)*) => {
+        /// A kind of mistake. Its text is stable: scripts and search engines rely on it, and no text is used twice.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = concat!($text, ": ", $title, ".")] $name,)*
+        }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable text, such as `LH0008`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The kind of mistake in a few words.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// What happened, in a sentence or two.
+            #[must_use]
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Self::$name => $happened,)* }
+            }
+
+            /// What stands under the caret if nothing more exact is known.
+            pub(super) const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+
+            const fn example(self) -> &'static str {
+                match self { $(Self::$name => $example,)* }
+            }
+
+            const fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Syntax, "LH0001", "here", "the file is not YAML",
+        "The file cannot be read as YAML 1.2 (JSON is a part of it), so nothing behind this place was looked at.",
+        "steps:\n  move:\n   uses: [a, b",
+        "Close what is open and line up the indentation. Tabs do not indent.";
+    DuplicateKey, "LH0002", "again here", "a key stands twice in one map",
+        "Two entries of a map have the same key. Which of them was meant cannot be known.",
+        "steps:\n  move: { uses: vm.move@1 }\n  move: { uses: vm.move@1 }",
+        "Remove or rename one of them.";
+    UnquotedExpression, "LH0003", "not quoted", "an expression inside `{ }` or `[ ]` is not quoted",
+        "Inside `{ }` and `[ ]` YAML reads the braces of `${{ }}` as maps of its own.",
+        "with: { vm: ${{ vm }} }",
+        "Quote the expression: `with: { vm: \"${{ vm }}\" }`, or write the map in block form.";
+    UnclosedExpression, "LH0004", "never closed", "a `${{` has no `}}`",
+        "An expression is opened and not closed in the same text. In an unquoted text ` #` begins a comment and cuts the rest off.",
+        "foreach: ${{ inputs.vms.filter(|v| v != \" #\") }}",
+        "Close it, and quote the text if it holds ` #` or `: `.";
+    Document, "LH0005", "here", "the file does not hold one document",
+        "A file holds exactly one document, a map, of a bounded size.",
+        "---\nkind: Vm\n---\nkind: Vm",
+        "Put each document into a file of its own.";
+    Version, "LH0006", "not known", "the language version is not known",
+        "`apiVersion` says which version of the format the file is written in; this program knows `longhaul/v1`.",
+        "apiVersion: longhaul/v7",
+        "Write `apiVersion: longhaul/v1`, or use a newer program.";
+    Kind, "LH0007", "not expected here", "the document is of another kind",
+        "`kind` says what the file describes, and something else was expected, or the kind does not exist.",
+        "kind: Virtualmachine",
+        "Write one of Workflow, Vm, Site, Sites, and name the right file.";
+    UnknownKey, "LH0008", "unknown", "a key is unknown",
+        "The map has no such key. Keys that begin with `x-` are free.",
+        "steps:\n  move:\n    use: vm.move@1",
+        "Correct the spelling, or begin the key with `x-` if it is a note of your own.";
+    MissingKey, "LH0009", "in this map", "a key is missing",
+        "The map needs a key that it does not have.",
+        "apiVersion: longhaul/v1\nkind: Workflow",
+        "Add the key.";
+    WrongType, "LH0010", "here", "a value has the wrong type",
+        "A map, a list, a text, a number or a truth value was expected and something else was found.",
+        "steps: [move]",
+        "Write a value of the type that the message names.";
+    Malformed, "LH0011", "malformed", "a value is malformed",
+        "The value has the right type and not the form it needs: an identifier, a quantity with its unit, an address, a digest.",
+        "timeout: 10",
+        "Write it in the form that the message shows, such as `10m` or `2GiB`.";
+    NotAvailable, "LH0012", "not available yet", "a construct is not available in this version",
+        "The construct belongs to the language, and this version cannot execute it. What `validate` passes can be run, so it is refused.",
+        "steps:\n  gate:\n    approve: { roles: [operator] }",
+        "Leave it out, or use a version that has it.";
+    StepBody, "LH0013", "in this step", "a step does nothing, or two things",
+        "A step either uses an action (`uses`) or repeats steps (`foreach` with `steps`), and a key belongs to only one of the two.",
+        "steps:\n  wait: { needs: [move] }",
+        "Give it `uses`, or `foreach` and `steps`.";
+    Expression, "LH0020", "cannot be read", "an expression cannot be read",
+        "What stands inside `${{ }}` is not an expression of the language.",
+        "foreach: ${{ inputs.vms[ }}",
+        "Correct the expression. `let`, loops, `eval` and printing are not part of the language.";
+    NotOneExpression, "LH0021", "not one expression", "exactly one expression is needed",
+        "The field is an expression: one `${{ }}` and no text around it.",
+        "foreach: ${{ inputs.vms }} and more",
+        "Move everything inside the one `${{ }}`.";
+    UnknownFunction, "LH0022", "unknown", "a function is unknown",
+        "The expression calls a function that the language does not have.",
+        "foreach: ${{ inputs.vms.fliter(|v| true) }}",
+        "Correct the spelling.";
+    UnknownName, "LH0023", "unknown", "a name is unknown",
+        "An expression begins with a name that is not `inputs`, `steps`, `run` or an item variable of a `foreach` around it.",
+        "with: { vm: \"${{ vmm }}\" }",
+        "Correct the spelling, or read it from `inputs`.";
+    UnknownInput, "LH0024", "unknown", "an input is unknown",
+        "Something reads or gives an input that the workflow does not declare.",
+        "with: { to: \"${{ inputs.target }}\" }",
+        "Correct the spelling, or declare it below `inputs`.";
+    UnknownStep, "LH0025", "unknown", "a step is unknown",
+        "Something names a step that does not exist, or that cannot be seen from there: nested steps are seen by their siblings alone.",
+        "needs: [preflght]",
+        "Correct the spelling. From outside a foreach, read `steps.ID.items`.";
+    UnknownOutput, "LH0026", "unknown", "an output is unknown",
+        "An expression reads something that the step does not put out.",
+        "with: { lanes: \"${{ steps.tunnel.outputs.lane }}\" }",
+        "Correct the spelling; the message lists what there is.";
+    InvalidSchema, "LH0027", "not a schema", "an input's schema is wrong",
+        "An input is described by a JSON Schema (2020-12), and its default has to fit its own schema.",
+        "inputs:\n  n: { type: integr }",
+        "Correct the schema or the default.";
+    MissingInput, "LH0028", "declared here", "an input is missing",
+        "The workflow declares an input without a default, and no value was given.",
+        "inputs:\n  vms: { type: array }",
+        "Give the value on the command line, or declare a default.";
+    InvalidInput, "LH0029", "declared here", "an input does not fit",
+        "A value that was given does not fit the schema of its input.",
+        "inputs:\n  present: { type: number, maximum: 1 }",
+        "Give a value that fits.";
+    UnknownAction, "LH0030", "unknown", "an action is unknown",
+        "`uses` names an action that this program does not have, or not in that version.",
+        "uses: vm.mvoe@1",
+        "Correct the name; `noun.verb@version`.";
+    InvalidParameter, "LH0031", "does not fit", "a parameter does not fit",
+        "A value below `with` does not fit what the action takes.",
+        "with: { vm: vm-a, max_pause: 300 }",
+        "Write what the message asks for.";
+    TypeMismatch, "LH0032", "of the wrong type", "an expression has the wrong type",
+        "The value of the expression will have a type that cannot stand there.",
+        "with: { vm: \"${{ inputs.vms }}\" }",
+        "Read something of the right type, or convert it.";
+    Cycle, "LH0033", "part of the cycle", "steps wait for each other",
+        "Steps need each other in a circle, so none of them could ever start. Reading a step's output is a need, too.",
+        "steps:\n  a: { needs: [b], uses: x.y@1 }\n  b: { needs: [a], uses: x.y@1 }",
+        "Remove one of the needs.";
+    ReservedName, "LH0034", "cannot be used", "a name cannot be used",
+        "The name is a word of the expression language, or already has another meaning there, so that nothing could read it.",
+        "steps:\n  new: { uses: x.y@1 }",
+        "Choose another name.";
+    Pivots, "LH0035", "a second pivot", "a branch has two pivots",
+        "After its pivot a run only goes forward. A second pivot on the same branch would promise an undo that cannot be kept.",
+        "steps:\n  a: { uses: vm.move@1, pivot: true }\n  b: { needs: [a], uses: vm.move@1, pivot: true }",
+        "Leave one pivot, or split the workflow.";
+    Effects, "LH0036", "asserted here", "asserted effects are not the action's",
+        "`effects` is an assertion. The action declares something else.",
+        "uses: vm.move@1\neffects: none",
+        "Correct or remove the assertion.";
+    CompensationReads, "LH0037", "not readable here", "a compensation reads too much",
+        "A compensation has to work when later steps never ran: it may read inputs, `run`, item variables and its own step's outputs.",
+        "compensate: { uses: x.y@1, with: { a: \"${{ steps.later.outputs.b }}\" } }",
+        "Put what is needed into the step's own outputs or parameters.";
+    ForwardRead, "LH0038", "read here", "a step is read where it cannot have run",
+        "The expression reads a step whose outputs cannot exist there: its own step's, or in `foreach` those of its own items.",
+        "steps:\n  a: { uses: x.y@1, with: { b: \"${{ steps.a.outputs.c }}\" } }",
+        "Read an earlier step.";
+}
+
+impl Code {
+    /// The page `docs/errors/CODE.md`.
+    #[must_use]
+    pub fn page(self) -> String {
+        let (text, title, happened) = (self.as_str(), self.title(), self.explanation());
+        let (example, remedy) = (self.example(), self.remedy());
+        format!(
+            "# {text}: {title}\n\n## What happened\n\n{happened}\n\nNothing was started.\n\n## Example\n\n\
+             ```yaml\n{example}\n```\n\n## What to do\n\n{remedy}\n"
+        )
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// No two codes share a text, every text has the promised form, and every page says what to do.
+    #[test]
+    fn codes_are_unique_and_have_pages() {
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.as_str().len() == 6 && code.as_str().starts_with("LH"), "{code}");
+            assert!(code.page().contains("## What to do\n\n") && code.title().len() > 5, "{code}");
+        }
+    }
+}

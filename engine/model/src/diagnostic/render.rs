@@ -1,0 +1,109 @@
+//! Diagnostics as text for people and as JSON for tools.
+
+use std::fmt;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use serde_json::{Value, json};
+
+use super::{Diagnostic, Diagnostics};
+use crate::source::Span;
+
+/// Characters in a line of rendered text. Fixed, so that the same mistake looks the same everywhere.
+const WIDTH: usize = 110;
+
+impl Diagnostics {
+    /// All of them as text, with the lines they point into; with terminal colours if `color`.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false);
+        let mut text = String::new();
+        for one in self.iter() {
+            // Writing into a string cannot fail, and a report that miette cannot draw still has its line.
+            if handler.render_report(&mut text, &Report::of(one)).is_err() {
+                text.push_str(&Self::from(one.clone()).to_string());
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// All of them as a JSON list of `{code, message, file, line, column, end: {line, column}, help}`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        self.iter().map(Diagnostic::to_json).collect()
+    }
+}
+
+impl Diagnostic {
+    /// It as JSON; lines and columns count from 1, columns in characters.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let (start, end) = (self.source.place(self.span.start), self.source.place(self.span.end));
+        json!({
+            "code": self.code.as_str(),
+            "message": self.message,
+            "file": self.source.name(),
+            "line": start.line,
+            "column": start.column,
+            "end": {"line": end.line, "column": end.column},
+            "help": self.help,
+        })
+    }
+}
+
+/// A diagnostic in the form that miette draws.
+#[derive(Debug)]
+struct Report<'a> {
+    diagnostic: &'a Diagnostic,
+    source: NamedSource<String>,
+}
+
+impl<'a> Report<'a> {
+    fn of(diagnostic: &'a Diagnostic) -> Self {
+        let source = NamedSource::new(diagnostic.source.name(), diagnostic.source.text().to_owned());
+        Self { diagnostic, source }
+    }
+
+    /// A span that miette can draw: inside the text, and on one line, for a mistake's extent can be a whole block.
+    fn drawable(&self, span: Span) -> Span {
+        let text = self.diagnostic.source.text();
+        let start = span.start.min(text.len());
+        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        Span::new(start, span.end.clamp(start, line_end))
+    }
+
+    fn label(&self, span: Span, text: &str) -> LabeledSpan {
+        let span = self.drawable(span);
+        let text = (!text.is_empty()).then(|| text.to_owned());
+        LabeledSpan::new(text, span.start, span.end - span.start)
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diagnostic.message)
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl miette::Diagnostic for Report<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.diagnostic.code))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let first = self.label(self.diagnostic.span, &self.diagnostic.label);
+        let others = self.diagnostic.labels.iter().map(|label| self.label(label.span, &label.text));
+        Some(Box::new(std::iter::once(first).chain(others)))
+    }
+}

@@ -1,0 +1,20 @@
+//! What a workflow file says.
+//!
+//! Typed documents with their spans, units, identifiers, the description of an action, and diagnostics that point into
+//! a file. This crate parses and describes; it never does I/O, reads no clock and draws no random number.
+
+pub mod action;
+pub mod diagnostic;
+pub mod document;
+pub mod ids;
+pub mod read;
+pub mod site;
+pub mod source;
+pub mod units;
+pub mod vm;
+pub mod workflow;
+mod write;
+
+pub use site::{parse_site, parse_sites};
+pub use source::Source;
+pub use vm::parse_vm;

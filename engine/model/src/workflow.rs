@@ -1,0 +1,154 @@
+//! A workflow as its file says it (`kind: Workflow`): typed, with places, not yet checked against anything outside it.
+//!
+//! Reading never gives up: what is broken is noted and left out, so that the checks that follow can find the mistakes
+//! in everything else.
+
+mod retry;
+mod step;
+
+pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
+pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec};
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::document::{Content, Document, Entry, Node};
+use crate::read::Reader;
+use crate::source::{Span, Spanned};
+use crate::units::Time;
+
+/// A workflow file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workflow {
+    /// What it was read from.
+    pub document: Document,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One line about it.
+    pub summary: Option<String>,
+    /// What a run is given, in file order.
+    pub inputs: Vec<Input>,
+    /// Where `inputs` stands, or the document's head.
+    pub inputs_span: Span,
+    /// What holds for steps that say nothing themselves.
+    pub defaults: Defaults,
+    /// The steps, in file order.
+    pub steps: Vec<StepSpec>,
+    /// What a run puts out, in file order.
+    pub outputs: Vec<Entry>,
+    /// Steps that run at the end whatever the outcome.
+    pub always: Vec<StepSpec>,
+}
+
+/// Something a run is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its JSON Schema.
+    pub schema: Node,
+}
+
+/// What holds for steps that say nothing themselves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Defaults {
+    /// How long one attempt may take.
+    pub timeout: Option<Time>,
+    /// What is tried again.
+    pub retry: Option<RetrySpec>,
+}
+
+const KEYS: [&str; 10] =
+    ["apiVersion", "kind", "name", "version", "summary", "inputs", "defaults", "steps", "outputs", "always"];
+
+/// Keys of the format that this version cannot execute.
+const LATER: [&str; 7] = ["plugins", "policy", "resources", "deadline", "on_failure", "triggers", "include"];
+
+impl Workflow {
+    /// Reads a workflow and everything that is wrong with its form.
+    #[must_use]
+    pub fn read(document: &Document) -> (Self, Diagnostics) {
+        let mut reader = Reader::new(&document.source);
+        let root = &document.root;
+        reader.head(document, "Workflow");
+        reader.fields(root, "a workflow", &KEYS, &LATER);
+        report_unclosed(root, &mut reader);
+        let text = |reader: &mut Reader<'_>, key| reader.required::<String>(root, key).unwrap_or_default();
+        let head = root.entries().first().map_or(root.span, |entry| entry.key.span);
+        let inputs_key = root.entries().iter().find(|entry| entry.key.value == "inputs");
+        let workflow = Self {
+            document: document.clone(),
+            name: text(&mut reader, "name"),
+            version: text(&mut reader, "version"),
+            summary: reader.optional(root, "summary"),
+            inputs: read_inputs(root, &mut reader),
+            inputs_span: inputs_key.map_or(head, |entry| entry.key.span),
+            defaults: read_defaults(root, &mut reader),
+            steps: read_steps(root, &mut reader),
+            outputs: entries(root, "outputs", &mut reader).into_iter().cloned().collect(),
+            always: root.get("always").map(|node| step::read_all(node, &mut reader)).unwrap_or_default(),
+        };
+        (workflow, reader.found)
+    }
+}
+
+/// Notes every text below a node that opens an expression and does not close it.
+fn report_unclosed(node: &Node, reader: &mut Reader<'_>) {
+    match &node.content {
+        Content::Text(text) => report_if_unclosed(node, text, reader),
+        Content::List(items) => items.iter().for_each(|item| report_unclosed(item, reader)),
+        Content::Map(entries) => entries.iter().for_each(|entry| report_unclosed(&entry.value, reader)),
+        Content::Null | Content::Bool(_) | Content::Number(_) => {}
+    }
+}
+
+fn report_if_unclosed(node: &Node, text: &str, reader: &mut Reader<'_>) {
+    let Some(open) = text.rfind("${{").filter(|open| !text[*open..].contains("}}")) else { return };
+    let at = node.span_within(reader.source, open, text.len());
+    let line_rest = reader.source.text()[at.end..].lines().next().unwrap_or_default();
+    let help = if line_rest.trim_start().starts_with('#') {
+        "` #` begins a comment: put the whole text into quotes"
+    } else {
+        "close it with `}}`"
+    };
+    let one = Diagnostic::new(Code::UnclosedExpression, reader.source, at, "`${{` has no closing `}}`");
+    reader.found.push(one.help(help));
+}
+
+fn read_steps(root: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
+    let Some(node) = root.get("steps") else {
+        reader.missing(root, "steps");
+        return Vec::new();
+    };
+    step::read_all(node, reader)
+}
+
+/// The entries of an optional map, notes (`x-*`) left out.
+fn entries<'n>(root: &'n Node, key: &str, reader: &mut Reader<'_>) -> Vec<&'n Entry> {
+    let Some(node) = root.get(key) else { return Vec::new() };
+    if !matches!(node.content, Content::Map(_)) {
+        reader.wrong_type(node, "a map");
+    }
+    node.entries().iter().filter(|entry| !entry.key.value.starts_with("x-")).collect()
+}
+
+fn read_inputs(root: &Node, reader: &mut Reader<'_>) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for entry in entries(root, "inputs", reader) {
+        if entry.key.value.parse::<crate::ids::StepId>().is_err() {
+            let message = format!("input `{}` is not well-formed", entry.key.value);
+            reader.report(Code::Malformed, entry.key.span, message);
+        }
+        inputs.push(Input { name: entry.key.clone(), schema: entry.value.clone() });
+    }
+    inputs
+}
+
+fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
+    let Some(node) = root.get("defaults") else { return Defaults::default() };
+    reader.fields(node, "the defaults", &["timeout", "retry"], &["heartbeat"]);
+    Defaults { timeout: reader.optional(node, "timeout"), retry: reader.optional(node, "retry") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! A step as the file says it.
+
+use crate::action::{ActionName, Effects};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::document::{Content, Entry, Node};
+use crate::ids::StepId;
+use crate::read::{Read, Reader};
+use crate::source::{Span, Spanned};
+use crate::units::Time;
+use crate::workflow::retry::{RetrySpec, bounded};
+
+/// A step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSpec {
+    /// Its id.
+    pub id: Spanned<StepId>,
+    /// What `needs` names.
+    pub needs: Vec<Spanned<StepId>>,
+    /// What it does; nothing if that could not be read.
+    pub body: Option<BodySpec>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BodySpec {
+    /// Uses an action.
+    Action(Box<ActionSpec>),
+    /// Runs steps once for each item.
+    Foreach(ForeachSpec),
+}
+
+/// A step that uses an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActionSpec {
+    /// The action; nothing if its name could not be read.
+    pub uses: Option<Spanned<ActionName>>,
+    /// Its parameters.
+    pub with: Option<Node>,
+    /// The effects it is asserted to have.
+    pub effects: Option<Spanned<Effects>>,
+    /// How long one attempt may take.
+    pub timeout: Option<Time>,
+    /// What is tried again.
+    pub retry: Option<RetrySpec>,
+    /// Where `pivot: true` stands.
+    pub pivot: Option<Span>,
+    /// What undoes it.
+    pub compensate: Option<CompensateSpec>,
+}
+
+/// `compensate`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompensateSpec {
+    /// The action that undoes.
+    pub uses: Option<Spanned<ActionName>>,
+    /// Its parameters.
+    pub with: Option<Node>,
+    /// What must hold for it.
+    pub requires: Vec<Node>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A step that runs others once for each item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForeachSpec {
+    /// The list; nothing if there is none.
+    pub over: Option<Node>,
+    /// The item variable; nothing if it could not be read.
+    pub variable: Option<Spanned<String>>,
+    /// How many items at once.
+    pub max_parallel: Option<u32>,
+    /// What an item's failure means for the others.
+    pub on_item_failure: Option<ItemFailure>,
+    /// The nested steps.
+    pub steps: Vec<StepSpec>,
+}
+
+/// What an item's failure means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemFailure {
+    /// No further item starts.
+    Fail,
+    /// The others go on.
+    Continue,
+}
+
+const ACTION_KEYS: [&str; 7] = ["uses", "with", "effects", "timeout", "retry", "pivot", "compensate"];
+const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
+
+/// Keys of the format that this version cannot execute.
+const LATER: [&str; 11] = [
+    "approve",
+    "if",
+    "wait",
+    "claims",
+    "heartbeat",
+    "scope",
+    "progress",
+    "idempotency_key",
+    "probe",
+    "order_by",
+    "deadline",
+];
+
+/// Most items of a foreach at once.
+const PARALLEL_MAX: u32 = 1_000;
+
+/// Reads a map of steps; notes (`x-*`) are left out.
+pub(super) fn read_all(node: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
+    if !matches!(node.content, Content::Map(_)) {
+        reader.wrong_type(node, "a map of steps by their ids");
+    }
+    let steps = node.entries().iter().filter(|entry| !entry.key.value.starts_with("x-"));
+    steps.filter_map(|entry| read_step(entry, reader)).collect()
+}
+
+fn read_step(entry: &Entry, reader: &mut Reader<'_>) -> Option<StepSpec> {
+    let node = &entry.value;
+    let known: Vec<&str> = ["needs"].into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).collect();
+    reader.fields(node, "a step", &known, &LATER);
+    let needs: Option<Vec<Spanned<StepId>>> = reader.optional(node, "needs");
+    let body = read_body(entry, reader);
+    let id = match entry.key.value.parse() {
+        Ok(id) => Spanned { value: id, span: entry.key.span },
+        Err(error) => {
+            reader.report(Code::Malformed, entry.key.span, format!("{error}"));
+            return None;
+        }
+    };
+    Some(StepSpec { id, needs: needs.unwrap_or_default(), body })
+}
+
+fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
+    let node = &entry.value;
+    let has = |key: &str| node.get(key).is_some();
+    match (has("uses"), has("foreach") || has("steps")) {
+        (true, false) => {
+            refuse_keys(node, &FOREACH_KEYS, "a step that repeats steps", reader);
+            Some(BodySpec::Action(Box::new(read_action(node, reader))))
+        }
+        (false, true) => {
+            refuse_keys(node, &ACTION_KEYS, "a step that uses an action", reader);
+            Some(BodySpec::Foreach(read_foreach(node, reader)))
+        }
+        (true, true) => {
+            let message = format!("step `{}` both uses an action and repeats steps", entry.key.value);
+            reader.report(Code::StepBody, entry.key.span, message);
+            None
+        }
+        (false, false) => {
+            // A step whose whole work is a construct of a later version, or a misspelt key, is reported as that.
+            let explained =
+                LATER.iter().any(|key| has(key)) || node.entries().iter().any(|e| is_misspelt(&e.key.value));
+            if !explained && matches!(node.content, Content::Map(_)) {
+                let message = format!("step `{}` does nothing", entry.key.value);
+                let one = Diagnostic::new(Code::StepBody, reader.source, entry.key.span, message);
+                reader.found.push(one.help("give it `uses`, or `foreach` and `steps`"));
+            }
+            None
+        }
+    }
+}
+
+fn is_misspelt(key: &str) -> bool {
+    !key.starts_with("x-") && key != "needs" && !ACTION_KEYS.contains(&key) && !FOREACH_KEYS.contains(&key)
+}
+
+fn refuse_keys(node: &Node, keys: &[&str], owner: &str, reader: &mut Reader<'_>) {
+    for entry in node.entries().iter().filter(|entry| keys.contains(&entry.key.value.as_str())) {
+        let message = format!("`{}` belongs to {owner}", entry.key.value);
+        reader.report(Code::StepBody, entry.key.span, message);
+    }
+}
+
+fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
+    let pivot: Option<Spanned<bool>> = reader.optional(node, "pivot");
+    ActionSpec {
+        uses: read_uses(node, reader),
+        with: reader.optional(node, "with"),
+        effects: reader.optional(node, "effects"),
+        timeout: reader.optional(node, "timeout"),
+        retry: reader.optional(node, "retry"),
+        pivot: pivot.filter(|pivot| pivot.value).map(|pivot| pivot.span),
+        compensate: reader.optional(node, "compensate"),
+    }
+}
+
+fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>> {
+    let uses: Spanned<String> = reader.required(node, "uses")?;
+    if uses.value.starts_with("./") {
+        reader.report(Code::NotAvailable, uses.span, "a workflow as a step is not available in this version");
+        return None;
+    }
+    match uses.value.parse() {
+        Ok(value) => Some(Spanned { value, span: uses.span }),
+        Err(error) => {
+            reader.report(Code::Malformed, uses.span, format!("{error}"));
+            None
+        }
+    }
+}
+
+fn read_foreach(node: &Node, reader: &mut Reader<'_>) -> ForeachSpec {
+    let steps = node.get("steps");
+    if steps.is_none() {
+        reader.missing(node, "steps");
+    }
+    ForeachSpec {
+        over: reader.required(node, "foreach"),
+        variable: reader.required(node, "as"),
+        max_parallel: bounded(node, "max_parallel", PARALLEL_MAX, reader),
+        on_item_failure: reader.optional(node, "on_item_failure"),
+        steps: steps.map(|steps| read_all(steps, reader)).unwrap_or_default(),
+    }
+}
+
+impl Read for CompensateSpec {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.fields(node, "a compensation", &["uses", "with", "requires"], &["timeout", "retry"])?;
+        Some(Self {
+            uses: read_uses(node, reader),
+            with: reader.optional(node, "with"),
+            requires: reader.optional(node, "requires").unwrap_or_default(),
+            span: node.span,
+        })
+    }
+}
+
+impl Read for Effects {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.as_text() {
+            Some("none") => Some(Self::None),
+            Some("reversible") => Some(Self::Reversible),
+            Some("irreversible") => Some(Self::Irreversible),
+            Some(_) | None => {
+                reader.report(
+                    Code::Malformed,
+                    node.span,
+                    "effects are `none`, `reversible` or `irreversible`",
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Read for ItemFailure {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.as_text() {
+            Some("fail") => Some(Self::Fail),
+            Some("continue") => Some(Self::Continue),
+            Some(_) | None => {
+                reader.report(Code::Malformed, node.span, "`on_item_failure` is `fail` or `continue`");
+                None
+            }
+        }
+    }
+}

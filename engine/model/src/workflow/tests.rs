@@ -1,0 +1,47 @@
+use super::*;
+use crate::source::Source;
+
+fn read(text: &str) -> (Workflow, Vec<String>) {
+    let text = format!("apiVersion: longhaul/v1\nkind: Workflow\nname: w\nversion: 1.0.0\n{text}");
+    let document = Document::parse(&Source::new("w.yaml", &text)).unwrap();
+    let (workflow, found) = Workflow::read(&document);
+    (workflow, found.iter().map(|one| format!("{} {}", one.code, one.message)).collect())
+}
+
+/// Everything of the format that this version executes is read, and notes are ignored.
+#[test]
+fn a_whole_workflow_is_read() {
+    let (workflow, found) = read(
+        "x-note: 1\ninputs: { vms: { type: array } }\ndefaults: { timeout: 10m, retry: { max_attempts: 4 } }\n\
+         steps:\n  a: { uses: x.y@1, effects: none, pivot: true, timeout: 2s }\n  \
+         m:\n    needs: [a]\n    foreach: ${{ inputs.vms }}\n    as: vm\n    max_parallel: 4\n    \
+         on_item_failure: continue\n    steps: { b: { uses: x.y@1, x-note: 2 } }\noutputs: { o: 1 }\n",
+    );
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!((workflow.steps.len(), workflow.inputs.len(), workflow.outputs.len()), (2, 1, 1));
+    let Some(BodySpec::Foreach(foreach)) = &workflow.steps[1].body else { panic!("a foreach") };
+    assert_eq!((foreach.max_parallel, foreach.steps.len()), (Some(4), 1));
+    assert_eq!(workflow.defaults.retry.unwrap().max_attempts, Some(4));
+}
+
+/// A misspelt key is suggested, a later construct is named as such, and neither hides the other mistakes.
+#[test]
+fn all_mistakes_of_form_are_found() {
+    let (_, found) = read(
+        "polcy: []\npolicy: []\nsteps:\n  a: { usess: x.y@1 }\n  b: { approve: {} }\n  c: { needs: [a] }\n  \
+         d: { uses: x.y@1, as: v }\n  e: { uses: ./other.yaml }\n  f-g: { uses: nope }\n  h: { uses: x.y@1, timeout: 10 }\n",
+    );
+    let codes: Vec<_> = found.iter().map(|line| &line[..6]).collect();
+    let expected =
+        ["LH0008", "LH0012", "LH0008", "LH0012", "LH0013", "LH0013", "LH0012", "LH0011", "LH0011", "LH0010"];
+    assert_eq!(codes, expected, "{found:#?}");
+}
+
+/// A `${{` that a comment cut off is reported with the way out.
+#[test]
+fn unclosed_expressions_are_found() {
+    let (workflow, found) = read("steps: {}\noutputs:\n  o: ${{ x # y }}\n");
+    assert_eq!(found, ["LH0004 `${{` has no closing `}}`"]);
+    let (_, diagnostics) = Workflow::read(&workflow.document);
+    assert!(diagnostics.iter().next().unwrap().help.as_ref().unwrap().contains("quotes"));
+}

@@ -1,0 +1,239 @@
+//! Exactly one `${{ }}`.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rhai::{AST, Dynamic, EvalAltResult, Expr, ParseError, Position, Stmt};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::ENGINE;
+use crate::reference::{self, Reference};
+use crate::scan::{self, Piece};
+use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
+use crate::{Error, Scope, functions};
+
+/// One expression, parsed and checked for everything that can be seen without a scope.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Expression {
+    text: String,
+    references: Vec<Reference>,
+    ast: Arc<AST>,
+}
+
+/// What can be said about an expression's value before it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// The value of this reference, as it is.
+    Reference(Reference),
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A number with a fraction.
+    Number,
+    /// Text.
+    Text,
+    /// A list.
+    List,
+    /// A map.
+    Map,
+    /// Nothing can be said.
+    Any,
+}
+
+impl Expression {
+    /// Reads `${{ ... }}`; white space around it is ignored.
+    ///
+    /// # Errors
+    /// When the text is anything but one expression, or the expression cannot be read.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let trimmed = text.trim();
+        let offset = text.len() - text.trim_start().len();
+        let one = scan::pieces(trimmed).map_err(|error| error.shifted(offset))?;
+        let [Piece::Expression(_)] = one.as_slice() else {
+            return Err(Error::NotOneExpression { at: 0..text.len() });
+        };
+        let inside = offset + scan::OPEN.len()..offset + trimmed.len() - scan::CLOSE.len();
+        if text[inside.clone()].trim().is_empty() {
+            return Err(Error::Empty { at: offset..offset + trimmed.len() });
+        }
+        let ast = ENGINE
+            .compile_expression(&text[inside.clone()])
+            .map_err(|error| syntax(&error, text, &inside))?;
+        let locate = |position: Position| inside.start + byte_offset(&text[inside.clone()], position);
+        refuse_unknown_functions(&ast, &locate)?;
+        let references =
+            reference::references(&ast, &locate).into_iter().map(|read| read.widened(text)).collect();
+        Ok(Self { text: text.to_owned(), references, ast: Arc::new(ast) })
+    }
+
+    /// The text as the author wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Everything it reads, in the order of evaluation as far as that is known; names may repeat.
+    #[must_use]
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// Its value. The value keeps its type.
+    ///
+    /// # Errors
+    /// When something it reads is not there, types do not fit, or a limit is reached.
+    pub fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
+        let mut names = rhai::Scope::new();
+        names.push_constant_dynamic("inputs", map_to_dynamic(&scope.inputs));
+        names.push_constant_dynamic("run", map_to_dynamic(&scope.run));
+        names.push_constant_dynamic("steps", map_to_dynamic(&scope.steps));
+        for (name, value) in &scope.vars {
+            names.push_constant_dynamic(name.as_str(), to_dynamic(value));
+        }
+        let value: Dynamic = ENGINE
+            .eval_ast_with_scope(&mut names, &self.ast)
+            .map_err(|error| self.no_value(describe(*error)))?;
+        from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
+    }
+
+    /// What can be said about its value without a scope.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        match self.ast.statements() {
+            [Stmt::Expr(only)] => self.shape_of(only),
+            _ => Shape::Any,
+        }
+    }
+
+    fn shape_of(&self, expression: &Expr) -> Shape {
+        match expression {
+            Expr::Variable(..) => self.whole_reference(0),
+            Expr::Dot(..) | Expr::Index(..) => {
+                chain_length(expression).map_or(Shape::Any, |n| self.whole_reference(n))
+            }
+            Expr::BoolConstant(..) | Expr::And(..) | Expr::Or(..) => Shape::Boolean,
+            Expr::IntegerConstant(..) => Shape::Integer,
+            Expr::FloatConstant(..) => Shape::Number,
+            Expr::StringConstant(..) | Expr::InterpolatedString(..) | Expr::CharConstant(..) => Shape::Text,
+            Expr::Array(..) => Shape::List,
+            Expr::Map(..) => Shape::Map,
+            Expr::FnCall(call, _) if COMPARISONS.contains(&call.name.as_str()) => Shape::Boolean,
+            _ => Shape::Any,
+        }
+    }
+
+    /// The only reference, if its path is as long as the whole expression's.
+    fn whole_reference(&self, names: usize) -> Shape {
+        match self.references.as_slice() {
+            [only] if only.path.len() == names => Shape::Reference(only.clone()),
+            _ => Shape::Any,
+        }
+    }
+
+    fn no_value(&self, message: String) -> Error {
+        Error::NoValue { expression: self.text.clone(), message }
+    }
+}
+
+/// Operators whose value is a truth value whatever they compare.
+const COMPARISONS: [&str; 7] = ["==", "!=", "<", "<=", ">", ">=", "!"];
+
+/// How many names follow the first of a chain; `None` when something else than a name is among them.
+fn chain_length(expression: &Expr) -> Option<usize> {
+    match expression {
+        Expr::Dot(pair, ..) | Expr::Index(pair, ..) => Some(1 + chain_length(&pair.rhs)?),
+        Expr::Property(..) | Expr::StringConstant(..) => Some(0),
+        _ => None,
+    }
+}
+
+fn refuse_unknown_functions(ast: &AST, locate: &dyn Fn(Position) -> usize) -> Result<(), Error> {
+    let mut unknown = None;
+    ast.walk(&mut |nodes| {
+        unknown = nodes.last().and_then(functions::unknown);
+        unknown.is_none()
+    });
+    let Some((name, position)) = unknown else { return Ok(()) };
+    let start = locate(position);
+    let suggestion = functions::nearest(&name);
+    Err(Error::UnknownFunction { at: start..start + name.len(), suggestion, name })
+}
+
+/// The byte offset of a Rhai position (line and character, both from 1); 0 for no position.
+fn byte_offset(text: &str, position: Position) -> usize {
+    let line = position.line().unwrap_or(1);
+    let column = position.position().unwrap_or(1);
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let within =
+        text[start..].char_indices().nth(column.saturating_sub(1)).map_or(text.len() - start, |(at, _)| at);
+    start + within
+}
+
+fn syntax(error: &ParseError, text: &str, inside: &Range<usize>) -> Error {
+    let at = match error.position() {
+        Position::NONE => inside.end - 1,
+        position => inside.start + byte_offset(&text[inside.clone()], position),
+    };
+    let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+    let message = lower_first(&error.err_type().to_string()).replace("script", "expression");
+    Error::Syntax { message, at: at..end }
+}
+
+fn describe(mut error: EvalAltResult) -> String {
+    let _ = error.take_position();
+    lower_first(&error.to_string())
+}
+
+/// Rhai's messages begin with a capital; ours are fragments.
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+impl FromStr for Expression {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for Expression {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Expression> for String {
+    fn from(expression: Expression) -> Self {
+        expression.text
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({:?})", self.text)
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use serde_json::json;
+
+use super::*;
+use crate::Root;
+
+fn scope() -> Scope {
+    let inputs = json!({"vms": ["vm-a", "vm-b"], "n": 3, "site": "a"});
+    let steps = json!({"move": {"status": "succeeded", "outputs": {"pause_ms": 12},
+        "items": [{"key": "vm-a", "status": "succeeded"}, {"key": "vm-b", "status": "failed"}]}});
+    let vars = json!({"vm": "vm-a"});
+    let map = |value: Value| value.as_object().unwrap().clone();
+    Scope { inputs: map(inputs), steps: map(steps), vars: map(vars), ..Scope::default() }
+}
+
+fn value(text: &str) -> Value {
+    Expression::parse(text).unwrap().evaluate(&scope()).unwrap()
+}
+
+fn refused(text: &str) -> Error {
+    Expression::parse(text).unwrap_err()
+}
+
+/// Reads of inputs, steps and item variables, arithmetic, closures and defaults have the value Rhai's book promises.
+#[test]
+fn expressions_evaluate() {
+    assert_eq!(value("${{ inputs.vms }}"), json!(["vm-a", "vm-b"]));
+    assert_eq!(value(" ${{ inputs.n * 2 }} "), json!(6));
+    assert_eq!(value("${{ vm + \"@\" + inputs[\"site\"] }}"), json!("vm-a@a"));
+    assert_eq!(value("${{ `${vm}!` }}"), json!("vm-a!"));
+    assert_eq!(value("${{ inputs.vms.len() > 1 && true }}"), json!(true));
+    assert_eq!(value("${{ #{a: #{b: [1.5, ()]}} }}"), json!({"a": {"b": [1.5, null]}}));
+    assert_eq!(value("${{ if inputs.n == 3 { \"x\" } else { \"y\" } }}"), json!("x"));
+    let moved = r#"${{ steps.move.items.filter(|i| i.status == "succeeded").map(|i| i.key) }}"#;
+    assert_eq!(value(moved), json!(["vm-a"]));
+    assert_eq!(value("${{ inputs.vms.filter(|v| v != vm) }}"), json!(["vm-b"]));
+}
+
+/// Every function on the list can be called; the language promises no name that is not there.
+#[test]
+fn every_listed_function_exists() {
+    let calls = [
+        ("abs", "(-1).abs()"),
+        ("all", "[1].all(|x| x > 0)"),
+        ("ceiling", "1.2.ceiling()"),
+        ("contains", "[1].contains(1)"),
+        ("ends_with", "\"ab\".ends_with(\"b\")"),
+        ("filter", "[1].filter(|x| x > 0)"),
+        ("find", "[1].find(|x| x > 0)"),
+        ("floor", "1.2.floor()"),
+        ("get", "[1].get(0)"),
+        ("index_of", "[1].index_of(1)"),
+        ("is_empty", "[].is_empty()"),
+        ("keys", "inputs.keys()"),
+        ("len", "inputs.vms.len()"),
+        ("map", "[1].map(|x| x)"),
+        ("max", "max(1, 2)"),
+        ("min", "min(1, 2)"),
+        ("parse_float", "parse_float(\"1.5\")"),
+        ("parse_int", "parse_int(\"1\")"),
+        ("range", "[1].map(|x| range(0, x)).len()"),
+        ("reduce", "[1, 2].reduce(|sum, x| sum + x, 0)"),
+        ("round", "1.2.round()"),
+        ("some", "[1].some(|x| x > 0)"),
+        ("split", "\"a,b\".split(\",\")"),
+        ("starts_with", "\"ab\".starts_with(\"a\")"),
+        ("sub_string", "\"abc\".sub_string(1)"),
+        ("to_float", "1.to_float()"),
+        ("to_int", "1.5.to_int()"),
+        ("to_lower", "\"A\".to_lower()"),
+        ("to_string", "1.to_string()"),
+        ("to_upper", "\"a\".to_upper()"),
+        ("values", "inputs.values()"),
+    ];
+    for (name, call) in calls {
+        assert!(crate::FUNCTIONS.contains(&name), "{name}");
+        let text = format!("${{{{ {call} }}}}");
+        let result = Expression::parse(&text).unwrap().evaluate(&scope());
+        assert!(result.is_ok(), "{text}: {result:?}");
+    }
+    let tested: Vec<_> = calls.iter().map(|(name, _)| *name).collect();
+    assert_eq!(tested, crate::FUNCTIONS, "the list and this test name the same functions");
+}
+
+/// What an expression reads is found with its path, through closures too; closure parameters are not references.
+#[test]
+fn references_are_found() {
+    let text = r#"${{ steps.move.outputs.x + inputs["n"] + vm.len() + inputs.vms.filter(|v| v != vm && v != run.id).len() }}"#;
+    let expression = Expression::parse(text).unwrap();
+    let mut found: Vec<_> = expression
+        .references()
+        .iter()
+        .map(|r| (r.root.clone(), r.path.join("."), text[r.at.clone()].to_owned()))
+        .collect();
+    found.sort();
+    found.dedup();
+    let variable = || Root::Variable("vm".into());
+    let expected = [
+        (Root::Inputs, "n", "inputs"),
+        (Root::Inputs, "vms", "inputs.vms"),
+        (Root::Steps, "move.outputs.x", "steps.move.outputs.x"),
+        (Root::Run, "id", "run.id"),
+        (variable(), "", "vm"),
+    ];
+    assert_eq!(found, expected.map(|(root, path, at)| (root, path.to_owned(), at.to_owned())));
+}
+
+/// Only a plain chain of names counts as a reference whose type is known; constants and comparisons have their own.
+#[test]
+fn shapes_are_what_can_be_said() {
+    let shape = |text: &str| Expression::parse(text).unwrap().shape();
+    assert!(matches!(shape("${{ inputs.n }}"), Shape::Reference(r) if r.path == ["n"]));
+    assert!(matches!(shape("${{ vm }}"), Shape::Reference(_)));
+    assert_eq!(shape("${{ inputs.n == 1 }}"), Shape::Boolean);
+    assert_eq!(shape("${{ \"a\" }}"), Shape::Text);
+    assert_eq!(shape("${{ 2 }}"), Shape::Integer);
+    assert_eq!(shape("${{ inputs.n + 1 }}"), Shape::Any);
+    assert_eq!(shape("${{ inputs.vms.len() }}"), Shape::Any);
+}
+
+/// What is not one expression, and what the language does not have, is refused with its place.
+#[test]
+fn mistakes_are_refused_with_their_place() {
+    assert!(matches!(refused("a ${{ 1 }}"), Error::NotOneExpression { .. }));
+    assert!(matches!(refused("plain"), Error::NotOneExpression { .. }));
+    assert!(matches!(refused("${{ 1 }"), Error::Unclosed { .. }));
+    assert!(matches!(refused("${{  }}"), Error::Empty { .. }));
+    let text = "${{ inputs.vms.fliter(|v| true) }}";
+    let Error::UnknownFunction { name, suggestion, at } = refused(text) else { panic!("unknown function") };
+    assert_eq!((name.as_str(), suggestion, &text[at]), ("fliter", Some("filter"), "fliter"));
+    for no in [
+        "eval(\"1\")",
+        "print(1)",
+        "timestamp()",
+        "let x = 1",
+        "Fn(\"x\")",
+        "1 +",
+        "sleep(1)",
+        "while true {}",
+    ] {
+        assert!(Expression::parse(&format!("${{{{ {no} }}}}")).is_err(), "{no}");
+    }
+}
+
+/// A missing name or property, a type mismatch and an endless computation are errors and not values.
+#[test]
+fn what_has_no_value_is_an_error() {
+    for none in ["inputs.absent", "nobody", "steps.skipped.outputs.x", "1 + #{}", "|x| x", "1 / 0"] {
+        let expression = Expression::parse(&format!("${{{{ {none} }}}}")).unwrap();
+        assert!(matches!(expression.evaluate(&scope()), Err(Error::NoValue { .. })), "{none}");
+    }
+}

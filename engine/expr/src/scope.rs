@@ -1,0 +1,16 @@
+//! What an expression can see.
+
+use serde_json::{Map, Value};
+
+/// The values behind the names in an expression. Steps that were not run have no entry; reading one is an error.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scope {
+    /// `inputs`: the run's inputs by name.
+    pub inputs: Map<String, Value>,
+    /// `run`: facts of the run, such as `run.id`.
+    pub run: Map<String, Value>,
+    /// `steps`: by step id, each a map with at least `outputs` (and `status`; `items` of a foreach step).
+    pub steps: Map<String, Value>,
+    /// Item variables of the foreach steps around, by name.
+    pub vars: Map<String, Value>,
+}

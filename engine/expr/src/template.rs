@@ -1,0 +1,236 @@
+//! A JSON value whose strings may hold `${{ }}`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::scan::{self, Piece};
+use crate::value::to_text;
+use crate::{Error, Expression, Reference, Scope};
+
+/// A JSON value with expressions in its strings. A string that is one expression keeps the expression's type; an
+/// expression inside text is written into it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub struct Template {
+    source: Value,
+    node: Node,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Literal(Value),
+    Whole(Expression),
+    Text(Vec<Part>),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Literal(String),
+    Expression { expression: Expression, offset: usize },
+}
+
+/// An expression of a template and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed<'a> {
+    /// JSON pointer of the string it stands in.
+    pub pointer: String,
+    /// How many bytes of that string come before the text that the expression was parsed from.
+    pub offset: usize,
+    /// Whether it is the string's whole value, and so keeps its type.
+    pub whole: bool,
+    /// The expression.
+    pub expression: &'a Expression,
+}
+
+impl Template {
+    /// Reads every string of a JSON value.
+    ///
+    /// # Errors
+    /// The first string that cannot be read; its position counts within that string. To find all mistakes, parse the
+    /// strings one by one.
+    pub fn parse(source: Value) -> Result<Self, Error> {
+        let node = node_of(&source)?;
+        Ok(Self { source, node })
+    }
+
+    /// The value as the author wrote it.
+    #[must_use]
+    pub fn source(&self) -> &Value {
+        &self.source
+    }
+
+    /// Its value, expressions evaluated.
+    ///
+    /// # Errors
+    /// The first expression that has no value, or cannot stand inside text.
+    pub fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
+        self.node.evaluate(scope)
+    }
+
+    /// Every expression in it, with its place.
+    #[must_use]
+    pub fn expressions(&self) -> Vec<Placed<'_>> {
+        let mut found = Vec::new();
+        self.node.collect(String::new(), &mut found);
+        found
+    }
+
+    /// Everything its expressions read.
+    #[must_use]
+    pub fn references(&self) -> Vec<Reference> {
+        self.expressions().iter().flat_map(|placed| placed.expression.references().to_vec()).collect()
+    }
+}
+
+fn node_of(source: &Value) -> Result<Node, Error> {
+    match source {
+        Value::String(text) => node_of_text(text),
+        Value::Array(items) => items.iter().map(node_of).collect::<Result<_, _>>().map(Node::List),
+        Value::Object(entries) => {
+            let entry = |(key, value): (&String, &Value)| Ok((key.clone(), node_of(value)?));
+            entries.iter().map(entry).collect::<Result<_, _>>().map(Node::Map)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(Node::Literal(source.clone())),
+    }
+}
+
+fn node_of_text(text: &str) -> Result<Node, Error> {
+    match scan::pieces(text)?.as_slice() {
+        [] | [Piece::Literal(_)] => Ok(Node::Literal(Value::from(text))),
+        [Piece::Expression(_)] => Expression::parse(text).map(Node::Whole),
+        pieces => pieces.iter().map(|piece| part_of(text, piece)).collect::<Result<_, _>>().map(Node::Text),
+    }
+}
+
+fn part_of(text: &str, piece: &Piece) -> Result<Part, Error> {
+    match piece {
+        Piece::Literal(at) => Ok(Part::Literal(text[at.clone()].to_owned())),
+        Piece::Expression(at) => Expression::parse(&text[at.clone()])
+            .map(|expression| Part::Expression { expression, offset: at.start })
+            .map_err(|error| error.shifted(at.start)),
+    }
+}
+
+impl Node {
+    fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::Whole(expression) => expression.evaluate(scope),
+            Self::Text(parts) => parts
+                .iter()
+                .map(|part| part.evaluate(scope))
+                .collect::<Result<String, _>>()
+                .map(Value::String),
+            Self::List(items) => {
+                items.iter().map(|item| item.evaluate(scope)).collect::<Result<_, _>>().map(Value::Array)
+            }
+            Self::Map(entries) => {
+                let entry = |(key, node): &(String, Self)| Ok((key.clone(), node.evaluate(scope)?));
+                entries.iter().map(entry).collect::<Result<Map<_, _>, _>>().map(Value::Object)
+            }
+        }
+    }
+
+    fn collect<'a>(&'a self, pointer: String, found: &mut Vec<Placed<'a>>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Whole(expression) => found.push(Placed { pointer, offset: 0, whole: true, expression }),
+            Self::Text(parts) => found.extend(parts.iter().filter_map(|part| part.placed(&pointer))),
+            Self::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.collect(format!("{pointer}/{index}"), found);
+                }
+            }
+            Self::Map(entries) => {
+                for (key, node) in entries {
+                    node.collect(format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+                }
+            }
+        }
+    }
+}
+
+impl Part {
+    fn evaluate(&self, scope: &Scope) -> Result<String, Error> {
+        match self {
+            Self::Literal(text) => Ok(text.clone()),
+            Self::Expression { expression, .. } => to_text(&expression.evaluate(scope)?)
+                .map_err(|found| Error::NotText { expression: expression.as_str().to_owned(), found }),
+        }
+    }
+
+    fn placed(&self, pointer: &str) -> Option<Placed<'_>> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Expression { expression, offset } => {
+                Some(Placed { pointer: pointer.to_owned(), offset: *offset, whole: false, expression })
+            }
+        }
+    }
+}
+
+impl TryFrom<Value> for Template {
+    type Error = Error;
+
+    fn try_from(source: Value) -> Result<Self, Error> {
+        Self::parse(source)
+    }
+}
+
+impl From<Template> for Value {
+    fn from(template: Template) -> Self {
+        template.source
+    }
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope() -> Scope {
+        let mut scope = Scope::default();
+        scope.inputs.insert("present".into(), json!(0.5));
+        scope.vars.insert("vm".into(), json!("vm-a"));
+        scope.run.insert("id".into(), json!("run-1"));
+        scope
+    }
+
+    /// A whole-value expression keeps its type at any depth, one inside text becomes text, the rest stays as it is.
+    #[test]
+    fn values_keep_their_types() {
+        let source = json!({"until": {"present": "${{ inputs.present }}"}, "to": ["r/${{ run.id }}-${{ 1 + 1 }}.html", 7]});
+        let template = Template::parse(source.clone()).unwrap();
+        let expected = json!({"until": {"present": 0.5}, "to": ["r/run-1-2.html", 7]});
+        assert_eq!(template.evaluate(&scope()).unwrap(), expected);
+        assert_eq!(serde_json::to_value(&template).unwrap(), source);
+        assert_eq!(serde_json::from_value::<Template>(source).unwrap(), template);
+    }
+
+    /// Expressions are listed with the pointer of their string and their offset in it.
+    #[test]
+    fn expressions_are_listed_with_their_place() {
+        let template = Template::parse(json!({"a/b": ["x ${{ vm }}"]})).unwrap();
+        let [placed] = template.expressions().try_into().unwrap_or_else(|_| panic!("one expression"));
+        assert_eq!((placed.pointer.as_str(), placed.offset, placed.whole), ("/a~1b/0", 2, false));
+        assert_eq!(template.references()[0].root, crate::Root::Variable("vm".into()));
+    }
+
+    /// A list inside text is refused, and a mistake is placed within its string.
+    #[test]
+    fn lists_do_not_stand_inside_text() {
+        let list = Template::parse(json!("x ${{ [1] }}")).unwrap();
+        assert!(matches!(list.evaluate(&scope()), Err(Error::NotText { found: "a list", .. })));
+        let error = Template::parse(json!("abc ${{ 1 + }}")).unwrap_err();
+        assert!(error.at().unwrap().start > 10, "{error:?}");
+    }
+}

@@ -1,0 +1,27 @@
+//! Turns a document into a checked plan: a DAG with inputs bound, parameters checked and the order of undo known.
+//!
+//! Pure: no I/O, no clock, no random number. Every mistake in a document is reported, not the first alone.
+//!
+//! ```text
+//!  Document --read--> Workflow --check--> Plan
+//!     |                  |         |
+//!     |form              |types    |names, schemas, edges, cycles, pivots
+//!     +------------------+---------+--> Diagnostics, all at once
+//! ```
+
+mod check;
+mod formats;
+mod graph;
+mod inputs;
+mod names;
+mod parameters;
+mod plan;
+mod render;
+mod schema;
+mod steps;
+
+pub use check::{check, validate};
+pub use plan::{
+    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Plan, Retry, Step, WorkflowPin,
+};
+pub use render::render_text;

@@ -1,0 +1,265 @@
+//! What an expression can see at its place, and what is known of the types behind the names.
+
+use longhaul_expr::{Expression, Reference, Root, Shape};
+use longhaul_model::action::{Catalogue, Descriptor};
+use longhaul_model::diagnostic::{Code, nearest};
+use longhaul_model::ids::StepId;
+use longhaul_model::workflow::{BodySpec, StepSpec};
+use serde_json::{Value, json};
+
+use crate::inputs::Declared;
+use crate::schema::{self, ANY};
+
+/// What `run.` has.
+const RUN_FIELDS: [&str; 1] = ["id"];
+
+/// The names that can be seen from some place of a workflow.
+#[derive(Clone)]
+pub(crate) struct Names<'a> {
+    inputs: &'a [Declared<'a>],
+    steps: Vec<SeenStep<'a>>,
+    /// Item variables of the foreach steps around, innermost last.
+    variables: Vec<(String, Value)>,
+    /// Ids of steps that exist and cannot be seen, with the foreach step they are in.
+    hidden: Vec<(&'a StepId, &'a StepId)>,
+    /// Steps that are still running here: the foreach steps around.
+    around: Vec<&'a StepId>,
+    /// The step that reads.
+    own: Option<&'a StepId>,
+    /// In a compensation: the step it belongs to, the only one it may read.
+    compensates: Option<&'a StepId>,
+}
+
+#[derive(Clone, Copy)]
+struct SeenStep<'a> {
+    id: &'a StepId,
+    kind: SeenKind<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum SeenKind<'a> {
+    Action(&'a Descriptor),
+    Foreach,
+    /// Its own mistake is reported where it stands.
+    Broken,
+}
+
+/// Why a reference cannot be resolved.
+pub(crate) struct Unresolved {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Unresolved {
+    fn new(code: Code, message: String, help: Option<String>) -> Self {
+        Self { code, message, help }
+    }
+}
+
+impl<'a> Names<'a> {
+    /// What the outermost steps see.
+    pub(crate) fn root(inputs: &'a [Declared<'a>], steps: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
+        let empty = Self {
+            inputs,
+            steps: Vec::new(),
+            variables: Vec::new(),
+            hidden: Vec::new(),
+            around: Vec::new(),
+            own: None,
+            compensates: None,
+        };
+        empty.with_steps(steps, catalogue)
+    }
+
+    /// The same with the steps of one more graph, which hide none of those around.
+    pub(crate) fn with_steps(mut self, steps: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
+        for step in steps {
+            let kind = match &step.body {
+                Some(BodySpec::Action(action)) => action
+                    .uses
+                    .as_ref()
+                    .and_then(|uses| catalogue.get(&uses.value))
+                    .map_or(SeenKind::Broken, SeenKind::Action),
+                Some(BodySpec::Foreach(foreach)) => {
+                    self.hidden.extend(foreach.steps.iter().map(|nested| (&nested.id.value, &step.id.value)));
+                    SeenKind::Foreach
+                }
+                None => SeenKind::Broken,
+            };
+            self.steps.push(SeenStep { id: &step.id.value, kind });
+        }
+        self
+    }
+
+    /// What the steps inside a foreach step see besides: the item.
+    pub(crate) fn inside(&self, foreach: &'a StepId, variable: Option<(String, Value)>) -> Self {
+        let mut names = self.clone();
+        names.variables.extend(variable);
+        names.around.push(foreach);
+        names
+    }
+
+    /// What a step sees.
+    pub(crate) fn of_step(&self, step: &'a StepId) -> Self {
+        Self { own: Some(step), ..self.clone() }
+    }
+
+    /// What the compensation of a step sees.
+    pub(crate) fn compensating(&self, step: &'a StepId) -> Self {
+        Self { compensates: Some(step), ..self.clone() }
+    }
+
+    /// Whether a step of that id can be seen.
+    pub(crate) fn has_step(&self, id: &StepId) -> bool {
+        self.steps.iter().any(|step| step.id == id)
+    }
+
+    /// Whether an item variable of that name can be seen.
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
+        self.variables.iter().any(|(known, _)| known == name)
+    }
+
+    /// The schema of an expression's value, as far as it is known.
+    pub(crate) fn type_of(&self, expression: &Expression) -> Value {
+        match expression.shape() {
+            Shape::Reference(reference) => self.resolve(&reference).unwrap_or(ANY),
+            Shape::Boolean => json!({"type": "boolean"}),
+            Shape::Integer => json!({"type": "integer"}),
+            Shape::Number => json!({"type": "number"}),
+            Shape::Text => json!({"type": "string"}),
+            Shape::List => json!({"type": "array"}),
+            Shape::Map => json!({"type": "object"}),
+            Shape::Any => ANY,
+        }
+    }
+
+    /// The schema of what a reference reads.
+    pub(crate) fn resolve(&self, reference: &Reference) -> Result<Value, Unresolved> {
+        match &reference.root {
+            Root::Inputs => self.resolve_input(&reference.path),
+            Root::Run => resolve_run(&reference.path),
+            Root::Variable(name) => self.resolve_variable(name, &reference.path),
+            Root::Steps => self.resolve_step(&reference.path),
+        }
+    }
+
+    fn resolve_input(&self, path: &[String]) -> Result<Value, Unresolved> {
+        let Some((name, rest)) = path.split_first() else { return Ok(json!({"type": "object"})) };
+        let known = || self.inputs.iter().map(|one| one.input.name.value.as_str());
+        let Some(declared) = self.inputs.iter().find(|one| one.input.name.value == *name) else {
+            let help = suggestion(name, known(), "the workflow declares");
+            return Err(Unresolved::new(Code::UnknownInput, format!("there is no input `{name}`"), help));
+        };
+        schema::walk(&declared.schema, rest).ok_or_else(|| {
+            let message = format!("input `{name}` has no `{}`", rest.join("."));
+            Unresolved::new(Code::UnknownInput, message, None)
+        })
+    }
+
+    fn resolve_variable(&self, name: &str, path: &[String]) -> Result<Value, Unresolved> {
+        if let Some((_, schema)) = self.variables.iter().rev().find(|(known, _)| known == name) {
+            return Ok(schema::walk(schema, path).unwrap_or(ANY));
+        }
+        let variables = self.variables.iter().map(|(name, _)| name.as_str());
+        let near = nearest(name, variables.chain(["inputs", "steps", "run"])).map(str::to_owned);
+        let is_input = self.inputs.iter().any(|one| one.input.name.value == name);
+        let near = near.or_else(|| is_input.then(|| format!("inputs.{name}")));
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        Err(Unresolved::new(Code::UnknownName, format!("there is nothing called `{name}` here"), help))
+    }
+
+    fn resolve_step(&self, path: &[String]) -> Result<Value, Unresolved> {
+        let Some((id, rest)) = path.split_first() else {
+            let message = "`steps` is read as a whole: name the step".to_owned();
+            return Err(Unresolved::new(Code::UnknownStep, message, None));
+        };
+        let step = self.find_step(id)?;
+        if let Some(owner) = self.compensates
+            && owner != step.id
+        {
+            let message = format!("the compensation of `{owner}` reads step `{id}`");
+            let help = "it may read inputs, item variables and the outputs of its own step".to_owned();
+            return Err(Unresolved::new(Code::CompensationReads, message, Some(help)));
+        }
+        let running = self.own == Some(step.id) || self.around.contains(&step.id);
+        if running && self.compensates.is_none() {
+            let message = format!("step `{id}` is not done when this is read");
+            return Err(Unresolved::new(Code::ForwardRead, message, None));
+        }
+        resolve_in_step(step, rest)
+    }
+
+    fn find_step(&self, id: &str) -> Result<SeenStep<'a>, Unresolved> {
+        if let Some(step) = self.steps.iter().rev().find(|step| step.id.as_str() == id) {
+            return Ok(*step);
+        }
+        let message = format!("there is no step `{id}` to be seen here");
+        let hidden = self.hidden.iter().find(|(nested, _)| nested.as_str() == id);
+        let help = match hidden {
+            Some((_, parent)) => {
+                Some(format!("`{id}` stands inside `{parent}`: read `steps.{parent}.items`"))
+            }
+            None => suggestion(id, self.steps.iter().map(|step| step.id.as_str()), "there are"),
+        };
+        Err(Unresolved::new(Code::UnknownStep, message, help))
+    }
+}
+
+/// "did you mean" if something is near, else what there is.
+pub(crate) fn suggestion<'n>(
+    name: &str,
+    known: impl Iterator<Item = &'n str>,
+    intro: &str,
+) -> Option<String> {
+    let known: Vec<&str> = known.collect();
+    match nearest(name, known.iter().copied()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if known.is_empty() => None,
+        None => Some(format!("{intro}: {}", known.join(", "))),
+    }
+}
+
+fn resolve_run(path: &[String]) -> Result<Value, Unresolved> {
+    match path.first() {
+        Some(field) if !RUN_FIELDS.contains(&field.as_str()) => {
+            let help = suggestion(field, RUN_FIELDS.into_iter(), "there is");
+            Err(Unresolved::new(Code::UnknownName, format!("`run` has no `{field}`"), help))
+        }
+        Some(_) => Ok(json!({"type": "string"})),
+        None => Ok(json!({"type": "object"})),
+    }
+}
+
+fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresolved> {
+    let id = step.id;
+    let Some((part, rest)) = path.split_first() else { return Ok(json!({"type": "object"})) };
+    let parts: &[&str] = match step.kind {
+        SeenKind::Action(_) => &["outputs", "status"],
+        SeenKind::Foreach => &["items", "status"],
+        SeenKind::Broken => return Ok(ANY),
+    };
+    match (part.as_str(), step.kind) {
+        ("status", _) => Ok(json!({"type": "string"})),
+        ("items", SeenKind::Foreach) => Ok(json!({"type": "array"})),
+        ("outputs", SeenKind::Action(descriptor)) => resolve_output(id, descriptor, rest),
+        _ => {
+            let help = suggestion(part, parts.iter().copied(), "there are");
+            Err(Unresolved::new(Code::UnknownOutput, format!("step `{id}` has no `{part}`"), help))
+        }
+    }
+}
+
+fn resolve_output(id: &StepId, descriptor: &Descriptor, path: &[String]) -> Result<Value, Unresolved> {
+    let Some(name) = path.first() else { return Ok(descriptor.outputs.clone()) };
+    let properties = descriptor.outputs.get("properties").and_then(Value::as_object);
+    let known: Vec<&str> = properties.into_iter().flat_map(|all| all.keys()).map(String::as_str).collect();
+    match schema::walk(&descriptor.outputs, path) {
+        Some(schema) if known.is_empty() || known.contains(&name.as_str()) => Ok(schema),
+        Some(_) | None => {
+            let message = format!("step `{id}` (`{}`) has no output `{}`", descriptor.name, path.join("."));
+            let help = suggestion(name, known.into_iter(), "there are");
+            Err(Unresolved::new(Code::UnknownOutput, message, help))
+        }
+    }
+}

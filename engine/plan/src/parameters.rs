@@ -1,0 +1,277 @@
+//! Expressions and templates of a document: read, their names resolved, their types compared with what is asked for.
+
+use longhaul_expr::{Error, Expression, Root, Template};
+use longhaul_model::action::Descriptor;
+use longhaul_model::diagnostic::Code;
+use longhaul_model::document::{Content, Entry, Node};
+use longhaul_model::ids::StepId;
+use longhaul_model::source::Span;
+use serde_json::{Map, Value, json};
+
+use crate::check::Checker;
+use crate::inputs::describe;
+use crate::names::{Names, suggestion};
+use crate::schema;
+
+/// Functions of the language that need facts or times which this version does not record.
+const LATER_FUNCTIONS: [&str; 4] = ["site_up", "failed", "now", "duration"];
+
+/// A template that could be read, and the steps it reads.
+pub(crate) struct CheckedTemplate {
+    pub(crate) template: Template,
+    pub(crate) reads: Vec<StepId>,
+}
+
+/// An expression that could be read, and the steps it reads.
+pub(crate) struct CheckedExpression {
+    pub(crate) expression: Expression,
+    pub(crate) reads: Vec<StepId>,
+}
+
+impl Checker<'_> {
+    /// Reads a field that is exactly one expression.
+    pub(crate) fn expression(&mut self, node: &Node, names: &Names<'_>) -> Option<CheckedExpression> {
+        let Some(text) = node.as_text() else {
+            let message = format!("exactly one `${{{{ }}}}` is needed, this is {}", node.type_name());
+            self.report(Code::NotOneExpression, node.span, message);
+            return None;
+        };
+        match Expression::parse(text) {
+            Ok(expression) => {
+                let reads = self.references(&expression, 0, node, names);
+                Some(CheckedExpression { expression, reads })
+            }
+            Err(error) => {
+                self.expression_error(&error, node);
+                None
+            }
+        }
+    }
+
+    /// Reads a value whose strings may hold expressions. Every string is looked at, also behind a broken one.
+    pub(crate) fn template(&mut self, node: &Node, names: &Names<'_>) -> Option<CheckedTemplate> {
+        let mut reads = Vec::new();
+        let whole = self.strings(node, names, &mut reads);
+        let template = whole.then(|| Template::parse(node.to_json()).ok()).flatten()?;
+        Some(CheckedTemplate { template, reads })
+    }
+
+    /// Checks every string below a node; whether all could be read.
+    fn strings(&mut self, node: &Node, names: &Names<'_>, reads: &mut Vec<StepId>) -> bool {
+        match &node.content {
+            Content::Text(text) => self.string(text, node, names, reads),
+            // Collected before it is asked: a mistake in one string must not hide those in the others.
+            Content::List(items) => {
+                let whole: Vec<bool> = items.iter().map(|item| self.strings(item, names, reads)).collect();
+                !whole.contains(&false)
+            }
+            Content::Map(entries) => {
+                let read = |entry: &Entry| self.strings(&entry.value, names, reads);
+                let whole: Vec<bool> = entries.iter().map(read).collect();
+                !whole.contains(&false)
+            }
+            Content::Null | Content::Bool(_) | Content::Number(_) => true,
+        }
+    }
+
+    fn string(&mut self, text: &str, node: &Node, names: &Names<'_>, reads: &mut Vec<StepId>) -> bool {
+        match Template::parse(Value::from(text)) {
+            Ok(template) => {
+                for placed in template.expressions() {
+                    reads.extend(self.references(placed.expression, placed.offset, node, names));
+                }
+                true
+            }
+            Err(error) => {
+                self.expression_error(&error, node);
+                false
+            }
+        }
+    }
+
+    /// Resolves everything an expression reads; the steps among it.
+    fn references(
+        &mut self,
+        expression: &Expression,
+        offset: usize,
+        node: &Node,
+        names: &Names<'_>,
+    ) -> Vec<StepId> {
+        let mut reads = Vec::new();
+        for reference in expression.references() {
+            match names.resolve(reference) {
+                Ok(_) if reference.root == Root::Steps => {
+                    reads.extend(reference.path.first().and_then(|id| id.parse::<StepId>().ok()));
+                }
+                Ok(_) => {}
+                Err(unresolved) => {
+                    let at = self.within(node, reference.at.start + offset, reference.at.end + offset);
+                    let mut one = self.mistake(unresolved.code, at, unresolved.message);
+                    one.help = unresolved.help;
+                    self.found.push(one);
+                }
+            }
+        }
+        reads
+    }
+
+    fn within(&self, node: &Node, start: usize, end: usize) -> Span {
+        node.span_within(&self.workflow.document.source, start, end)
+    }
+
+    fn expression_error(&mut self, error: &Error, node: &Node) {
+        let span = error.at().map_or(node.span, |at| self.within(node, at.start, at.end));
+        let code = match error {
+            // Noted when the document was read.
+            Error::Unclosed { .. } => return,
+            Error::Empty { .. } | Error::Syntax { .. } | Error::NoValue { .. } | Error::NotText { .. } => {
+                Code::Expression
+            }
+            Error::NotOneExpression { .. } => Code::NotOneExpression,
+            Error::UnknownFunction { name, .. } if LATER_FUNCTIONS.contains(&name.as_str()) => {
+                let message = format!("the function `{name}` is not available in this version");
+                return self.report(Code::NotAvailable, span, message);
+            }
+            Error::UnknownFunction { .. } => Code::UnknownFunction,
+        };
+        let mut one = self.mistake(code, span, error.to_string());
+        if let Error::UnknownFunction { suggestion: Some(near), .. } = error {
+            one = one.help(format!("did you mean `{near}`?"));
+        }
+        self.found.push(one);
+    }
+
+    /// Reads the parameters of an action and compares them with what it takes.
+    pub(crate) fn parameters(
+        &mut self,
+        with: Option<&Node>,
+        uses: Span,
+        action: Option<&Descriptor>,
+        names: &Names<'_>,
+    ) -> Option<CheckedTemplate> {
+        let empty = Node { content: Content::Map(Vec::new()), span: uses };
+        let node = with.unwrap_or(&empty);
+        if !matches!(node.content, Content::Map(_)) {
+            let message = format!("parameters are a map, this is {}", node.type_name());
+            self.report(Code::WrongType, node.span, message);
+            return None;
+        }
+        let checked = self.template(node, names)?;
+        if let Some(action) = action {
+            self.parameter_types(node, &checked.template, action, names);
+            self.parameter_values(node, &checked.template, action);
+        }
+        Some(checked)
+    }
+
+    /// Compares the types of whole-value expressions with the schema of the parameters.
+    fn parameter_types(&mut self, node: &Node, template: &Template, action: &Descriptor, names: &Names<'_>) {
+        for placed in template.expressions() {
+            let have =
+                if placed.whole { names.type_of(placed.expression) } else { json!({"type": "string"}) };
+            let want = schema::at_pointer(&action.params, &placed.pointer);
+            if let Some(why) = schema::conflict(&have, &want) {
+                let name = placed.pointer.trim_start_matches('/').replace('/', ".");
+                let message = format!("parameter `{name}` of `{}` does not take this: {why}", action.name);
+                self.report(Code::TypeMismatch, node.nearest(&placed.pointer).span, message);
+            }
+        }
+    }
+
+    /// Validates what is written out, and what the inputs make known, against the schema of the parameters.
+    fn parameter_values(&mut self, node: &Node, template: &Template, action: &Descriptor) {
+        // A broken schema is the action's mistake and its own tests find it.
+        let Ok(validator) = schema::validator(&action.params) else { return };
+        let unknown = self.unknown_pointers(node, template);
+        let value = self.known_value(template, &unknown);
+        for error in validator.iter_errors(&value) {
+            let at = error.instance_path().as_str();
+            let hides = unknown.iter().any(|pointer| pointer == at || pointer.starts_with(&format!("{at}/")));
+            if !hides || concerns_keys(&error) {
+                self.parameter_error(&error, node.nearest(at), action);
+            }
+        }
+    }
+
+    /// The strings whose values nobody knows yet.
+    fn unknown_pointers(&mut self, node: &Node, template: &Template) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for placed in template.expressions() {
+            let from_inputs = placed.expression.references().iter().all(|read| read.root == Root::Inputs);
+            let value = match &self.scope {
+                Some(scope) if from_inputs => placed.expression.evaluate(scope),
+                Some(_) | None => {
+                    unknown.push(placed.pointer);
+                    continue;
+                }
+            };
+            if let Err(error) = value {
+                self.report(Code::Expression, node.nearest(&placed.pointer).span, error.to_string());
+                unknown.push(placed.pointer);
+            }
+        }
+        unknown
+    }
+
+    /// The template's value, with the strings that nobody knows as they are written.
+    fn known_value(&self, template: &Template, unknown: &[String]) -> Value {
+        let mut value = template.source().clone();
+        let Some(scope) = &self.scope else { return value };
+        for placed in template.expressions() {
+            let string = value.pointer_mut(&placed.pointer);
+            let Some(string) = string.filter(|_| !unknown.contains(&placed.pointer)) else { continue };
+            let evaluated = Template::parse(string.clone()).and_then(|template| template.evaluate(scope));
+            if let Ok(evaluated) = evaluated {
+                *string = evaluated;
+            }
+        }
+        value
+    }
+
+    fn parameter_error(&mut self, error: &jsonschema::ValidationError<'_>, node: &Node, action: &Descriptor) {
+        use jsonschema::error::ValidationErrorKind as Kind;
+        let at = error.instance_path().as_str();
+        let place = at.trim_start_matches('/').replace('/', ".");
+        match error.kind() {
+            Kind::AdditionalProperties { unexpected } => {
+                let known = schema::at_pointer(&action.params, at);
+                for name in unexpected {
+                    self.unexpected_parameter(name, node, &known, action);
+                }
+            }
+            Kind::Required { property } => {
+                let message = format!("`{}` needs parameter {}", action.name, joined(&place, property));
+                self.report(Code::InvalidParameter, node.span, message);
+            }
+            _ => {
+                let message = format!("parameter `{place}` of `{}`: {}", action.name, describe(error));
+                self.report(Code::InvalidParameter, node.span, message);
+            }
+        }
+    }
+
+    fn unexpected_parameter(&mut self, name: &str, node: &Node, schema: &Value, action: &Descriptor) {
+        let none = Map::new();
+        let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+        let entry = node.entries().iter().find(|entry: &&Entry| entry.key.value == name);
+        let span = entry.map_or(node.span, |entry| entry.key.span);
+        let mut one = self.mistake(
+            Code::InvalidParameter,
+            span,
+            format!("`{}` takes no parameter `{name}`", action.name),
+        );
+        one.help = suggestion(name, known.keys().map(String::as_str), "it takes");
+        self.found.push(one);
+    }
+}
+
+/// Whether an error is about which keys there are: true whatever the values turn out to be.
+fn concerns_keys(error: &jsonschema::ValidationError<'_>) -> bool {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    matches!(error.kind(), Kind::AdditionalProperties { .. } | Kind::Required { .. })
+}
+
+fn joined(place: &str, property: &Value) -> String {
+    let name = property.as_str().unwrap_or_default();
+    if place.is_empty() { format!("`{name}`") } else { format!("`{place}.{name}`") }
+}

@@ -1,0 +1,152 @@
+//! The plan itself. It is written into a run's first record, so its form is part of the journal's version.
+
+use longhaul_expr::{Expression, Template};
+use longhaul_model::action::{ActionName, Effects};
+use longhaul_model::ids::StepId;
+use longhaul_model::units::Time;
+use serde::{Deserialize, Serialize};
+
+/// Which workflow a run is pinned to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowPin {
+    /// The workflow's name.
+    pub name: String,
+    /// The workflow's version.
+    pub version: String,
+    /// SHA-256 of the resolved document, in hex.
+    pub sha256: String,
+    /// The file it was read from, as the operator named it; for messages only.
+    pub file: String,
+}
+
+/// A checked workflow with its inputs bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What it was made from.
+    pub workflow: WorkflowPin,
+    /// Every input, defaults filled in, checked against its schema.
+    pub inputs: serde_json::Map<String, serde_json::Value>,
+    /// The steps.
+    pub graph: Graph,
+    /// What the run puts out when it has succeeded, in file order.
+    pub outputs: Vec<(String, Template)>,
+    /// Steps that run at the end, whatever the outcome.
+    pub always: Graph,
+}
+
+/// Steps and the edges between them, in topological order; file order among steps that are free of each other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// The steps. A step's `needs` name only steps that stand before it.
+    pub steps: Vec<Step>,
+}
+
+impl Graph {
+    /// The step of that id.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == *id)
+    }
+}
+
+/// A node of a graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its id within the graph.
+    pub id: StepId,
+    /// The steps of the same graph that must have succeeded before: written ones and those whose outputs it reads.
+    pub needs: Vec<StepId>,
+    /// The line of the file at which it stands, counted from 1; for messages only.
+    pub line: u32,
+    /// What it does.
+    pub body: Body,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// Uses an action.
+    Action(Box<ActionStep>),
+    /// Runs a graph once for each item of a list.
+    Foreach(Foreach),
+}
+
+/// A step that uses an action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionStep {
+    /// The action.
+    pub uses: ActionName,
+    /// Its parameters, expressions not yet evaluated.
+    pub with: Template,
+    /// What it leaves behind, as its action declares.
+    pub effects: Effects,
+    /// How long one attempt may take.
+    pub timeout: Time,
+    /// What is tried again, and when.
+    pub retry: Retry,
+    /// Whether a run only goes forward once this step has started.
+    pub pivot: bool,
+    /// What undoes it, if not the action's own `compensate`.
+    pub compensate: Option<Compensation>,
+}
+
+/// An undo that the workflow's author wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compensation {
+    /// The action that undoes.
+    pub uses: ActionName,
+    /// Its parameters; may read inputs, item variables and the outputs of the step it undoes.
+    pub with: Template,
+    /// What must hold for it to be run.
+    pub requires: Vec<Expression>,
+}
+
+/// What is tried again, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How many attempts there are in all, at least 1.
+    pub max_attempts: u32,
+    /// How long to wait between two.
+    pub backoff: Backoff,
+    /// The error classes that are tried again, by name.
+    pub errors: Vec<String>,
+}
+
+/// Waiting times between attempts: `initial * factor^n`, at most `max`, and with jitter a random part of that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Before the second attempt.
+    pub initial: Time,
+    /// What each further wait is multiplied by.
+    pub factor: u32,
+    /// The longest wait.
+    pub max: Time,
+    /// Whether the wait is drawn between nothing and its full length (`full`), or is its full length (`none`).
+    pub full_jitter: bool,
+}
+
+/// A graph run once for each item of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Foreach {
+    /// Evaluates to the list. An item is its own key if it is text, else it must have a `key`.
+    pub over: Expression,
+    /// The name under which the nested steps see their item.
+    pub variable: String,
+    /// How many items may run at once, at least 1.
+    pub max_parallel: u32,
+    /// What one item's failure means for the others.
+    pub on_item_failure: OnItemFailure,
+    /// The nested steps.
+    pub graph: Graph,
+}
+
+/// What one item's failure means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnItemFailure {
+    /// No further item starts, the step fails.
+    Fail,
+    /// The others go on.
+    Continue,
+}

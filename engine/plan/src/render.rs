@@ -1,0 +1,217 @@
+//! A plan as text for `longhaul plan`. Derived from the plan alone, so that a plan read back from a journal prints the
+//! same.
+
+use std::fmt::Write;
+
+use longhaul_expr::{Expression, Root, Shape, Template};
+use longhaul_model::action::Effects;
+use longhaul_model::ids::StepId;
+
+use crate::plan::{ActionStep, Body, Foreach, Graph, OnItemFailure, Plan, Step};
+
+/// The plan as text: steps in order, edges with their reasons, the undo order, and what cannot be typed.
+#[must_use]
+pub fn render_text(plan: &Plan) -> String {
+    let mut text = Text::default();
+    let pin = &plan.workflow;
+    text.line(
+        0,
+        &format!(
+            "workflow {} {}  (sha256 {})",
+            pin.name,
+            pin.version,
+            pin.sha256.get(..12).unwrap_or(&pin.sha256)
+        ),
+    );
+    text.section("inputs");
+    for (name, value) in &plan.inputs {
+        text.line(1, &format!("{name}: {value}"));
+    }
+    text.section("steps");
+    text.graph(&plan.graph, 1);
+    text.section("always, at the end");
+    text.graph(&plan.always, 1);
+    text.section("undo, if a step fails before the pivot");
+    let mut undo = Vec::new();
+    collect_undo(&plan.graph, "", &mut undo);
+    text.lines_or(&undo, "nothing");
+    text.section("types only known when the run is there");
+    let mut untyped = Vec::new();
+    collect_untyped(&plan.graph, "", &mut untyped);
+    collect_untyped(&plan.always, "", &mut untyped);
+    text.lines_or(&untyped, "none");
+    text.section("estimates");
+    text.line(1, "time, bytes on the wire, pause: known after site.check");
+    text.0
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, depth: usize, line: &str) {
+        writeln!(self.0, "{}{line}", "  ".repeat(depth)).expect("writing into a string cannot fail");
+    }
+
+    fn section(&mut self, title: &str) {
+        self.line(0, &format!("\n{title}:"));
+    }
+
+    fn lines_or(&mut self, lines: &[String], none: &str) {
+        if lines.is_empty() {
+            self.line(1, none);
+        }
+        for line in lines {
+            self.line(1, line);
+        }
+    }
+
+    fn graph(&mut self, graph: &Graph, depth: usize) {
+        for step in &graph.steps {
+            match &step.body {
+                Body::Action(action) => self.action(step, action, depth),
+                Body::Foreach(foreach) => self.foreach(step, foreach, depth),
+            }
+        }
+    }
+
+    fn action(&mut self, step: &Step, action: &ActionStep, depth: usize) {
+        let pivot = if action.pivot { ", pivot: only forward from here" } else { "" };
+        self.line(depth, &format!("{}: {} ({}{pivot})", step.id, action.uses, effects(action.effects)));
+        self.needs(step, depth + 1);
+        let attempts = match action.retry.max_attempts {
+            1 => "one attempt".to_owned(),
+            several => format!("up to {several} attempts on {}", action.retry.errors.join(", ")),
+        };
+        self.line(depth + 1, &format!("timeout {}, {attempts}", action.timeout));
+    }
+
+    fn foreach(&mut self, step: &Step, foreach: &Foreach, depth: usize) {
+        let failure = match foreach.on_item_failure {
+            OnItemFailure::Fail => "an item's failure stops the others",
+            OnItemFailure::Continue => "the others go on if an item fails",
+        };
+        self.line(depth, &format!("{}: for each {} of {}", step.id, foreach.variable, foreach.over));
+        self.needs(step, depth + 1);
+        self.line(depth + 1, &format!("at most {} at once, {failure}", foreach.max_parallel));
+        self.graph(&foreach.graph, depth + 1);
+    }
+
+    fn needs(&mut self, step: &Step, depth: usize) {
+        if step.needs.is_empty() {
+            return self.line(depth, "starts at once");
+        }
+        for needed in &step.needs {
+            let data = reads_of(&step.body, needed);
+            let reason =
+                if data.is_empty() { "written".to_owned() } else { format!("data: {}", data.join(", ")) };
+            self.line(depth, &format!("after {needed} ({reason})"));
+        }
+    }
+}
+
+fn effects(effects: Effects) -> &'static str {
+    match effects {
+        Effects::None => "looks only",
+        Effects::Reversible => "can be undone",
+        Effects::Irreversible => "cannot be undone",
+    }
+}
+
+/// Every expression of a body, nested steps included; compensations left out, for they make no edges.
+fn expressions(body: &Body) -> Vec<&Expression> {
+    match body {
+        Body::Action(action) => of_template(&action.with),
+        Body::Foreach(foreach) => {
+            let nested = foreach.graph.steps.iter().flat_map(|step| expressions(&step.body));
+            std::iter::once(&foreach.over).chain(nested).collect()
+        }
+    }
+}
+
+fn of_template(template: &Template) -> Vec<&Expression> {
+    template.expressions().into_iter().map(|placed| placed.expression).collect()
+}
+
+/// What a body reads of a step, as the author would write it.
+fn reads_of(body: &Body, step: &StepId) -> Vec<String> {
+    let mut reads = Vec::new();
+    for reference in expressions(body).into_iter().flat_map(Expression::references) {
+        let read = format!("steps.{}", reference.path.join("."));
+        let of_step =
+            reference.root == Root::Steps && reference.path.first().is_some_and(|id| id == step.as_str());
+        if of_step && !reads.contains(&read) {
+            reads.push(read);
+        }
+    }
+    reads
+}
+
+/// What would be undone, last step first. What comes after a pivot is not: from there a run only goes forward.
+fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
+    let forward = after_pivot(graph);
+    for step in graph.steps.iter().rev().filter(|step| !forward.contains(&&step.id)) {
+        let path = format!("{above}{}", step.id);
+        match &step.body {
+            Body::Action(action) => lines.extend(undo_line(&path, action)),
+            Body::Foreach(foreach) => {
+                collect_undo(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
+            }
+        }
+    }
+}
+
+/// The steps that start only after a pivot.
+fn after_pivot(graph: &Graph) -> Vec<&StepId> {
+    let mut after: Vec<&StepId> = Vec::new();
+    for step in &graph.steps {
+        let behind =
+            |id: &StepId| after.contains(&id) || graph.step(id).is_some_and(|step| has_pivot(&step.body));
+        if step.needs.iter().any(behind) {
+            after.push(&step.id);
+        }
+    }
+    after
+}
+
+fn has_pivot(body: &Body) -> bool {
+    match body {
+        Body::Action(action) => action.pivot,
+        Body::Foreach(foreach) => foreach.graph.steps.iter().any(|step| has_pivot(&step.body)),
+    }
+}
+
+fn undo_line(path: &str, action: &ActionStep) -> Option<String> {
+    let by = match &action.compensate {
+        Some(compensation) => format!("by {}", compensation.uses),
+        None => "by the action itself".to_owned(),
+    };
+    match (action.pivot, action.effects) {
+        (true, _) => Some(format!("{path}: the pivot; once it has started, nothing here is undone")),
+        (false, Effects::None) => None,
+        (false, Effects::Reversible) => Some(format!("{path}: {by}")),
+        (false, Effects::Irreversible) => match &action.compensate {
+            Some(_) => Some(format!("{path}: {by}")),
+            None => Some(format!("{path}: cannot be undone")),
+        },
+    }
+}
+
+fn collect_untyped(graph: &Graph, above: &str, lines: &mut Vec<String>) {
+    for step in &graph.steps {
+        let path = format!("{above}{}", step.id);
+        match &step.body {
+            Body::Action(action) => {
+                let placed = action.with.expressions().into_iter().filter(|placed| placed.whole);
+                let untyped = placed.filter(|placed| placed.expression.shape() == Shape::Any);
+                lines.extend(untyped.map(|placed| format!("{path}: {}", placed.expression)));
+            }
+            Body::Foreach(foreach) => {
+                if foreach.over.shape() == Shape::Any {
+                    lines.push(format!("{path}: {}", foreach.over));
+                }
+                collect_untyped(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Steps of a document to steps of a plan.
+
+use longhaul_expr::{Expression, Scope};
+use longhaul_model::action::{ActionName, Descriptor, Effects};
+use longhaul_model::diagnostic::Code;
+use longhaul_model::ids::StepId;
+use longhaul_model::source::{Span, Spanned};
+use longhaul_model::units::Time;
+use longhaul_model::workflow::{
+    ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, Jitter, RetrySpec, StepSpec,
+};
+use serde_json::Value;
+
+use crate::check::Checker;
+use crate::graph::Vertex;
+use crate::names::{Names, suggestion};
+use crate::parameters::CheckedExpression;
+use crate::plan::{ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Retry, Step};
+use crate::schema::{self, ANY};
+
+/// How long an attempt may take if neither the step nor the workflow's defaults say so.
+const TIMEOUT: Time = Time::from_millis(10 * 60 * 1000);
+
+/// Waits between attempts if the workflow asks for retries and does not say how long.
+const BACKOFF: Backoff = Backoff {
+    initial: Time::from_millis(2_000),
+    factor: 2,
+    max: Time::from_millis(60_000),
+    full_jitter: true,
+};
+
+/// A checked graph and the steps around it that it reads.
+pub(crate) struct CheckedGraph {
+    pub(crate) graph: Graph,
+    reads_around: Vec<StepId>,
+    pivot: Option<Span>,
+}
+
+/// A checked body, the steps that it reads, and its pivot.
+struct CheckedBody {
+    body: Body,
+    reads: Vec<StepId>,
+    pivot: Option<Span>,
+}
+
+impl Checker<'_> {
+    /// Checks the steps of one graph. `names` already sees them.
+    pub(crate) fn graph(&mut self, specs: &[StepSpec], names: &Names<'_>) -> CheckedGraph {
+        let mut vertices = Vec::new();
+        let mut reads_around = Vec::new();
+        for spec in specs {
+            self.check_id(spec);
+            let needs = self.needs(spec, specs);
+            let Some(checked) = self.body(spec, names) else { continue };
+            let (own, around): (Vec<StepId>, Vec<StepId>) =
+                checked.reads.into_iter().partition(|id| specs.iter().any(|step| step.id.value == *id));
+            reads_around.extend(around);
+            let step = Step {
+                id: spec.id.value.clone(),
+                needs: merged(needs, own),
+                line: self.line(spec.id.span),
+                body: checked.body,
+            };
+            vertices.push(Vertex { step, span: spec.id.span, pivot: checked.pivot });
+        }
+        let pivot = vertices.iter().find_map(|vertex| vertex.pivot);
+        CheckedGraph { graph: self.order(vertices), reads_around, pivot }
+    }
+
+    /// The steps that run at the end: they see all others, and are themselves a plain graph.
+    pub(crate) fn always(&mut self, root: &Names<'_>) -> Graph {
+        let workflow = self.workflow;
+        for spec in &workflow.always {
+            self.check_shadow(spec, root);
+            let later = match &spec.body {
+                Some(BodySpec::Foreach(_)) => Some((spec.id.span, "foreach")),
+                Some(BodySpec::Action(action)) => action
+                    .pivot
+                    .map(|span| (span, "pivot"))
+                    .or_else(|| action.compensate.as_ref().map(|compensate| (compensate.span, "compensate"))),
+                None => None,
+            };
+            if let Some((span, what)) = later {
+                let message = format!("`{what}` below `always` is not available in this version");
+                self.report(Code::NotAvailable, span, message);
+            }
+        }
+        let names = root.clone().with_steps(&workflow.always, self.catalogue);
+        self.graph(&workflow.always, &names).graph
+    }
+
+    fn line(&self, span: Span) -> u32 {
+        u32::try_from(self.workflow.document.source.place(span.start).line).unwrap_or(u32::MAX)
+    }
+
+    /// Refuses ids that an expression could not read.
+    fn check_id(&mut self, spec: &StepSpec) {
+        if Expression::parse(&format!("${{{{ steps.{} }}}}", spec.id.value)).is_err() {
+            let message = format!("`{}` is a word of the expression language", spec.id.value);
+            self.report(Code::ReservedName, spec.id.span, message);
+        }
+    }
+
+    /// Refuses an id that hides a step around.
+    fn check_shadow(&mut self, spec: &StepSpec, around: &Names<'_>) {
+        if around.has_step(&spec.id.value) {
+            let message = format!("`{}` is already the id of a step around", spec.id.value);
+            self.report(Code::ReservedName, spec.id.span, message);
+        }
+    }
+
+    fn needs(&mut self, spec: &StepSpec, siblings: &[StepSpec]) -> Vec<StepId> {
+        for needed in &spec.needs {
+            if needed.value == spec.id.value {
+                self.report(Code::Cycle, needed.span, format!("step `{}` needs itself", spec.id.value));
+            } else if !siblings.iter().any(|step| step.id.value == needed.value) {
+                let message =
+                    format!("`{}` needs `{}`, which is no step beside it", spec.id.value, needed.value);
+                let others = siblings
+                    .iter()
+                    .map(|step| step.id.value.as_str())
+                    .filter(|id| *id != spec.id.value.as_str());
+                let mut one = self.mistake(Code::UnknownStep, needed.span, message);
+                one.help = suggestion(needed.value.as_str(), others, "beside it are");
+                self.found.push(one);
+            }
+        }
+        let known = |id: &&Spanned<StepId>| {
+            id.value != spec.id.value && siblings.iter().any(|step| step.id.value == id.value)
+        };
+        spec.needs.iter().filter(known).map(|needed| needed.value.clone()).collect()
+    }
+
+    fn body(&mut self, spec: &StepSpec, names: &Names<'_>) -> Option<CheckedBody> {
+        let id = &spec.id.value;
+        match spec.body.as_ref()? {
+            BodySpec::Action(action) => self.action(id, action, &names.of_step(id)),
+            BodySpec::Foreach(foreach) => self.foreach(id, foreach, &names.of_step(id)),
+        }
+    }
+
+    fn action<'n>(&mut self, id: &'n StepId, spec: &'n ActionSpec, names: &Names<'n>) -> Option<CheckedBody> {
+        let descriptor = spec.uses.as_ref().and_then(|uses| self.descriptor(uses));
+        let uses_span = spec.uses.as_ref().map_or_else(Span::default, |uses| uses.span);
+        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor.as_ref(), names);
+        let compensate =
+            spec.compensate.as_ref().map(|spec| self.compensation(spec, &names.compensating(id)));
+        if let (Some(descriptor), Some(asserted)) = (&descriptor, &spec.effects) {
+            self.check_effects(descriptor, asserted);
+        }
+        let (descriptor, with) = (descriptor?, with?);
+        let defaults = &self.workflow.defaults;
+        let step = ActionStep {
+            uses: descriptor.name,
+            with: with.template,
+            effects: descriptor.effects,
+            timeout: spec.timeout.or(defaults.timeout).unwrap_or(TIMEOUT),
+            retry: retry(spec.retry.as_ref().or(defaults.retry.as_ref())),
+            pivot: spec.pivot.is_some(),
+            compensate: compensate.flatten(),
+        };
+        Some(CheckedBody { body: Body::Action(Box::new(step)), reads: with.reads, pivot: spec.pivot })
+    }
+
+    /// What an action says about itself; a mistake if there is none of that name.
+    fn descriptor(&mut self, uses: &Spanned<ActionName>) -> Option<Descriptor> {
+        if let Some(descriptor) = self.catalogue.get(&uses.value) {
+            return Some(descriptor.clone());
+        }
+        let names: Vec<String> = self.catalogue.iter().map(|action| action.name.to_string()).collect();
+        let written = uses.value.to_string();
+        let mut one = self.mistake(Code::UnknownAction, uses.span, format!("there is no action `{written}`"));
+        one.help = suggestion(&written, names.iter().map(String::as_str), "there are");
+        self.found.push(one);
+        None
+    }
+
+    fn check_effects(&mut self, action: &Descriptor, asserted: &Spanned<Effects>) {
+        if action.effects != asserted.value {
+            let name = |effects| match effects {
+                Effects::None => "none",
+                Effects::Reversible => "reversible",
+                Effects::Irreversible => "irreversible",
+            };
+            let (declared, asserts) = (name(action.effects), name(asserted.value));
+            let message = format!("`{}` declares effects `{declared}`, not `{asserts}`", action.name);
+            let one = self.mistake(Code::Effects, asserted.span, message);
+            self.found.push(one.help(format!("write `effects: {declared}`, or leave it out")));
+        }
+    }
+
+    fn compensation(&mut self, spec: &CompensateSpec, names: &Names<'_>) -> Option<Compensation> {
+        let descriptor = spec.uses.as_ref().and_then(|uses| self.descriptor(uses));
+        let uses_span = spec.uses.as_ref().map_or(spec.span, |uses| uses.span);
+        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor.as_ref(), names);
+        let requires: Vec<Option<CheckedExpression>> =
+            spec.requires.iter().map(|node| self.expression(node, names)).collect();
+        let requires: Option<Vec<_>> =
+            requires.into_iter().map(|checked| Some(checked?.expression)).collect();
+        Some(Compensation { uses: descriptor?.name, with: with?.template, requires: requires? })
+    }
+
+    fn foreach<'n>(
+        &mut self,
+        id: &'n StepId,
+        spec: &'n ForeachSpec,
+        names: &Names<'n>,
+    ) -> Option<CheckedBody> {
+        let over = spec.over.as_ref().and_then(|node| self.expression(node, names));
+        let item = self.item_type(spec, over.as_ref(), names);
+        self.check_variable(spec, names);
+        for nested in &spec.steps {
+            self.check_shadow(nested, names);
+        }
+        let variable = spec.variable.as_ref().map(|variable| (variable.value.clone(), item));
+        let inside = names.inside(id, variable).with_steps(&spec.steps, self.catalogue);
+        let nested = self.graph(&spec.steps, &inside);
+        let over = over?;
+        let foreach = Foreach {
+            over: over.expression,
+            variable: spec.variable.clone()?.value,
+            max_parallel: spec.max_parallel.unwrap_or(1),
+            on_item_failure: match spec.on_item_failure {
+                Some(ItemFailure::Continue) => OnItemFailure::Continue,
+                Some(ItemFailure::Fail) | None => OnItemFailure::Fail,
+            },
+            graph: nested.graph,
+        };
+        let reads = over.reads.into_iter().chain(nested.reads_around).collect();
+        Some(CheckedBody { body: Body::Foreach(foreach), reads, pivot: nested.pivot })
+    }
+
+    /// The schema of the items, after the list itself was checked as far as it is known.
+    fn item_type(
+        &mut self,
+        spec: &ForeachSpec,
+        over: Option<&CheckedExpression>,
+        names: &Names<'_>,
+    ) -> Value {
+        let (Some(node), Some(over)) = (&spec.over, over) else { return ANY };
+        let list = names.type_of(&over.expression);
+        if let Some(why) = schema::conflict(&list, &serde_json::json!({"type": "array"})) {
+            self.report(Code::TypeMismatch, node.span, format!("`foreach` takes a list: {why}"));
+        }
+        let value = self.scope.as_ref().and_then(|scope| known_list(&over.expression, scope));
+        if let Some(twice) = value.and_then(|items| repeated(&items)) {
+            let message =
+                format!("item `{twice}` stands twice in the list; its steps could not be told apart");
+            self.report(Code::InvalidInput, node.span, message);
+        }
+        list.get("items").cloned().unwrap_or(ANY)
+    }
+
+    fn check_variable(&mut self, spec: &ForeachSpec, names: &Names<'_>) {
+        let Some(variable) = &spec.variable else { return };
+        let name = variable.value.as_str();
+        if let Err(error) = name.parse::<StepId>() {
+            let message = error.to_string().replacen("step", "item variable", 1);
+            return self.report(Code::Malformed, variable.span, message);
+        }
+        let reserved = ["inputs", "steps", "run"].contains(&name)
+            || Expression::parse(&format!("${{{{ {name} }}}}")).is_err();
+        if reserved || names.has_variable(name) {
+            self.report(Code::ReservedName, variable.span, format!("`{name}` already means something here"));
+        }
+    }
+}
+
+/// The list, if the inputs alone make it.
+fn known_list(over: &Expression, scope: &Scope) -> Option<Vec<Value>> {
+    let Ok(Value::Array(items)) = over.evaluate(scope) else { return None };
+    Some(items)
+}
+
+/// An item key that stands twice: the item itself if it is text, else its `key`.
+fn repeated(items: &[Value]) -> Option<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let keys =
+        items.iter().filter_map(|item| item.as_str().or_else(|| item.get("key").and_then(Value::as_str)));
+    keys.into_iter().find(|key| !seen.insert(*key)).map(str::to_owned)
+}
+
+/// Written needs, then those that come from reading, each once.
+fn merged(needs: Vec<StepId>, reads: Vec<StepId>) -> Vec<StepId> {
+    let mut all = Vec::new();
+    for id in needs.into_iter().chain(reads) {
+        if !all.contains(&id) {
+            all.push(id);
+        }
+    }
+    all
+}
+
+/// What is written, and for the rest the defaults. Without a word about it nothing is tried again.
+fn retry(spec: Option<&RetrySpec>) -> Retry {
+    let Some(spec) = spec else {
+        return Retry { max_attempts: 1, backoff: BACKOFF, errors: vec!["transient".to_owned()] };
+    };
+    Retry {
+        max_attempts: spec.max_attempts.unwrap_or(1),
+        backoff: Backoff {
+            initial: spec.backoff.initial.unwrap_or(BACKOFF.initial),
+            factor: spec.backoff.factor.unwrap_or(BACKOFF.factor),
+            max: spec.backoff.max.unwrap_or(BACKOFF.max),
+            full_jitter: match spec.backoff.jitter {
+                Some(Jitter::None) => false,
+                Some(Jitter::Full) | None => true,
+            },
+        },
+        errors: spec.errors.clone().unwrap_or_else(|| vec!["transient".to_owned()]),
+    }
+}

@@ -1,0 +1,9 @@
+//! The disk server as a whole: real processes, real sockets, real files.
+
+mod fence;
+mod interop;
+mod kill;
+mod model;
+mod moving;
+mod rig;
+mod space;

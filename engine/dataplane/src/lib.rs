@@ -1,0 +1,7 @@
+//! Bytes between sites: NBD, cache, tunnel, DNS, edge; knows nothing of workflows.
+
+pub mod disk;
+pub mod dns;
+pub mod edge;
+pub mod nbd;
+pub mod tunnel;

@@ -1,0 +1,223 @@
+//! The disk servers of a site: processes of their own that outlive the agent.
+//!
+//! A VM's server is wanted as long as its configuration file is there. The agent starts a wanted server that does not
+//! answer, at its own start and whenever one dies; a live one is found by its control socket and left alone.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use longhaul_dataplane::disk::{Config, Control, ControlError, Faults, Initial, OriginConfig, RefusalKind};
+use longhaul_model::ids::VmId;
+use longhaul_model::vm::Vm;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::error::{Class, Error, chain};
+use crate::folder::Folder;
+
+/// From start to the first answer. A server replays its map first.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How long a server may take to sync and end.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// How often a server that is coming or going is asked, and how soon a dead one is noticed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Starts, finds, asks and ends disk servers.
+pub(crate) struct Disks {
+    folder: Folder,
+    program: PathBuf,
+    faults: Faults,
+    /// Held while one is started or ended, so that supervision and operations do not both do it.
+    changing: Mutex<()>,
+}
+
+/// What a disk holds when there is no map of it yet.
+pub(crate) enum Begin<'a> {
+    /// All of it: the VM was created here.
+    Complete,
+    /// Nothing: it is to be filled from this site.
+    Absent { source: &'a str },
+}
+
+impl Disks {
+    pub(crate) fn new(folder: Folder, program: PathBuf, faults: Faults) -> Self {
+        Self { folder, program, faults, changing: Mutex::default() }
+    }
+
+    /// A connection to the VM's disk server, which is started if it does not run.
+    pub(crate) async fn open(&self, vm: &Vm, begin: &Begin<'_>) -> Result<Control, Error> {
+        self.want(vm, begin)?;
+        self.wake(&vm.id).await
+    }
+
+    /// Writes the configuration unless there is one. A disk that came from elsewhere keeps knowing from where.
+    fn want(&self, vm: &Vm, begin: &Begin<'_>) -> Result<(), Error> {
+        let path = self.folder.disk_config(&vm.id);
+        if path.exists() {
+            return Ok(());
+        }
+        let (initial, origin) = match begin {
+            Begin::Complete => (Initial::Complete, None),
+            Begin::Absent { source } => (Initial::Absent, Some((*source).to_owned())),
+        };
+        let config = Config {
+            vm: vm.id.to_string(),
+            image: self.folder.image(&vm.id),
+            map: self.folder.map(&vm.id),
+            disk_bytes: vm.disk.size.as_bytes(),
+            initial,
+            sockets: self.folder.run(&vm.id).folder().to_owned(),
+            origin: origin.map(|site| OriginConfig {
+                tunnel_socket: self.folder.tunnel_socket(),
+                site,
+                connections: 4,
+            }),
+            faults: self.faults.clone(),
+        };
+        let write = || {
+            fs::create_dir_all(&config.sockets)?;
+            let draft = path.with_extension("new");
+            fs::write(&draft, serde_json::to_vec_pretty(&config)?)?;
+            fs::File::open(&draft)?.sync_all()?;
+            fs::rename(&draft, &path)
+        };
+        write()
+            .map_err(|error: std::io::Error| Error::internal(&format!("writing {}", path.display()), &error))
+    }
+
+    /// A connection to a wanted server, which is started if it does not answer.
+    async fn wake(&self, vm: &VmId) -> Result<Control, Error> {
+        if let Ok(control) = self.ask(vm).await {
+            return Ok(control);
+        }
+        let _changing = self.changing.lock().await;
+        if let Ok(control) = self.ask(vm).await {
+            return Ok(control);
+        }
+        self.spawn(vm)?;
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match self.ask(vm).await {
+                Ok(control) => return Ok(control),
+                Err(_) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                Err(error) => return Err(self.not_up(vm, &error)),
+            }
+        }
+    }
+
+    /// A connection to the VM's disk server if it runs.
+    pub(crate) async fn ask(&self, vm: &VmId) -> Result<Control, ControlError> {
+        Control::connect(&self.folder.disk_control(vm)).await
+    }
+
+    /// A connection to the VM's disk server, which must have been wanted before.
+    pub(crate) async fn existing(&self, vm: &VmId) -> Result<Control, Error> {
+        if !self.folder.disk_config(vm).exists() {
+            return Err(Error::new(Class::Precondition, format!("vm {vm} has no disk at this site")));
+        }
+        self.wake(vm).await
+    }
+
+    fn not_up(&self, vm: &VmId, error: &ControlError) -> Error {
+        let log = fs::read_to_string(self.folder.disk_log(vm)).unwrap_or_default();
+        let said = log.lines().next_back().unwrap_or("nothing");
+        let why = chain(error);
+        Error::new(
+            Class::Internal,
+            format!("the disk server of vm {vm} did not come up: {why}; it said: {said}"),
+        )
+    }
+
+    /// Starts the server in a process group of its own: a signal to the agent's does not reach it.
+    fn spawn(&self, vm: &VmId) -> Result<(), Error> {
+        let start = || {
+            let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.disk_log(vm))?;
+            let mut child = Command::new(&self.program)
+                .arg("disk-server")
+                .arg("--config")
+                .arg(self.folder.disk_config(vm))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .process_group(0)
+                .spawn()?;
+            // Someone has to take note of its end, or it stays as a zombie that looks alive.
+            std::thread::spawn(move || child.wait());
+            Ok(())
+        };
+        start().map_err(|error: std::io::Error| Error::internal("starting a disk server", &error))?;
+        tracing::info!(%vm, "a disk server was started");
+        Ok(())
+    }
+
+    /// Ends the VM's disk server and wants it no more. A second call finds nothing to do.
+    pub(crate) async fn end(&self, vm: &VmId) -> Result<(), Error> {
+        let _changing = self.changing.lock().await;
+        match fs::remove_file(self.folder.disk_config(vm)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::internal("removing a disk server's configuration", &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let Ok(mut control) = self.ask(vm).await else { return Ok(()) };
+        let Ok(status) = control.status().await else { return Ok(()) };
+        let Some(pid) = i32::try_from(status.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+        let deadline = Instant::now() + STOP_MAX;
+        let mut signal = Signal::TERM;
+        // The process that holds the socket is the one that gave this pid.
+        while self.ask(vm).await.is_ok() {
+            let _ = kill_process(pid, signal);
+            if Instant::now() > deadline {
+                signal = Signal::KILL;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Every VM whose disk server is wanted.
+    fn wanted(&self) -> HashSet<VmId> {
+        let Ok(entries) = fs::read_dir(self.folder.root().join("run")) else { return HashSet::new() };
+        let ids =
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse::<VmId>().ok());
+        ids.filter(|vm| self.folder.disk_config(vm).exists()).collect()
+    }
+
+    /// Keeps every wanted server alive for as long as the agent lives.
+    pub(crate) async fn supervise(self: Arc<Self>) {
+        loop {
+            for vm in self.wanted() {
+                if self.ask(&vm).await.is_err() {
+                    tracing::warn!(%vm, "a disk server is not there");
+                    if let Err(error) = self.wake(&vm).await {
+                        tracing::error!(%vm, %error, "a disk server could not be started");
+                    }
+                }
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// What a disk server's refusal or silence means for an operation.
+pub(crate) fn refused(doing: &str) -> impl FnOnce(ControlError) -> Error + '_ {
+    move |error| {
+        let class = match &error {
+            ControlError::Refused(refusal) => match refusal.kind {
+                RefusalKind::Invalid => Class::Internal,
+                RefusalKind::State => Class::Precondition,
+                RefusalKind::Epoch => Class::Conflict,
+                RefusalKind::Disk => Class::Permanent,
+            },
+            ControlError::Io(_) | ControlError::Slow => Class::Transient,
+            ControlError::Reply(_) => Class::Internal,
+        };
+        Error::new(class, format!("{doing}: {}", chain(&error)))
+    }
+}

@@ -1,0 +1,82 @@
+//! The tables, and which version of them a file holds.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::error::Error;
+
+/// The version this agent writes.
+const VERSION: u32 = 1;
+
+/// `handovers_decision` is the rule "no RUN and NACK for one epoch"; the primary key of `handovers` is the rule "a fact is
+/// made once". Epochs are whole numbers from 1; times are milliseconds since 1970.
+const TABLES: &str = "
+CREATE TABLE schema (version INTEGER NOT NULL);
+CREATE TABLE vms (
+    vm TEXT PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'relinquished', 'incoming', 'absent')),
+    role_epoch INTEGER NOT NULL,
+    highest_epoch INTEGER NOT NULL CHECK (highest_epoch >= role_epoch)
+) STRICT;
+CREATE TABLE handovers (
+    vm TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    fact TEXT NOT NULL CHECK (fact IN ('attempt', 'abandoned', 'relinquish', 'run', 'nack')),
+    side TEXT NOT NULL CHECK (side IN ('source', 'target')),
+    run TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    at_unix_ms INTEGER NOT NULL,
+    PRIMARY KEY (vm, epoch, fact)
+) STRICT;
+CREATE UNIQUE INDEX handovers_decision ON handovers (vm, epoch) WHERE fact IN ('run', 'nack');
+CREATE UNIQUE INDEX handovers_way_out ON handovers (vm, epoch) WHERE fact IN ('abandoned', 'relinquish');
+CREATE TABLE moving (vm TEXT PRIMARY KEY, run TEXT NOT NULL, controller TEXT NOT NULL, since_unix_ms INTEGER NOT NULL)
+    STRICT;
+CREATE TABLE operations (
+    key TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    request BLOB NOT NULL,
+    state TEXT NOT NULL,
+    result BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    finished INTEGER NOT NULL,
+    begun_unix_ms INTEGER NOT NULL,
+    PRIMARY KEY (key, attempt, kind)
+) STRICT;
+CREATE TABLE names (vm TEXT PRIMARY KEY, address TEXT NOT NULL, ttl_seconds INTEGER NOT NULL, serial INTEGER NOT NULL)
+    STRICT;
+CREATE INDEX operations_unfinished ON operations (finished) WHERE finished = 0;
+";
+
+/// Makes the tables in an empty file; refuses a file of a newer agent.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction()?;
+    let made = "SELECT 1 FROM sqlite_master WHERE name = 'schema'";
+    if transaction.query_row(made, [], |_| Ok(())).optional()?.is_none() {
+        transaction.execute_batch(TABLES)?;
+        transaction.execute("INSERT INTO schema VALUES (?1)", [VERSION])?;
+    }
+    let found: u32 = transaction.query_row("SELECT max(version) FROM schema", [], |row| row.get(0))?;
+    if found > VERSION {
+        return Err(Error::Newer { found, known: VERSION });
+    }
+    transaction.commit().map_err(Error::Commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of a newer agent is refused by its number and left as it is.
+    #[test]
+    fn a_newer_file_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        prepare(&mut connection).unwrap();
+        prepare(&mut connection).unwrap();
+        connection.execute("UPDATE schema SET version = 2", []).unwrap();
+        let refused = prepare(&mut connection).unwrap_err();
+        assert!(matches!(refused, Error::Newer { found: 2, known: 1 }), "{refused}");
+    }
+}

@@ -1,0 +1,154 @@
+//! The names of VMs at this site: our DNS zone, and what of it must survive the agent's death.
+//!
+//! A change is durable before it is answered, so that a restarted agent never answers with something older.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use longhaul_dataplane::dns;
+use longhaul_model::ids::SiteId;
+use longhaul_model::site::Site;
+use longhaul_model::vm::Vm;
+use longhaul_wire::v1;
+use longhaul_wire::v1::outputs::Outputs as Kind;
+
+use crate::error::{Class, Error};
+use crate::facts::{Facts, NameRow};
+use crate::specs::Specs;
+
+/// Label of this zone's name server; VM ids may hold it too, but a VM of that name is refused by the zone.
+const NAMESERVER: &str = "ns";
+
+/// The zone as this site answers it.
+pub(crate) struct Names {
+    site: SiteId,
+    ttl_seconds: u32,
+    zone: dns::Handle,
+    specs: Specs,
+    facts: Facts,
+}
+
+impl Names {
+    /// Binds the server and fills the zone: what was made durable, else every known VM's home address.
+    pub(crate) async fn open(site: &Site, specs: Specs, facts: Facts) -> Result<(Self, dns::Server), Error> {
+        let rows = facts.names().map_err(|error| Error::internal("reading names", &error))?;
+        let IpAddr::V4(address) = site.dns.listen.ip() else {
+            return Err(Error::new(
+                Class::Precondition,
+                "dns.listen must be an IPv4 address in this version",
+            ));
+        };
+        let zone = dns::Zone {
+            name: site.dns.zone.clone(),
+            nameservers: vec![dns::Nameserver { label: NAMESERVER.to_owned(), address }],
+            serial: rows.iter().map(|row| row.serial).max().unwrap_or(1),
+        };
+        let server = dns::Server::bind(site.dns.listen, &zone)
+            .await
+            .map_err(|error| Error::internal("starting the name server", &error))?;
+        let names = Self {
+            site: site.id.clone(),
+            ttl_seconds: site.dns.ttl_seconds,
+            zone: server.handle(),
+            specs,
+            facts,
+        };
+        for row in rows {
+            names.answer(&row.vm, row.address, row.ttl_seconds)?;
+        }
+        for vm in names.specs.all()? {
+            names.ensure(&vm)?;
+        }
+        Ok((names, server))
+    }
+
+    /// Answers a VM's name with its home address, unless it is answered already.
+    pub(crate) fn ensure(&self, vm: &Vm) -> Result<(), Error> {
+        if self.zone.get(vm.id.as_str()).is_some() {
+            return Ok(());
+        }
+        self.answer(vm.id.as_str(), vm.nic.address, self.ttl_seconds).map(drop)
+    }
+
+    /// Lowers the time that others may keep the answer.
+    pub(crate) fn prepare(&self, wanted: &v1::PrepareName) -> Result<v1::NamePrepared, Error> {
+        let now = self.now(&wanted.vm)?;
+        let serial = self.change(&wanted.vm, now.address, wanted.ttl_seconds)?;
+        Ok(v1::NamePrepared {
+            name: self.full(&wanted.vm),
+            previous_ttl_seconds: now.ttl_seconds,
+            ttl_seconds: wanted.ttl_seconds,
+            serial,
+        })
+    }
+
+    /// Answers with the VM's address at a site.
+    pub(crate) fn redirect(&self, wanted: &v1::RedirectName) -> Result<v1::NameRedirected, Error> {
+        let now = self.now(&wanted.vm)?;
+        let address = address_at(&self.specs.get(&wanted.vm)?, &wanted.site)?;
+        let serial = self.change(&wanted.vm, address, now.ttl_seconds)?;
+        let answered = self.now(&wanted.vm)?.address;
+        Ok(v1::NameRedirected {
+            name: self.full(&wanted.vm),
+            previous_address: now.address.to_string(),
+            address: answered.to_string(),
+            serial,
+        })
+    }
+
+    /// Puts the TTL back that `prepare` found; the site's own if it never said what it found.
+    pub(crate) fn undo_prepare(&self, wanted: &v1::PrepareName, done: Option<&Kind>) -> Result<(), Error> {
+        let Some(now) = self.zone.get(&wanted.vm) else { return Ok(()) };
+        let previous = match done {
+            Some(Kind::NamePrepared(prepared)) => prepared.previous_ttl_seconds,
+            Some(_) | None => self.ttl_seconds,
+        };
+        self.change(&wanted.vm, now.address, previous).map(drop)
+    }
+
+    /// Puts the address back that `redirect` found; without one it changed nothing.
+    pub(crate) fn undo_redirect(&self, wanted: &v1::RedirectName, done: Option<&Kind>) -> Result<(), Error> {
+        let (Some(now), Some(Kind::NameRedirected(redirected))) = (self.zone.get(&wanted.vm), done) else {
+            return Ok(());
+        };
+        let previous = redirected.previous_address.parse();
+        let previous = previous.map_err(|error| Error::internal("reading the previous address", &error))?;
+        self.change(&wanted.vm, previous, now.ttl_seconds).map(drop)
+    }
+
+    fn now(&self, vm: &str) -> Result<dns::Answer, Error> {
+        self.zone.get(vm).ok_or_else(|| {
+            Error::new(Class::Precondition, format!("site {} has no name for vm `{vm}`", self.site))
+        })
+    }
+
+    fn full(&self, vm: &str) -> String {
+        format!("{vm}.{}", self.zone.zone().trim_end_matches('.'))
+    }
+
+    fn change(&self, vm: &str, address: Ipv4Addr, ttl_seconds: u32) -> Result<u32, Error> {
+        let row =
+            NameRow { vm: vm.to_owned(), address, ttl_seconds, serial: self.zone.serial().wrapping_add(1) };
+        self.facts.name_put(&row).map_err(|error| Error::internal("writing a name", &error))?;
+        self.answer(vm, address, ttl_seconds)
+    }
+
+    fn answer(&self, vm: &str, address: Ipv4Addr, ttl_seconds: u32) -> Result<u32, Error> {
+        let set = self.zone.set(vm, dns::Answer { address, ttl_seconds });
+        set.map_err(|error| Error::new(Class::Permanent, crate::error::chain(&error)))
+    }
+}
+
+/// Under which address clients reach a VM at a site: its own at home, else the service address it has there.
+pub(crate) fn address_at(vm: &Vm, site: &str) -> Result<Ipv4Addr, Error> {
+    if vm.home.as_str() == site {
+        return Ok(vm.nic.address);
+    }
+    let service = vm.nic.service.iter().find(|service| service.site.as_str() == site);
+    service.map(|service| service.address).ok_or_else(|| {
+        let message = format!(
+            "vm {} has no service address at site {site}: add one under nic.service in vms/{}.yaml",
+            vm.id, vm.id
+        );
+        Error::new(Class::Precondition, message)
+    })
+}

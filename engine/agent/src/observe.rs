@@ -1,0 +1,170 @@
+//! What is the case at this site. Looks only.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use longhaul_model::vm::Vm;
+use longhaul_wire::v1;
+use serde_json::json;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::agent::Agent;
+use crate::error::{Error, chain};
+use crate::facts::VmFacts;
+use crate::folder::Folder;
+use crate::vm::Machine;
+use crate::vms::from_facts;
+
+/// How long QEMU may take to say what it is.
+const QEMU_MAX: Duration = Duration::from_secs(20);
+/// The window in which a guest's writes to memory are counted, in seconds.
+const DIRTY_WINDOW_SECONDS: u64 = 1;
+
+impl Agent {
+    /// Space, memory, versions, the link to a peer, and the VMs named in the request.
+    pub(crate) async fn observe(&self, request: &v1::ObserveRequest) -> Result<v1::ObserveReply, Error> {
+        let qemu = self.qemu().await?;
+        let link = match request.peer.as_str() {
+            "" => None,
+            peer => Some(self.tunnels.measure(peer).await?),
+        };
+        let mut vms = Vec::new();
+        for vm in &request.vms {
+            vms.push(self.vm_facts(vm).await?);
+        }
+        Ok(v1::ObserveReply {
+            site: self.site.id.to_string(),
+            disk_free_bytes: disk_free_bytes(&self.folder)?,
+            memory_free_bytes: memory_free_bytes()?,
+            qemu_version: qemu.version.clone(),
+            machine_types: qemu.machines.clone(),
+            cpu_models: qemu.cpus.clone(),
+            kernel_digests: file_names(&self.folder.boot())?,
+            link,
+            vms,
+        })
+    }
+
+    async fn qemu(&self) -> Result<&Qemu, Error> {
+        self.qemu.get_or_try_init(Qemu::ask).await
+    }
+
+    async fn vm_facts(&self, vm: &str) -> Result<v1::VmFacts, Error> {
+        let spec = self.specs.find(vm)?;
+        let id = crate::prefetch::vm_id(vm)?;
+        let row = self.facts.vm(&id).map_err(from_facts)?;
+        let moving = self.facts.moving(&id).map_err(from_facts)?;
+        let machine = self.machine(&id)?;
+        let mut facts = v1::VmFacts { id: vm.to_owned(), known: spec.is_some(), ..Default::default() };
+        facts.state = match &row {
+            Some(row) => self.state(row, machine.as_ref()).await.to_owned(),
+            None => "gone".to_owned(),
+        };
+        facts.epoch = row.as_ref().map_or(0, |row| row.highest.0);
+        facts.owner = row.as_ref().is_some_and(VmFacts::is_owner);
+        if let Some(moving) = moving {
+            facts.moving_run = moving.run.to_string();
+            facts.moving_controller = moving.controller;
+        }
+        if let Some(spec) = &spec {
+            describe(&mut facts, spec);
+            facts.allocated_bytes = allocated_bytes(&self.folder, spec);
+        }
+        if let Some(machine) = machine.filter(|_| facts.state == "running") {
+            facts.dirty_bytes_per_second = dirty_rate(&machine).await.unwrap_or_default();
+        }
+        Ok(facts)
+    }
+}
+
+fn describe(facts: &mut v1::VmFacts, spec: &Vm) {
+    facts.memory_bytes = spec.memory.as_bytes();
+    facts.disk_bytes = spec.disk.size.as_bytes();
+    facts.machine_type.clone_from(&spec.machine);
+    facts.cpu_model.clone_from(&spec.cpu);
+    facts.kernel_digest.clone_from(&spec.boot.kernel);
+    facts.initrd_digest.clone_from(&spec.boot.initrd);
+}
+
+/// What the image takes on disk; holes do not count.
+fn allocated_bytes(folder: &Folder, spec: &Vm) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    // 512 is the unit of st_blocks whatever the file system's block size (stat(2)).
+    std::fs::metadata(folder.image(&spec.id)).map_or(0, |metadata| metadata.blocks() * 512)
+}
+
+/// How fast the guest writes to its memory, as QEMU samples it; `None` if QEMU will not say.
+async fn dirty_rate(machine: &Machine) -> Option<u64> {
+    let qmp = machine.qmp();
+    let deadline = Duration::from_secs(5);
+    qmp.execute("calc-dirty-rate", json!({ "calc-time": DIRTY_WINDOW_SECONDS }), deadline).await.ok()?;
+    for _ in 0..30 {
+        sleep(Duration::from_millis(100)).await;
+        let rate = qmp.execute("query-dirty-rate", serde_json::Value::Null, deadline).await.ok()?;
+        if rate["status"] == "measured" {
+            // Whole MiB a second is all QEMU gives.
+            return rate["dirty-rate"].as_u64().map(|rate| rate << 20);
+        }
+    }
+    None
+}
+
+/// Bytes an ordinary file may still take in the disks folder.
+pub(crate) fn disk_free_bytes(folder: &Folder) -> Result<u64, Error> {
+    let stat = rustix::fs::statvfs(folder.disks())
+        .map_err(|error| Error::internal("asking for free disk space", &error))?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
+fn memory_free_bytes() -> Result<u64, Error> {
+    let text = std::fs::read_to_string("/proc/meminfo")
+        .map_err(|error| Error::internal("reading /proc/meminfo", &error))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(kib.unwrap_or_default() * 1024)
+}
+
+fn file_names(folder: &std::path::Path) -> Result<Vec<String>, Error> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::internal("listing boot files", &error))?;
+    let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// What the QEMU of this site is and can be; asked once.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    version: String,
+    machines: Vec<String>,
+    cpus: Vec<String>,
+}
+
+impl Qemu {
+    async fn ask() -> Result<Self, Error> {
+        let version = run(&["--version"]).await?;
+        let version =
+            version.split_whitespace().skip_while(|word| *word != "version").nth(1).unwrap_or_default();
+        Ok(Self {
+            version: version.to_owned(),
+            machines: first_words(&run(&["-machine", "help"]).await?),
+            cpus: first_words(&run(&["-cpu", "help"]).await?),
+        })
+    }
+}
+
+fn first_words(text: &str) -> Vec<String> {
+    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+async fn run(arguments: &[&str]) -> Result<String, Error> {
+    let asked =
+        Command::new("qemu-system-x86_64").args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(QEMU_MAX, asked).await;
+    let output = output.map_err(|error| Error::internal("asking QEMU what it is", &error))?;
+    let output = output.map_err(|error| {
+        let message = format!("qemu-system-x86_64 cannot be run at this site: {}: install it", chain(&error));
+        Error::new(crate::error::Class::Precondition, message)
+    })?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,155 @@
+//! Which part of the agent carries out which operation. A match that dispatches and does nothing else.
+
+use std::sync::Arc;
+
+use longhaul_wire::v1;
+use longhaul_wire::v1::outputs::Outputs as Kind;
+use longhaul_wire::v1::probe_reply::Answer;
+use longhaul_wire::v1::start_request::Operation;
+
+use super::{Begun, Direction, Handle, Open, Task};
+use crate::agent::Agent;
+use crate::error::{Class, Error};
+
+/// Begins an operation or finds the one begun before.
+///
+/// # Errors
+/// When it could not be made durable; it has not begun then.
+pub(crate) fn start(
+    agent: &Arc<Agent>,
+    request: &v1::StartRequest,
+    direction: Direction,
+) -> Result<Handle, Error> {
+    match agent.board.begin(request, direction)? {
+        Begun::Known(handle) => Ok(handle),
+        Begun::New(handle, task) => {
+            spawn(agent, handle.clone(), request.clone(), task);
+            Ok(handle)
+        }
+    }
+}
+
+/// Takes up the operations that the last process left open.
+pub(crate) fn resume(agent: &Arc<Agent>, open: Vec<Open>) {
+    for Open { handle, request, task } in open {
+        tracing::info!(operation = %handle, "an open operation is taken up again");
+        spawn(agent, handle, request, task);
+    }
+}
+
+fn spawn(agent: &Arc<Agent>, handle: Handle, request: v1::StartRequest, task: Task) {
+    let agent = Arc::clone(agent);
+    tokio::spawn(async move {
+        let result = perform(&agent, &handle, &request, &task).await;
+        if let Err(error) = &result {
+            tracing::warn!(operation = %handle, %error, "an operation failed");
+        }
+        let outputs = result.map(|kind| v1::Outputs { outputs: Some(kind) });
+        if let Err(error) = agent.board.end(&handle, outputs) {
+            agent.fail(&error);
+        }
+    });
+}
+
+async fn perform(
+    agent: &Arc<Agent>,
+    handle: &Handle,
+    request: &v1::StartRequest,
+    task: &Task,
+) -> Result<Kind, Error> {
+    let (Some(key), Some(operation)) = (&request.key, &request.operation) else {
+        return Err(not_understood());
+    };
+    match handle.direction() {
+        Direction::Do => bring_about(agent, key, request, operation, task).await,
+        Direction::Undo => take_away(agent, key, operation, task).await.map(|()| Kind::Undone(v1::Undone {})),
+    }
+}
+
+async fn bring_about(
+    agent: &Arc<Agent>,
+    key: &v1::Key,
+    request: &v1::StartRequest,
+    operation: &Operation,
+    task: &Task,
+) -> Result<Kind, Error> {
+    let asked = Asked { run: &key.run, controller: &request.controller, task };
+    match operation {
+        Operation::StartVm(o) => agent.start_vm(o).await.map(Kind::VmStarted),
+        Operation::StopVm(o) => agent.stop_vm(o).await.map(Kind::VmStopped),
+        Operation::OpenTunnel(o) => agent.open_tunnel(o, &asked).await.map(Kind::TunnelOpened),
+        Operation::Prefetch(o) => agent.prefetch(o, &asked).await.map(Kind::Prefetched),
+        Operation::PrepareName(o) => agent.prepare_name(o).await.map(Kind::NamePrepared),
+        Operation::RedirectName(o) => agent.names.redirect(o).map(Kind::NameRedirected),
+        Operation::MoveVm(o) => agent.move_vm(o, &asked).await.map(Kind::VmMoved),
+        Operation::SettleDisk(o) => agent.settle_disk(o, &asked).await.map(Kind::DiskSettled),
+    }
+}
+
+/// What every longer operation needs to know about who asked.
+pub(crate) struct Asked<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) controller: &'a str,
+    pub(crate) task: &'a Task,
+}
+
+async fn take_away(
+    agent: &Arc<Agent>,
+    key: &v1::Key,
+    operation: &Operation,
+    task: &Task,
+) -> Result<(), Error> {
+    let done = agent.board.done(key)?.and_then(|outputs| outputs.outputs);
+    match operation {
+        Operation::StartVm(o) => agent.stop_vm(&v1::StopVm { vm: o.vm.clone() }).await.map(drop),
+        Operation::StopVm(o) => agent.start_vm(&v1::StartVm { vm: o.vm.clone() }).await.map(drop),
+        // The tunnel serves every VM between two sites; it closes when it was idle for long, not with one run.
+        Operation::OpenTunnel(_) => Ok(()),
+        Operation::Prefetch(o) => agent.undo_prefetch(o, &key.run, task).await,
+        Operation::PrepareName(o) => agent.names.undo_prepare(o, done.as_ref()),
+        Operation::RedirectName(o) => agent.names.undo_redirect(o, done.as_ref()),
+        Operation::MoveVm(_) | Operation::SettleDisk(_) => Err(Error::new(
+            Class::Precondition,
+            "a hand-over is not undone: to go back, move the VM back with a new run",
+        )),
+    }
+}
+
+/// Whether an operation's effect is there.
+pub(crate) async fn probe(agent: &Arc<Agent>, request: &v1::StartRequest) -> Answer {
+    let (Some(key), Some(operation)) = (&request.key, &request.operation) else {
+        return Answer::CannotTell(not_understood().failure());
+    };
+    match agent.board.done(key) {
+        Ok(Some(outputs)) => return Answer::Done(outputs),
+        Ok(None) => {}
+        Err(error) => return Answer::CannotTell(error.failure()),
+    }
+    if agent.board.running(key) {
+        return Answer::Partial(v1::Partial {});
+    }
+    let found = match operation {
+        Operation::MoveVm(o) => agent.probe_move(o, &key.run).await,
+        // Every other operation is begun only with its row durable, and a row of this key that was neither done nor is
+        // under way failed: with certainly no lasting effect, or with one that its undoing takes away.
+        Operation::StartVm(_)
+        | Operation::StopVm(_)
+        | Operation::OpenTunnel(_)
+        | Operation::Prefetch(_)
+        | Operation::PrepareName(_)
+        | Operation::RedirectName(_)
+        | Operation::SettleDisk(_) => Ok(None),
+    };
+    match found {
+        Ok(Some(outputs)) => Answer::Done(v1::Outputs { outputs: Some(outputs) }),
+        Ok(None) => Answer::Absent(v1::Absent {}),
+        Err(error) => Answer::CannotTell(error.failure()),
+    }
+}
+
+fn not_understood() -> Error {
+    Error::new(
+        Class::Permanent,
+        "the request names no operation that this agent knows: bring both sides to one release",
+    )
+}

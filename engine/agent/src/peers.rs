@@ -1,0 +1,102 @@
+//! The other sites' agents, by RPC.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use longhaul_model::site::PeerSite;
+use longhaul_wire::tls::Connector;
+use longhaul_wire::v1::peer_client::PeerClient;
+use longhaul_wire::{Identity, client};
+use tokio::sync::Mutex;
+use tonic::transport::Channel;
+
+use crate::error::{Class, Error, chain};
+
+/// Longest a question to another site may take before it counts as not answered.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Connections to the other sites, made when first needed and again after they broke.
+pub(crate) struct Peers {
+    connector: Connector,
+    sites: HashMap<String, SocketAddr>,
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+impl Peers {
+    pub(crate) fn new(connector: Connector, peers: &[PeerSite]) -> Self {
+        let sites = peers.iter().map(|peer| (peer.id.to_string(), peer.address)).collect();
+        Self { connector, sites, channels: Mutex::default() }
+    }
+
+    /// The WAN address of a site.
+    pub(crate) fn address(&self, site: &str) -> Result<SocketAddr, Error> {
+        self.sites.get(site).copied().ok_or_else(|| {
+            let known: Vec<_> = self.sites.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Error::new(
+                Class::Precondition,
+                format!("site `{site}` is not among this site's peers ({known}): add it to the site file"),
+            )
+        })
+    }
+
+    /// Every site this one knows.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.sites.keys().map(String::as_str)
+    }
+
+    async fn channel(&self, site: &str) -> Result<Channel, Error> {
+        let address = self.address(site)?.to_string();
+        let mut channels = self.channels.lock().await;
+        if let Some(channel) = channels.get(site) {
+            return Ok(channel.clone());
+        }
+        let identity =
+            Identity::site(site).map_err(|error| Error::new(Class::Internal, error.to_string()))?;
+        let connected = client::channel(&address, &identity, &self.connector).await;
+        let channel = connected.map_err(|error| Error::new(Class::Unreachable, chain(&error)))?;
+        channels.insert(site.to_owned(), channel.clone());
+        Ok(channel)
+    }
+
+    /// Asks another site's agent something that only agents may ask.
+    pub(crate) async fn ask<T, F>(
+        &self,
+        site: &str,
+        question: impl FnOnce(PeerClient<Channel>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let channel = self.channel(site).await?;
+        let answer = tokio::time::timeout(ANSWER_MAX, question(PeerClient::new(channel))).await;
+        self.settle(site, answer).await
+    }
+
+    async fn settle<T>(
+        &self,
+        site: &str,
+        answer: Result<Result<tonic::Response<T>, tonic::Status>, tokio::time::error::Elapsed>,
+    ) -> Result<T, Error> {
+        let error = match answer {
+            Ok(Ok(response)) => return Ok(response.into_inner()),
+            Ok(Err(status)) => from_status(site, &status),
+            Err(_) => {
+                Error::new(Class::Unreachable, format!("site {site} did not answer within {ANSWER_MAX:?}"))
+            }
+        };
+        if error.class == Class::Unreachable {
+            self.channels.lock().await.remove(site);
+        }
+        Err(error)
+    }
+}
+
+/// What an agent's refusal means here; the text is the agent's own. A call that broke off is no refusal.
+fn from_status(site: &str, status: &tonic::Status) -> Error {
+    let broke_off = status.code() == tonic::Code::Unknown;
+    let class = if broke_off { Class::Unreachable } else { Class::of(status) };
+    Error::new(class, format!("site {site}: {}", status.message()))
+}

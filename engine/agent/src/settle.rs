@@ -1,0 +1,168 @@
+//! Settling: the target gets the rest of the disk, proves it, and the source's copy is released.
+
+use std::time::Duration;
+
+use longhaul_dataplane::disk::{Control, FillCondition, ProofState, Status};
+use longhaul_wire::v1;
+use tokio::time::sleep;
+
+use crate::agent::Agent;
+use crate::disks::refused;
+use crate::error::{Class, Error};
+use crate::facts::Role;
+use crate::operations::{Asked, Task};
+use crate::prefetch::{run_id, vm_id};
+use crate::vms::from_facts;
+
+/// How often fill and proof are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl Agent {
+    /// Target: waits for the whole disk, compares it with the frozen source, lets the source go.
+    pub(crate) async fn settle_disk(
+        &self,
+        wanted: &v1::SettleDisk,
+        asked: &Asked<'_>,
+    ) -> Result<v1::DiskSettled, Error> {
+        let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
+        let Some(Role::Owner(epoch)) = self.facts.vm(&vm).map_err(from_facts)?.map(|row| row.role) else {
+            let message =
+                format!("vm {vm} does not run at site {}: there is nothing to settle", self.site.id);
+            return Err(Error::new(Class::Precondition, message));
+        };
+        let mut disk = self.disks.existing(&vm).await?;
+        let status = disk.status().await.map_err(refused("asking the disk server"))?;
+        if !status.complete {
+            disk.limit_fill(1000).await.map_err(refused("going on with the fill"))?;
+            wait_for_all(&mut disk, asked.task).await?;
+            disk.verify().await.map_err(refused("starting the proof"))?;
+            wait_for_proof(&mut disk, asked.task).await?;
+        }
+        let status = disk.status().await.map_err(refused("asking the disk server"))?;
+        disk.finish().await.map_err(refused("detaching the source"))?;
+        let settled = self.settled(&status, &wanted.source);
+        let request = v1::ReleaseSourceRequest {
+            vm: wanted.vm.clone(),
+            run: asked.run.to_owned(),
+            epoch: epoch.0,
+            root: settled.root.clone(),
+        };
+        asked.task.phase("releasing the source");
+        self.peers.ask(&wanted.source, |mut peer| async move { peer.release_source(request).await }).await?;
+        self.facts.moving_release(&vm, &run).map_err(from_facts)?;
+        Ok(settled)
+    }
+
+    fn settled(&self, status: &Status, source: &str) -> v1::DiskSettled {
+        let (wire, lanes) = self.tunnels.report(source);
+        v1::DiskSettled {
+            proof_ok: status.proof.state == ProofState::Good,
+            root: status.proof.root.clone().unwrap_or_default(),
+            extents: status.proof.leaves,
+            superseded: status.proof.superseded,
+            demand_reads: status.fill.demand_reads,
+            demand_bytes: status.fill.demand_bytes,
+            wire: Some(wire),
+            lanes,
+        }
+    }
+
+    /// Source: the target needs this copy no more. The file is kept under another name; nothing uses it.
+    pub(crate) async fn release_source(
+        &self,
+        target: &str,
+        request: &v1::ReleaseSourceRequest,
+    ) -> Result<(), Error> {
+        let (vm, run) = (vm_id(&request.vm)?, run_id(&request.run)?);
+        let row = self.facts.vm(&vm).map_err(from_facts)?;
+        let gone = row.is_some_and(|row| matches!(row.role, Role::Absent(epoch) if epoch.0 == request.epoch));
+        if !gone {
+            let message = format!(
+                "site {} did not hand vm {vm} over under epoch {}: its disk stays",
+                self.site.id, request.epoch
+            );
+            return Err(Error::new(Class::Conflict, message));
+        }
+        if let Some(machine) = self.machine(&vm)? {
+            machine.kill().await.map_err(|error| Error::internal("ending the source's QEMU", &error))?;
+        }
+        self.disks.end(&vm).await?;
+        let kept = self.folder.disks().join(format!("{vm}.raw.released-{run}"));
+        if self.folder.image(&vm).exists() {
+            std::fs::rename(self.folder.image(&vm), &kept)
+                .map_err(|error| Error::internal("keeping the source's disk", &error))?;
+        }
+        crate::prefetch::remove_file(&self.folder.map(&vm))?;
+        tracing::info!(%vm, target, root = request.root, "the source's disk is released");
+        self.edge
+            .tap_remove(vm.as_str())
+            .await
+            .map_err(|error| Error::internal("removing the tap", &error))?;
+        self.facts.moving_release(&vm, &run).map_err(from_facts)
+    }
+}
+
+async fn wait_for_all(disk: &mut Control, task: &Task) -> Result<(), Error> {
+    loop {
+        let status = disk.status().await.map_err(refused("asking the disk server"))?;
+        task.check()?;
+        let total = status.fill.allocated_bytes.unwrap_or(status.disk_bytes);
+        match &status.fill.condition {
+            Some(FillCondition::NoSpace) => {
+                let message =
+                    "the target's disk is full and the guest still needs the source: free space, then resume";
+                return Err(Error::new(Class::Transient, message));
+            }
+            Some(FillCondition::Disk { message }) => {
+                return Err(Error::new(
+                    Class::Transient,
+                    format!("the target's copy cannot be written: {message}"),
+                ));
+            }
+            Some(FillCondition::Unreachable { .. }) | None => {}
+        }
+        if status.fill.absent_bytes == 0 {
+            return Ok(());
+        }
+        task.progress(v1::Progress {
+            bytes_done: status.fill.present_bytes,
+            bytes_total: total,
+            bytes_per_second: 0,
+            phase: "filling the rest".to_owned(),
+        });
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn wait_for_proof(disk: &mut Control, task: &Task) -> Result<(), Error> {
+    loop {
+        let proof = disk.status().await.map_err(refused("asking the disk server"))?.proof;
+        task.check()?;
+        match proof.state {
+            ProofState::Good => return Ok(()),
+            ProofState::Bad => {
+                let at = proof.first_bad.unwrap_or_default();
+                let message = format!(
+                    "the copy differs from the source in {} of {} leaves, the first at byte {at}: the source's disk is kept; \
+                     stop the vm and restore it from there",
+                    proof.bad, proof.leaves
+                );
+                return Err(Error::new(Class::Permanent, message));
+            }
+            ProofState::Failed { message } => {
+                return Err(Error::new(
+                    Class::Transient,
+                    format!("the copy could not be compared: {message}"),
+                ));
+            }
+            ProofState::None | ProofState::Running => {}
+        }
+        task.progress(v1::Progress {
+            bytes_done: proof.checked * 64 * 1024,
+            bytes_total: proof.leaves * 64 * 1024,
+            bytes_per_second: 0,
+            phase: "comparing with the source".to_owned(),
+        });
+        sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,293 @@
+//! Judges from outside whether exactly one copy runs: asks both hypervisors and both disk servers, and nobody else.
+//!
+//! The two sites cannot be asked in one instant, so the answers are interleaved: A, B, A, B, ... Two copies ran at the
+//! same time when one site said "runs" before **and** after the other one said so. A hand-over between two questions
+//! therefore is not mistaken for a second runner.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::client::unix_ms;
+use crate::lab::Lab;
+use crate::place::Side;
+use crate::qmp::Qmp;
+
+/// A hypervisor that needs longer to say whether it runs is stuck, and counts as silent.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+/// Between two tries to reach a hypervisor that is not there.
+const RETRY: Duration = Duration::from_millis(50);
+/// Changes kept; more are only counted by the instants with two.
+const CHANGES_MAX: usize = 1_000;
+
+/// Where one VM can be looked at, A first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// QEMU's machine-protocol sockets for observers.
+    pub hypervisors: [PathBuf; 2],
+    /// The disk servers' control sockets.
+    pub disks: [PathBuf; 2],
+    /// Between two rounds of questions.
+    pub interval: Duration,
+}
+
+impl Options {
+    /// The lab's VM, every 3 ms.
+    #[must_use]
+    pub fn of_lab(lab: &Lab) -> Self {
+        Self {
+            hypervisors: Side::BOTH.map(|side| lab.files().observer_socket(side, lab.vm())),
+            disks: Side::BOTH.map(|side| lab.files().disk_socket(side, lab.vm())),
+            interval: Duration::from_millis(3),
+        }
+    }
+}
+
+/// What an observer saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserverView {
+    /// Rounds of questions.
+    pub rounds: u64,
+    /// Rounds in which some hypervisor answered.
+    pub answered: u64,
+    /// When two copies ran, milliseconds since the epoch; the first instants of that kind.
+    pub second_runner: Vec<u64>,
+    /// When both disk servers had a writer let in that wrote between two looks.
+    pub second_writer: Vec<u64>,
+    /// Where the VM ran, by turns.
+    pub changes: Vec<Change>,
+    /// Where it ran last.
+    pub runs_at: Option<Side>,
+}
+
+/// Where a VM began to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When.
+    pub at_unix_ms: u64,
+    /// Where; `None` for nowhere.
+    pub runs_at: Option<Side>,
+}
+
+impl ObserverView {
+    /// Whether something was seen, and never two at once.
+    #[must_use]
+    pub fn exactly_one(&self) -> bool {
+        self.answered > 0 && self.second_runner.is_empty() && self.second_writer.is_empty()
+    }
+
+    /// Takes one look at the hypervisors: whether A ran, then B, then A again.
+    fn look(&mut self, at_unix_ms: u64, seen: [Option<bool>; 3]) {
+        let [before, other, after] = seen.map(|running| running == Some(true));
+        self.rounds += 1;
+        self.answered += u64::from(seen.iter().any(Option::is_some));
+        if before && other && after && self.second_runner.len() < CHANGES_MAX {
+            self.second_runner.push(at_unix_ms);
+        }
+        let runs_at = match (after, other) {
+            (true, _) => Some(Side::A),
+            (false, true) => Some(Side::B),
+            (false, false) => None,
+        };
+        if runs_at != self.runs_at {
+            self.runs_at = runs_at;
+            if self.changes.len() < CHANGES_MAX {
+                self.changes.push(Change { at_unix_ms, runs_at });
+            }
+        }
+    }
+
+    fn look_at_disks(&mut self, at_unix_ms: u64, wrote: [bool; 2]) {
+        if wrote == [true, true] && self.second_writer.len() < CHANGES_MAX {
+            self.second_writer.push(at_unix_ms);
+        }
+    }
+}
+
+/// A running observer; dropping it ends it too.
+#[derive(Debug)]
+pub struct Observer {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<ObserverView>>,
+}
+
+impl Observer {
+    /// Begins to look. Sockets that are not there yet are waited for.
+    #[must_use]
+    pub fn start(options: Options) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || observe(&options, &told));
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Stops looking; what was seen.
+    #[must_use]
+    pub fn stop(mut self) -> ObserverView {
+        self.end().expect("the thread ends only here")
+    }
+
+    fn end(&mut self) -> Option<ObserverView> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(|thread| thread.join().unwrap_or_default())
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let _seen = self.end();
+    }
+}
+
+fn observe(options: &Options, stop: &AtomicBool) -> ObserverView {
+    let mut view = ObserverView::default();
+    let [mut a, mut b] = options.hypervisors.clone().map(Hypervisor::new);
+    let mut disks = options.disks.clone().map(DiskServer::new);
+    while !stop.load(Ordering::Relaxed) {
+        let seen = [a.running(), b.running(), a.running()];
+        view.look(unix_ms(), seen);
+        let [at_a, at_b] = &mut disks;
+        view.look_at_disks(unix_ms(), [at_a.wrote(), at_b.wrote()]);
+        std::thread::sleep(options.interval);
+    }
+    view
+}
+
+/// Something that may not be there, tried again now and then.
+#[derive(Debug)]
+struct Pace {
+    next: Instant,
+}
+
+impl Pace {
+    fn due(&mut self, every: Duration) -> bool {
+        let due = Instant::now() >= self.next;
+        if due {
+            self.next = Instant::now() + every;
+        }
+        due
+    }
+}
+
+#[derive(Debug)]
+struct Hypervisor {
+    socket: PathBuf,
+    connection: Option<Qmp>,
+    retry: Pace,
+}
+
+impl Hypervisor {
+    fn new(socket: PathBuf) -> Self {
+        Self { socket, connection: None, retry: Pace { next: Instant::now() } }
+    }
+
+    /// `None` when it does not answer.
+    fn running(&mut self) -> Option<bool> {
+        if self.connection.is_none() && self.socket.exists() && self.retry.due(RETRY) {
+            self.connection = Qmp::try_connect(&self.socket, ANSWER_MAX).ok();
+        }
+        let answer = self.connection.as_mut()?.running(ANSWER_MAX).ok();
+        if answer.is_none() {
+            self.connection = None;
+        }
+        answer
+    }
+}
+
+/// Asked less often than the hypervisors: it counts bytes, so nothing is missed between two looks.
+const DISK_INTERVAL: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+struct DiskServer {
+    socket: PathBuf,
+    written: Option<u64>,
+    wrote: bool,
+    pace: Pace,
+}
+
+impl DiskServer {
+    fn new(socket: PathBuf) -> Self {
+        Self { socket, written: None, wrote: false, pace: Pace { next: Instant::now() } }
+    }
+
+    /// Whether a writer is let in and bytes were written between the last two looks.
+    fn wrote(&mut self) -> bool {
+        if self.pace.due(DISK_INTERVAL) {
+            let written = written_bytes(&self.socket).ok();
+            self.wrote = matches!((self.written, written), (Some(before), Some(now)) if now > before);
+            self.written = written;
+        }
+        self.wrote
+    }
+}
+
+/// Bytes written by writers that are let in now; an error when nobody answers.
+fn written_bytes(socket: &Path) -> io::Result<u64> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.set_write_timeout(Some(ANSWER_MAX))?;
+    stream.write_all(b"{\"request\":\"status\"}\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let status: Value = serde_json::from_str(&line)?;
+    let writers = status["writers"].as_array().ok_or_else(|| io::Error::other("no status"))?;
+    Ok(writers.iter().filter_map(|writer| writer["bytes_written"].as_u64()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNS: Option<bool> = Some(true);
+    const STOPPED: Option<bool> = Some(false);
+
+    /// Two copies are seen when A runs before and after B does.
+    #[test]
+    fn two_running_copies_are_seen() {
+        let mut view = ObserverView::default();
+        view.look(1, [RUNS, STOPPED, RUNS]);
+        view.look(2, [RUNS, RUNS, RUNS]);
+        assert_eq!(view.second_runner, [2]);
+        assert!(!view.exactly_one());
+    }
+
+    /// A hand-over between two questions is a change of place and no second runner.
+    #[test]
+    fn a_hand_over_is_not_a_second_runner() {
+        let mut view = ObserverView::default();
+        view.look(1, [RUNS, None, RUNS]);
+        view.look(2, [RUNS, RUNS, STOPPED]);
+        view.look(3, [STOPPED, RUNS, None]);
+        assert!(view.exactly_one(), "{view:?}");
+        assert_eq!(
+            view.changes.iter().map(|change| change.runs_at).collect::<Vec<_>>(),
+            [Some(Side::A), Some(Side::B)]
+        );
+    }
+
+    /// An observer that nobody answered has not seen exactly one.
+    #[test]
+    fn silence_is_no_proof() {
+        let mut view = ObserverView::default();
+        view.look(1, [None, None, None]);
+        assert!(!view.exactly_one());
+    }
+
+    /// Bytes written at both sites between the same two looks are seen.
+    #[test]
+    fn two_writers_are_seen() {
+        let mut view = ObserverView::default();
+        view.look(1, [RUNS, STOPPED, RUNS]);
+        view.look_at_disks(1, [true, false]);
+        assert!(view.exactly_one());
+        view.look_at_disks(2, [true, true]);
+        assert_eq!(view.second_writer, [2]);
+    }
+}

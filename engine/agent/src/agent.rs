@@ -193,7 +193,7 @@ async fn accept(agent: Arc<Agent>, acceptor: Arc<Acceptor>, listener: TcpListene
                     match acceptor.accept(socket).await {
                         Ok(accepted) => dispatch(&agent, accepted, &inlet).await,
                         Err(error) => {
-                            tracing::warn!(%from, error = chain(&error), "a connection was refused")
+                            tracing::warn!(%from, error = chain(&error), "a connection was refused");
                         }
                     }
                 });

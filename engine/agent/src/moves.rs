@@ -374,7 +374,7 @@ impl Agent {
             match (attempt.side, row.role) {
                 (Side::Target, _) => self.recover_target(&row.vm).await?,
                 (Side::Source, Role::Owner(_) | Role::Relinquished(_)) => {
-                    self.recover_source(row.vm, attempt)
+                    self.recover_source(row.vm, attempt);
                 }
                 (Side::Source, Role::Incoming(_) | Role::Absent(_)) => {}
             }
@@ -405,7 +405,7 @@ impl Agent {
             match recovered {
                 Ok(sent) => tracing::info!(%vm, ?sent, "a hand-over of the last process was taken up"),
                 Err(error) => {
-                    tracing::error!(%vm, %error, "a hand-over of the last process could not be ended")
+                    tracing::error!(%vm, %error, "a hand-over of the last process could not be ended");
                 }
             }
         });

@@ -13,9 +13,13 @@ use tokio::sync::Mutex;
 use tonic::transport::Channel;
 
 use crate::error::{Class, Error, chain};
+use crate::operations::Task;
 
 /// Longest a question to another site may take before it counts as not answered.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Pause before a site that did not answer is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Connections to the other sites, made when first needed and again after they broke.
 pub(crate) struct Peers {
@@ -73,6 +77,27 @@ impl Peers {
         let channel = self.channel(site).await?;
         let answer = tokio::time::timeout(ANSWER_MAX, question(PeerClient::new(channel))).await;
         self.settle(site, answer).await
+    }
+
+    /// Asks as [`Peers::ask`], and again while the site does not answer, until the operation is asked to stop: a link that is
+    /// cut costs an operation time and nothing else.
+    pub(crate) async fn insist<R, T, F>(
+        &self,
+        task: &Task,
+        (site, request): (&str, R),
+        question: impl Fn(PeerClient<Channel>, R) -> F,
+    ) -> Result<T, Error>
+    where
+        R: Clone,
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        loop {
+            match self.ask(site, |peer| question(peer, request.clone())).await {
+                Err(error) if error.class == Class::Unreachable => task.check()?,
+                answered => return answered,
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
     }
 
     async fn settle<T>(

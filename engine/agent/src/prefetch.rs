@@ -61,8 +61,12 @@ impl Agent {
             run: asked.run.to_owned(),
             controller: asked.controller.to_owned(),
         };
-        let opened =
-            self.peers.ask(&wanted.source, |mut peer| async move { peer.open_origin(request).await }).await?;
+        let opened = self
+            .peers
+            .insist(asked.task, (&wanted.source, request), |mut peer, request| async move {
+                peer.open_origin(request).await
+            })
+            .await?;
         self.refuse_no_space(&spec, &opened).await?;
         let mut disk = self.disks.open(&spec, &Begin::Absent { source: &wanted.source }).await?;
         let permille = u16::try_from(wanted.present_permille.min(1000)).unwrap_or(1000);
@@ -115,7 +119,7 @@ impl Agent {
         loop {
             let phase = if rounds == 0 { "filling".to_owned() } else { format!("round {rounds}") };
             let status = wait_for_fill(disk, wanted.present_permille, &phase, asked.task).await?;
-            let round = self.ask_round(wanted, asked.run, applied).await?;
+            let round = self.ask_round(wanted, asked, applied).await?;
             let dirty_bytes: u64 = round.extents.iter().map(|span| span.length).sum();
             disk.mark_absent(round.extents).await.map_err(refused("marking dirtied blocks"))?;
             rounds += 1;
@@ -133,10 +137,19 @@ impl Agent {
         }
     }
 
-    async fn ask_round(&self, wanted: &v1::Prefetch, run: &str, applied: u64) -> Result<Round, Error> {
-        let request = v1::DirtyRoundRequest { vm: wanted.vm.clone(), run: run.to_owned(), applied };
-        let reply =
-            self.peers.ask(&wanted.source, |mut peer| async move { peer.dirty_round(request).await }).await?;
+    async fn ask_round(
+        &self,
+        wanted: &v1::Prefetch,
+        asked: &Asked<'_>,
+        applied: u64,
+    ) -> Result<Round, Error> {
+        let request = v1::DirtyRoundRequest { vm: wanted.vm.clone(), run: asked.run.to_owned(), applied };
+        let reply = self
+            .peers
+            .insist(asked.task, (&wanted.source, request), |mut peer, request| async move {
+                peer.dirty_round(request).await
+            })
+            .await?;
         let extents = reply.dirty.iter().map(|extent| Span { offset: extent.offset, length: extent.length });
         Ok(Round { round: reply.round, extents: extents.collect() })
     }
@@ -155,7 +168,11 @@ impl Agent {
             return Err(Error::new(Class::Precondition, message));
         }
         let request = v1::CloseOriginRequest { vm: wanted.vm.clone(), run: run.to_string() };
-        self.peers.ask(&wanted.source, |mut peer| async move { peer.close_origin(request).await }).await?;
+        self.peers
+            .insist(task, (&wanted.source, request), |mut peer, request| async move {
+                peer.close_origin(request).await
+            })
+            .await?;
         if let Some(machine) = self.machine(&vm)? {
             machine.kill().await.map_err(|error| Error::internal("ending the waiting QEMU", &error))?;
         }
@@ -179,16 +196,21 @@ impl Agent {
     /// Lowers the time that others may keep a VM's answer. A site that never heard of the VM asks the others first, for
     /// from now on it has to answer for it.
     pub(crate) async fn prepare_name(&self, wanted: &v1::PrepareName) -> Result<v1::NamePrepared, Error> {
-        let mut spec = self.specs.find(&wanted.vm)?;
+        let mut unreachable = None;
         for site in self.peers.names() {
-            if spec.is_none() {
-                spec = self.specification(&wanted.vm, site).await.ok();
+            match self.specification(&wanted.vm, site).await {
+                Ok(spec) => {
+                    self.names.ensure(&spec)?;
+                    return self.names.prepare(wanted);
+                }
+                Err(error) if error.class == Class::Unreachable => unreachable = Some(error),
+                Err(_) => {}
             }
         }
-        if let Some(spec) = spec {
-            self.names.ensure(&spec)?;
+        match unreachable {
+            Some(error) => Err(error),
+            None => self.names.prepare(wanted),
         }
-        self.names.prepare(wanted)
     }
 
     /// Source: starts the dirty map and lets the target read.

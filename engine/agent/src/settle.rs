@@ -48,7 +48,11 @@ impl Agent {
             root: settled.root.clone(),
         };
         asked.task.phase("releasing the source");
-        self.peers.ask(&wanted.source, |mut peer| async move { peer.release_source(request).await }).await?;
+        self.peers
+            .insist(asked.task, (&wanted.source, request), |mut peer, request| async move {
+                peer.release_source(request).await
+            })
+            .await?;
         self.facts.moving_release(&vm, &run).map_err(from_facts)?;
         Ok(settled)
     }

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::pattern::Stream;
+use crate::pattern::{Stream, page_mark};
 
 const PAGE_WORDS: usize = 512;
 /// One word in four is random, the others repeat: the mix real memory has, for which compression is worth its while.
@@ -75,7 +75,9 @@ impl WorkingSet {
 
 fn words(page: usize, generation: u64) -> impl Iterator<Item = u64> {
     let mut random = Stream::new((page as u64) << 40 ^ generation);
+    let mark = page_mark();
     (0..PAGE_WORDS).map(move |index| match index % RANDOM_EVERY {
+        _ if index == 0 => mark,
         0 => random.next_word(),
         _ => page as u64 ^ generation << 32,
     })

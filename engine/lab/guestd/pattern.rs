@@ -2,6 +2,13 @@
 //!
 //! Used by the guest daemon and by the lab: both must make the same bytes from the same numbers for ever.
 
+/// What every page of the memory writer begins with, so that a proof can find one in a stream of memory.
+///
+/// Made at run time from its complement: as a constant it would stand in the program's own pages too.
+pub(crate) fn page_mark() -> u64 {
+    !std::hint::black_box(!u64::from_le_bytes(*b"lhmemory"))
+}
+
 /// A small generator (SplitMix64): its whole state is the seed, so content needs no storage to be checked.
 pub(crate) struct Stream {
     state: u64,

@@ -96,6 +96,21 @@ impl Facts {
         })
     }
 
+    /// Makes an operation that has ended one that has not: it is to be taken up again.
+    ///
+    /// # Errors
+    /// [`Error::NoOperation`]; fatal ones.
+    pub fn operations_reopen(&self, id: &OperationId, state: &str) -> Result<u64, Error> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE operations SET state = ?4, result = x'', finished = 0, version = version + 1
+                 WHERE key = ?1 AND attempt = ?2 AND kind = ?3",
+                (&id.key, id.attempt, &id.kind, state),
+            )?;
+            Ok(existing(transaction, id)?.version)
+        })
+    }
+
     /// The operation of this name.
     ///
     /// # Errors
@@ -176,6 +191,8 @@ mod tests {
         assert_eq!((ended.state.as_str(), &ended.result[..], ended.finished), ("done", &[9][..], true));
         let open: Vec<_> = facts.operations_unfinished().unwrap().into_iter().map(|row| row.id.key).collect();
         assert_eq!(open, ["b"]);
+        facts.operations_reopen(&id("a"), "running").unwrap();
+        assert_eq!(facts.operations_unfinished().unwrap().len(), 2);
         assert_eq!(facts.operations_of_key("a").unwrap().len(), 1);
     }
 }

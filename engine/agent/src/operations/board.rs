@@ -11,8 +11,12 @@ use tokio::sync::watch;
 
 use super::handle::{Direction, Handle, key_text};
 use crate::error::{Class, Error};
-use crate::facts::{self, Facts, NewOperation};
+use crate::facts::{self, Facts, NewOperation, OperationRow};
 
+/// The states of a row, as the code here needs them.
+const RUNNING: &str = "running";
+const DONE: &str = "done";
+const UNKNOWN: &str = "unknown";
 /// Longest a Get may wait for news.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -122,12 +126,18 @@ impl Board {
             )
         })?;
         let id = handle.id().clone();
-        let new = NewOperation { id, request: request.encode_to_vec(), state: "running".to_owned() };
+        let new = NewOperation { id, request: request.encode_to_vec(), state: RUNNING.to_owned() };
         match self
             .facts
             .operations_begin(&new)
             .map_err(|error| Error::internal("writing an operation", &error))?
         {
+            facts::Begun::Before(row) if goes_on(&handle, &row) => {
+                let reopened = self.facts.operations_reopen(handle.id(), RUNNING);
+                reopened.map_err(|error| Error::internal("writing an operation", &error))?;
+                let task = self.insert(&handle);
+                Ok(Begun::New(handle, task))
+            }
             facts::Begun::Before(_) => Ok(Begun::Known(handle)),
             facts::Begun::New(_) => {
                 let task = self.insert(&handle);
@@ -143,8 +153,8 @@ impl Board {
     pub(crate) fn end(&self, handle: &Handle, result: Result<v1::Outputs, Error>) -> Result<(), Error> {
         let Some(live) = self.lock().remove(handle) else { return Ok(()) };
         let (word, state) = match result {
-            Ok(outputs) => ("done", State::Done(outputs)),
-            Err(error) if error.unknown => ("unknown", State::Unknown(error.failure())),
+            Ok(outputs) => (DONE, State::Done(outputs)),
+            Err(error) if error.unknown => (UNKNOWN, State::Unknown(error.failure())),
             Err(error) => ("failed", State::Failed(error.failure())),
         };
         let version = live.state.borrow().version + 1;
@@ -199,11 +209,23 @@ impl Board {
         Ok(None)
     }
 
-    /// Whether an attempt of this effect is under way.
-    pub(crate) fn running(&self, key: &v1::Key) -> bool {
-        let key = key_text(key);
-        self.lock().keys().any(|handle| handle.id().key == key && handle.direction() == Direction::Do)
+    /// Whether an attempt of this effect is under way, or ended so that part of it may be there.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub(crate) fn partial(&self, key: &v1::Key) -> Result<bool, Error> {
+        let rows = self.facts.operations_of_key(&key_text(key)).map_err(unreadable)?;
+        let mut efforts =
+            rows.into_iter().filter(|row| Handle::given(row.id.clone()).direction() == Direction::Do);
+        Ok(efforts.next_back().is_some_and(|row| !row.finished || row.state == UNKNOWN))
     }
+}
+
+/// Whether an operation that has ended is taken up again when it is asked for again: an undoing that failed, and an effect of
+/// which part may be there.
+fn goes_on(handle: &Handle, row: &OperationRow) -> bool {
+    let undoing = handle.direction() == Direction::Undo && row.state != DONE;
+    row.finished && (undoing || row.state == UNKNOWN)
 }
 
 fn unreadable(error: impl std::error::Error) -> Error {

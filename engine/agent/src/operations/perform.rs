@@ -120,13 +120,12 @@ pub(crate) async fn probe(agent: &Arc<Agent>, request: &v1::StartRequest) -> Ans
     let (Some(key), Some(operation)) = (&request.key, &request.operation) else {
         return Answer::CannotTell(not_understood().failure());
     };
-    match agent.board.done(key) {
-        Ok(Some(outputs)) => return Answer::Done(outputs),
-        Ok(None) => {}
+    let known = agent.board.done(key).and_then(|done| Ok((done, agent.board.partial(key)?)));
+    match known {
+        Ok((Some(outputs), _)) => return Answer::Done(outputs),
+        Ok((None, true)) => return Answer::Partial(v1::Partial {}),
+        Ok((None, false)) => {}
         Err(error) => return Answer::CannotTell(error.failure()),
-    }
-    if agent.board.running(key) {
-        return Answer::Partial(v1::Partial {});
     }
     let found = match operation {
         Operation::MoveVm(o) => agent.probe_move(o, &key.run).await,

@@ -12,6 +12,12 @@ mod probe;
 #[path = "../../guestd/pattern.rs"]
 mod pattern;
 
+/// What every page that the guest's memory writer checks begins with, for a proof that has to find one.
+#[must_use]
+pub fn page_mark() -> [u8; 8] {
+    pattern::page_mark().to_le_bytes()
+}
+
 pub use disk::{DISK_BYTES, write_disk};
 pub use image::{Error, Image, Options, file_digest};
 pub use kernel::Kernel;

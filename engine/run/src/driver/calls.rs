@@ -1,0 +1,175 @@
+//! The calls and timers under way, at most one of each per step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use longhaul_model::ids::{RunId, StepPath};
+use longhaul_saga::intent::{Compensate, Start};
+use longhaul_saga::{Event, Probe, Wait};
+use longhaul_step::{Context, Key, Registry, RunRecords};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+
+use super::Driver;
+use super::effect::Call;
+use super::looping::News;
+use super::records::JournalRecords;
+use crate::Clock;
+
+pub(super) struct Calls {
+    run: RunId,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    controller: String,
+    records: Arc<dyn RunRecords>,
+    seed: Option<u64>,
+    outbox: mpsc::Sender<News>,
+    /// Number of the last call.
+    last: u64,
+    calls: BTreeMap<StepPath, Running>,
+    timers: BTreeMap<StepPath, AbortHandle>,
+    /// Whether the operator's wish to give the run up was passed on.
+    pub(super) cancelled: bool,
+}
+
+struct Running {
+    number: u64,
+    task: AbortHandle,
+    cancel: Arc<Notify>,
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.calls.values().for_each(|running| running.task.abort());
+        self.timers.values().for_each(AbortHandle::abort);
+    }
+}
+
+impl Calls {
+    pub(super) fn new(driver: &Driver, run: RunId, outbox: mpsc::Sender<News>) -> Self {
+        let owner = driver.journal.owner();
+        let directory = driver.journal.directory().to_owned();
+        Self {
+            records: Arc::new(JournalRecords::new(directory, run.clone())),
+            run,
+            registry: driver.registry.clone(),
+            clock: Arc::clone(&driver.clock),
+            controller: format!("{}:{}", owner.host, owner.pid),
+            seed: driver.seed,
+            outbox,
+            last: 0,
+            calls: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            cancelled: false,
+        }
+    }
+
+    pub(super) fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Whether this call is the step's present one.
+    pub(super) fn is_current(&self, step: &StepPath, call: u64) -> bool {
+        self.calls.get(step).is_some_and(|running| running.number == call)
+    }
+
+    /// Forgets the call whose outcome this is.
+    pub(super) fn settled(&mut self, event: &Event) {
+        let step = match event {
+            Event::Done(event) => &event.step,
+            Event::Failed(event) => &event.step,
+            Event::Unknown(event) => &event.step,
+            Event::Undone(event) => &event.step,
+            Event::Probed(event) => &event.step,
+            Event::RunCreated(_)
+            | Event::RunResumed(_)
+            | Event::Interrupted(_)
+            | Event::CancelRequested(_)
+            | Event::HandleGiven(_)
+            | Event::TimerFired(_)
+            | Event::Observation(_) => return,
+        };
+        self.calls.remove(step);
+        if let Some(timer) = self.timers.remove(step) {
+            timer.abort();
+        }
+    }
+
+    pub(super) fn start(&mut self, start: Start) {
+        let context = self.context(&start.step, start.incarnation, start.attempt);
+        let call = self.call(context, start.step.clone());
+        let cancel = Arc::clone(&call.cancel);
+        self.spawn(start.step.clone(), cancel, super::effect::start(call, start));
+    }
+
+    pub(super) fn probe(&mut self, probe: Probe) {
+        let context = self.context(&probe.step, probe.incarnation, probe.attempt);
+        let call = self.call(context, probe.step.clone());
+        let cancel = Arc::clone(&call.cancel);
+        self.spawn(probe.step.clone(), cancel, super::effect::probe(call, probe));
+    }
+
+    pub(super) fn compensate(&mut self, compensate: Compensate) {
+        let context = self.context(&compensate.step, compensate.incarnation, compensate.attempt);
+        let call = self.call(context, compensate.step.clone());
+        let cancel = Arc::clone(&call.cancel);
+        self.spawn(compensate.step.clone(), cancel, super::effect::compensate(call, compensate));
+    }
+
+    pub(super) fn cancel(&self, step: &StepPath) {
+        if let Some(running) = self.calls.get(step) {
+            running.cancel.notify_one();
+        }
+    }
+
+    pub(super) fn wait(&mut self, wait: Wait) {
+        let (clock, outbox) = (Arc::clone(&self.clock), self.outbox.clone());
+        let Wait { step, timer, millis } = wait;
+        let until = clock.now_unix_ms().saturating_add(millis);
+        let news = News::Timer { step: step.clone(), timer };
+        let task = tokio::spawn(async move {
+            clock.sleep_until_unix_ms(until).await;
+            // A driver that has stopped needs no timers.
+            let _ = outbox.send(news).await;
+        });
+        if let Some(before) = self.timers.insert(step, task.abort_handle()) {
+            before.abort();
+        }
+    }
+
+    fn context(&self, step: &StepPath, incarnation: u32, attempt: u32) -> Context {
+        let key = Key { run: self.run.clone(), step: step.clone(), incarnation };
+        let (controller, records) = (self.controller.clone(), Arc::clone(&self.records));
+        Context { key, attempt, controller, records }
+    }
+
+    fn call(&mut self, context: Context, step: StepPath) -> Call {
+        self.last += 1;
+        Call {
+            context,
+            step,
+            number: self.last,
+            registry: self.registry.clone(),
+            clock: Arc::clone(&self.clock),
+            outbox: self.outbox.clone(),
+            cancel: Arc::new(Notify::new()),
+            random: self
+                .seed
+                .map_or_else(fastrand::Rng::new, |seed| fastrand::Rng::with_seed(seed ^ self.last)),
+        }
+    }
+
+    /// Runs a call in place of the step's present one, which is given up.
+    fn spawn(
+        &mut self,
+        step: StepPath,
+        cancel: Arc<Notify>,
+        call: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = tokio::spawn(call).abort_handle();
+        let running = Running { number: self.last, task, cancel };
+        if let Some(before) = self.calls.insert(step, running) {
+            before.task.abort();
+        }
+    }
+}

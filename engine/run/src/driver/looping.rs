@@ -1,0 +1,202 @@
+//! The task that owns a saga.
+
+use longhaul_model::ids::StepPath;
+use longhaul_saga::event::{CancelRequested, Interrupted, TimerFired};
+use longhaul_saga::{Command, Entry, Event, Intent, Saga, Status};
+use longhaul_step::Progress;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::calls::Calls;
+use super::{Driver, Ended, Error, estimate};
+use crate::control::Wanted;
+use crate::{Control, Reporters};
+
+/// News that may wait for the saga; then calls wait too.
+const NEWS_WAITING_MAX: usize = 1_024;
+/// The most news that are applied before they are committed together.
+const NEWS_AT_ONCE_MAX: usize = 64;
+
+/// What a call or a timer has to say.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A call's answer. `durable` is told once its record is.
+    Event { step: StepPath, call: u64, event: Event, durable: Option<oneshot::Sender<()>> },
+    /// How far a call is; may be lost.
+    Progress { step: StepPath, call: u64, progress: Progress },
+    /// A timer ran out.
+    Timer { step: StepPath, timer: u64 },
+}
+
+pub(super) struct Loop<'a> {
+    driver: &'a Driver,
+    saga: Saga,
+    reporters: &'a mut Reporters,
+    calls: Calls,
+    inbox: mpsc::Receiver<News>,
+}
+
+/// What was applied and is not durable yet.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    commands: Vec<Command>,
+    durable: Vec<oneshot::Sender<()>>,
+}
+
+impl<'a> Loop<'a> {
+    pub(super) fn new(driver: &'a Driver, saga: Saga, reporters: &'a mut Reporters) -> Self {
+        let (outbox, inbox) = mpsc::channel(NEWS_WAITING_MAX);
+        let calls = Calls::new(driver, saga.run().clone(), outbox);
+        Self { driver, saga, reporters, calls, inbox }
+    }
+
+    /// Drives the run until it ends or is asked to stop. `entries` come before the intents of `commands`.
+    pub(super) async fn drive(
+        mut self,
+        entries: Vec<Entry>,
+        commands: Vec<Command>,
+        control: &Control,
+    ) -> Result<Ended, Error> {
+        let mut wanted = control.subscribe();
+        let mut batch = Batch { entries, ..Batch::default() };
+        batch.take(commands);
+        self.add_estimates(&mut batch);
+        loop {
+            self.commit(batch).await?;
+            if self.saga.status() != Status::Running {
+                return Ok(Ended::At(self.saga.status()));
+            }
+            batch = match self.wait(&mut wanted).await? {
+                Some(batch) => batch,
+                None => return self.stop().await,
+            };
+        }
+    }
+
+    /// The next batch; none when the driver is to stop.
+    async fn wait(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Option<Batch>, Error> {
+        loop {
+            let asked = wanted.borrow_and_update().clone();
+            if asked.stop {
+                return Ok(None);
+            }
+            if let (Some(reason), false) = (asked.cancel, self.calls.cancelled) {
+                self.calls.cancelled = true;
+                let mut batch = Batch::default();
+                self.apply(Event::CancelRequested(CancelRequested { reason }), &mut batch)?;
+                return Ok(Some(batch));
+            }
+            tokio::select! {
+                // The controls are held by the caller for as long as we run; if not, nobody can ask any more.
+                Ok(()) = wanted.changed() => {}
+                Some(news) = self.inbox.recv() => {
+                    let batch = self.gather(news)?;
+                    if !batch.entries.is_empty() {
+                        return Ok(Some(batch));
+                    }
+                }
+            }
+        }
+    }
+
+    fn gather(&mut self, first: News) -> Result<Batch, Error> {
+        let mut batch = Batch::default();
+        self.take_in(first, &mut batch)?;
+        while batch.entries.len() < NEWS_AT_ONCE_MAX
+            && let Ok(news) = self.inbox.try_recv()
+        {
+            self.take_in(news, &mut batch)?;
+        }
+        Ok(batch)
+    }
+
+    fn take_in(&mut self, news: News, batch: &mut Batch) -> Result<(), Error> {
+        match news {
+            News::Event { step, call, event, durable } => {
+                if self.calls.is_current(&step, call) {
+                    batch.durable.extend(durable);
+                    self.apply(event, batch)?;
+                }
+            }
+            News::Progress { step, call, progress } => {
+                if self.calls.is_current(&step, call) {
+                    self.reporters.progress(&step, &progress);
+                    let now = self.driver.clock.now_unix_ms();
+                    self.driver.journal.recording(self.saga.run(), now, step.as_str(), &progress);
+                }
+            }
+            News::Timer { step, timer } => {
+                if self.saga.awaits(&step, timer) {
+                    self.apply(Event::TimerFired(TimerFired { step, timer }), batch)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event, batch: &mut Batch) -> Result<(), Error> {
+        let illegal = |source| Error::Illegal { run: self.calls.run().clone(), source };
+        let commands = self.saga.apply(&event).map_err(illegal)?;
+        let new_facts = estimate::brings_facts(&self.saga, &event);
+        self.calls.settled(&event);
+        batch.entries.push(Entry::Event(event));
+        batch.take(commands);
+        if new_facts {
+            self.add_estimates(batch);
+        }
+        Ok(())
+    }
+
+    /// Writes down what is expected of the steps to come before any of them starts.
+    fn add_estimates(&self, batch: &mut Batch) {
+        let starting = batch.commands.iter();
+        if let Some(event) = estimate::estimates(&self.saga, starting, &self.driver.registry) {
+            batch.entries.push(Entry::Event(event));
+        }
+    }
+
+    /// Makes the batch durable, then shows it, then does what it asks for.
+    async fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+        let now = self.driver.clock.now_unix_ms();
+        let records = self.driver.journal.append(self.saga.run(), now, batch.entries).await?;
+        records.iter().for_each(|record| self.reporters.record(record));
+        for durable in batch.durable {
+            // A call that was replaced in the meantime does not listen any more.
+            let _ = durable.send(());
+        }
+        for command in batch.commands {
+            self.carry_out(command);
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Intent(Intent::Start(start)) => self.calls.start(start),
+            Command::Intent(Intent::Compensate(compensate)) => self.calls.compensate(compensate),
+            Command::Intent(Intent::Cancel(cancel)) => self.calls.cancel(&cancel.step),
+            Command::Intent(Intent::Expand(_) | Intent::Refuse(_) | Intent::End(_)) => {}
+            Command::Probe(probe) => self.calls.probe(probe),
+            Command::Wait(wait) => self.calls.wait(wait),
+        }
+    }
+
+    async fn stop(mut self) -> Result<Ended, Error> {
+        let mut batch = Batch::default();
+        batch.entries.push(Entry::Event(Event::Interrupted(Interrupted {})));
+        self.commit(batch).await?;
+        Ok(Ended::Interrupted)
+    }
+}
+
+impl Batch {
+    /// Adds commands, and their intents as entries.
+    fn take(&mut self, commands: Vec<Command>) {
+        for command in &commands {
+            if let Command::Intent(intent) = command {
+                self.entries.push(Entry::Intent(intent.clone()));
+            }
+        }
+        self.commands.extend(commands);
+    }
+}

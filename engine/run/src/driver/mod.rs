@@ -1,0 +1,172 @@
+//! Drives one run after another: commands to calls, answers to events, events to records.
+//!
+//! One task owns the saga; every call and every timer is a task of its own that sends news to it. News of a call that
+//! has been replaced is dropped, so a late answer can never be taken for one of a later attempt.
+
+mod calls;
+mod effect;
+mod estimate;
+mod looping;
+mod records;
+
+use std::sync::Arc;
+
+use longhaul_model::ids::RunId;
+use longhaul_plan::Plan;
+use longhaul_saga::event::{RunCreated, RunResumed};
+use longhaul_saga::{Command, Entry, Event, FoldError, Illegal, Saga, Status};
+use longhaul_step::Registry;
+
+use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
+use looping::Loop;
+
+/// What can stop a driver.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal failed.
+    #[error("keep the journal")]
+    Journal(#[from] journal::Error),
+    /// The records do not make a run.
+    #[error("fold the records of run `{run}`")]
+    Fold {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: FoldError,
+    },
+    /// The saga refused an event: a bug on our side.
+    #[error("go on with run `{run}`")]
+    Illegal {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: Illegal,
+    },
+    /// A run of that id is in the journal.
+    #[error("start run `{0}`: it is in the journal already")]
+    Exists(RunId),
+    /// The run has ended.
+    #[error("resume run `{run}`: it has ended, {status}")]
+    Over {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: Status,
+    },
+}
+
+impl Error {
+    /// Whether the process has to stop: what is durable is not known any more.
+    #[must_use]
+    pub fn must_stop(&self) -> bool {
+        matches!(self, Self::Journal(error) if error.must_stop())
+    }
+}
+
+/// How the driver left a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It came to this end. [`Status::NeedsOperator`] can be resumed.
+    At(Status),
+    /// The driver was asked to stop; the run can be resumed.
+    Interrupted,
+}
+
+/// Drives runs.
+#[derive(Clone)]
+pub struct Driver {
+    journal: Journal,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
+}
+
+impl Driver {
+    /// A driver on the machine's clock.
+    #[must_use]
+    pub fn new(journal: Journal, registry: Registry) -> Self {
+        Self { journal, registry, clock: Arc::new(SystemClock), seed: None }
+    }
+
+    /// The same on another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The same with random draws that can be repeated.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Creates a run and drives it.
+    ///
+    /// # Errors
+    /// When the id is taken or the journal fails; nothing was started without its record.
+    pub async fn run(
+        &self,
+        run: RunId,
+        plan: Plan,
+        reporters: &mut Reporters,
+        control: &Control,
+    ) -> Result<Ended, Error> {
+        match self.journal.reader()?.stored(&run) {
+            Err(journal::Error::NoSuchRun(_)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Err(Error::Exists(run)),
+        }
+        let created = RunCreated { controller: self.journal.controller(), plan: plan.clone() };
+        let illegal = |source| Error::Illegal { run: run.clone(), source };
+        let (saga, commands) = Saga::create(run.clone(), plan).map_err(illegal)?;
+        let entries = vec![Entry::Event(Event::RunCreated(Box::new(created)))];
+        Loop::new(self, saga, reporters).drive(entries, commands, control).await
+    }
+
+    /// Takes a run up again: folds its records, asks about every effect whose outcome is open, and goes on. A finished
+    /// step does not run again.
+    ///
+    /// # Errors
+    /// When there is no such run, it has ended, its records do not fold, or the journal fails.
+    pub async fn resume(
+        &self,
+        run: &RunId,
+        reporters: &mut Reporters,
+        control: &Control,
+    ) -> Result<Ended, Error> {
+        let records = self.journal.reader()?.records(run)?;
+        let fold = Saga::fold(&records).map_err(|source| Error::Fold { run: run.clone(), source })?;
+        records.iter().for_each(|record| reporters.past(record));
+        let mut saga = fold.saga;
+        let mut entries: Vec<_> = fold.unrecorded.into_iter().map(Entry::Intent).collect();
+        let mut commands: Vec<Command> = Vec::new();
+        if saga.status().is_final() {
+            return self.end_again(run, entries, saga.status(), reporters).await;
+        }
+        let resumed = Event::RunResumed(RunResumed { controller: self.journal.controller() });
+        let illegal = |source| Error::Illegal { run: run.clone(), source };
+        commands.extend(saga.apply(&resumed).map_err(illegal)?);
+        entries.push(Entry::Event(resumed));
+        Loop::new(self, saga, reporters).drive(entries, commands, control).await
+    }
+
+    /// A run that had decided on its end, but died before that was recorded, only needs the record.
+    async fn end_again(
+        &self,
+        run: &RunId,
+        entries: Vec<Entry>,
+        status: Status,
+        reporters: &mut Reporters,
+    ) -> Result<Ended, Error> {
+        if entries.is_empty() {
+            return Err(Error::Over { run: run.clone(), status });
+        }
+        let records = self.journal.append(run, self.clock.now_unix_ms(), entries).await?;
+        records.iter().for_each(|record| reporters.record(record));
+        Ok(Ended::At(status))
+    }
+}

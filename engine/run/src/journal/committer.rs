@@ -1,0 +1,258 @@
+//! The one thread that commits.
+//!
+//! It takes whatever batches wait, writes them in one transaction, and answers all of them after its `fsync`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use longhaul_model::ids::RunId;
+use longhaul_saga::{Entry, Record};
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::chain::{self, Head};
+use super::{Error, Stored, owner, reader};
+
+/// The most jobs in one commit: bounds how long the first of them waits.
+const JOBS_MAX: usize = 256;
+
+/// What the thread is asked to do.
+pub(super) enum Job {
+    /// Append these entries to a run, together or not at all.
+    Append { run: RunId, at_unix_ms: u64, entries: Vec<Entry>, done: Answer<Vec<Record>> },
+    /// Take over a run from elsewhere as it is.
+    Import { records: Vec<Stored>, done: Answer<()> },
+    /// Keep this if it is no trouble.
+    Recording { run: RunId, at_unix_ms: u64, step: String, payload: String },
+}
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What waits for the commit.
+enum Promise {
+    Records(Vec<Stored>, Answer<Vec<Record>>),
+    Import(Answer<()>),
+}
+
+pub(super) struct Committer {
+    /// None after a failed commit.
+    db: Option<Connection>,
+    stopped: String,
+    generation: u64,
+    heads: BTreeMap<RunId, Head>,
+    /// Held as long as the connection is open.
+    _lock: File,
+}
+
+impl Committer {
+    pub(super) fn new(db: Connection, generation: u64, lock: File) -> Self {
+        Self { db: Some(db), stopped: String::new(), generation, heads: BTreeMap::new(), _lock: lock }
+    }
+
+    /// Works until every handle is gone.
+    pub(super) fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < JOBS_MAX
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
+            }
+            self.commit(batch);
+        }
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) {
+        let Some(mut db) = self.db.take() else { return self.refuse(jobs) };
+        let mut promises = Vec::new();
+        match self.write(&mut db, jobs, &mut promises) {
+            Ok(()) => {
+                self.db = Some(db);
+                promises.into_iter().for_each(keep);
+            }
+            Err(error) => {
+                drop(db);
+                self.stopped = chain_of(&error);
+                tracing::error!(error = %self.stopped, "the journal has stopped");
+                promises.into_iter().for_each(|promise| break_promise(promise, &self.stopped));
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        db: &mut Connection,
+        jobs: Vec<Job>,
+        promises: &mut Vec<Promise>,
+    ) -> Result<(), Error> {
+        // The answers are in `promises` before anything can fail, so that nobody is left waiting.
+        let mut work = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Append { run, at_unix_ms, entries, done } => {
+                    work.push(Work::Append { run, at_unix_ms, entries, promise: promises.len() });
+                    promises.push(Promise::Records(Vec::new(), done));
+                }
+                Job::Import { records, done } => {
+                    work.push(Work::Import(records));
+                    promises.push(Promise::Import(done));
+                }
+                Job::Recording { run, at_unix_ms, step, payload } => {
+                    work.push(Work::Recording { run, at_unix_ms, step, payload });
+                }
+            }
+        }
+        let doing = super::error::database;
+        let transaction = db.transaction().map_err(doing("begin a commit"))?;
+        self.check_fence(&transaction)?;
+        for job in work {
+            self.carry_out(&transaction, job, promises)?;
+        }
+        transaction.commit().map_err(doing("commit"))
+    }
+
+    fn carry_out(&mut self, tx: &Transaction<'_>, job: Work, promises: &mut [Promise]) -> Result<(), Error> {
+        match job {
+            Work::Append { run, at_unix_ms, entries, promise } => {
+                let stored = self.append(tx, &run, at_unix_ms, &entries)?;
+                if let Promise::Records(slot, _) = &mut promises[promise] {
+                    *slot = stored;
+                }
+                Ok(())
+            }
+            Work::Import(records) => self.import(tx, &records),
+            Work::Recording { run, at_unix_ms, step, payload } => {
+                record(tx, &run, at_unix_ms, &step, &payload);
+                Ok(())
+            }
+        }
+    }
+
+    /// Another controller with a higher generation has taken the directory over.
+    fn check_fence(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        match owner::read(tx)? {
+            Some(owner) if owner.generation != self.generation => Err(Error::Held(owner)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn append(
+        &mut self,
+        tx: &Transaction<'_>,
+        run: &RunId,
+        at_unix_ms: u64,
+        entries: &[Entry],
+    ) -> Result<Vec<Stored>, Error> {
+        let mut head = match self.heads.get(run) {
+            Some(head) => head.clone(),
+            None => reader::head(tx, run)?.unwrap_or_else(Head::empty),
+        };
+        let stored: Vec<_> = entries.iter().map(|entry| head.append(run, at_unix_ms, entry)).collect();
+        for record in &stored {
+            insert(tx, record)?;
+        }
+        self.move_head(tx, run, head)?;
+        Ok(stored)
+    }
+
+    fn import(&mut self, tx: &Transaction<'_>, records: &[Stored]) -> Result<(), Error> {
+        let Some(first) = records.first() else { return Ok(()) };
+        let head = chain::follow(&first.header.run, records)?;
+        for record in records {
+            insert(tx, record)?;
+        }
+        self.move_head(tx, &first.header.run, head)
+    }
+
+    fn move_head(&mut self, tx: &Transaction<'_>, run: &RunId, head: Head) -> Result<(), Error> {
+        let sql = "INSERT INTO heads (run, seq, digest) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (run) DO UPDATE SET seq = ?2, digest = ?3";
+        let mut statement = tx.prepare_cached(sql).map_err(super::error::database("move the chain's end"))?;
+        statement
+            .execute((run.as_str(), head.seq, &head.digest))
+            .map_err(super::error::database("move the chain's end"))?;
+        self.heads.insert(run.clone(), head);
+        Ok(())
+    }
+
+    fn refuse(&self, jobs: Vec<Job>) {
+        for job in jobs {
+            match job {
+                Job::Append { done, .. } => break_promise(Promise::Records(Vec::new(), done), &self.stopped),
+                Job::Import { done, .. } => break_promise(Promise::Import(done), &self.stopped),
+                Job::Recording { .. } => {}
+            }
+        }
+    }
+}
+
+/// A job without its answer.
+enum Work {
+    Append { run: RunId, at_unix_ms: u64, entries: Vec<Entry>, promise: usize },
+    Import(Vec<Stored>),
+    Recording { run: RunId, at_unix_ms: u64, step: String, payload: String },
+}
+
+fn insert(tx: &Transaction<'_>, record: &Stored) -> Result<(), Error> {
+    let Stored { header, text } = record;
+    let sql = "INSERT INTO records (run, seq, version, saga, at_unix_ms, kind, payload, previous)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let mut statement = tx.prepare_cached(sql).map_err(super::error::database("write a record"))?;
+    let row = (
+        header.run.as_str(),
+        header.seq,
+        header.version,
+        header.saga,
+        header.at_unix_ms,
+        &header.kind,
+        text,
+        &header.previous,
+    );
+    statement.execute(row).map_err(super::error::database("write a record"))?;
+    Ok(())
+}
+
+/// A recording that cannot be kept is dropped: it must never stop a run.
+fn record(tx: &Transaction<'_>, run: &RunId, at_unix_ms: u64, step: &str, payload: &str) {
+    let sql = "INSERT INTO recordings (run, at_unix_ms, step, payload) VALUES (?1, ?2, ?3, ?4)";
+    let row = (run.as_str(), at_unix_ms, step, payload);
+    let result = tx.prepare_cached(sql).and_then(|mut statement| statement.execute(row));
+    if let Err(error) = result {
+        tracing::warn!(%error, "dropped a recording");
+    }
+}
+
+fn keep(promise: Promise) {
+    // An asker that has gone away in the meantime needs no answer.
+    match promise {
+        Promise::Records(stored, done) => {
+            let records = stored.into_iter().map(|stored| Record::read(stored.header).map_err(Error::from));
+            let _ = done.send(records.collect());
+        }
+        Promise::Import(done) => {
+            let _ = done.send(Ok(()));
+        }
+    }
+}
+
+fn break_promise(promise: Promise, why: &str) {
+    let stopped = Error::Stopped { why: why.to_owned() };
+    match promise {
+        Promise::Records(_, done) => {
+            let _ = done.send(Err(stopped));
+        }
+        Promise::Import(done) => {
+            let _ = done.send(Err(stopped));
+        }
+    }
+}
+
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,83 @@
+//! What can go wrong with a journal.
+
+use std::io;
+use std::path::PathBuf;
+
+use longhaul_model::ids::RunId;
+use longhaul_saga::Unreadable;
+
+use super::{Broken, Owner};
+
+/// What can go wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another controller works in this directory.
+    #[error("another controller works in this directory: {0}")]
+    Held(Owner),
+    /// A file could not be used.
+    #[error("use {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database refused.
+    #[error("{doing}")]
+    Database {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer Longhaul wrote it.
+    #[error("the journal has format {found}; this binary reads and writes format {known}")]
+    Newer {
+        /// The journal's format.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A record cannot be read by this binary.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// A record is not what was written.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// A commit failed: nobody knows what is on disk, and the process must stop.
+    #[error("the journal has stopped: {why}; stop this process, then resume the run")]
+    Stopped {
+        /// The first failure.
+        why: String,
+    },
+    /// There is no such run.
+    #[error("there is no run `{0}` in this journal")]
+    NoSuchRun(RunId),
+    /// The run is there already.
+    #[error("run `{0}` is in this journal already")]
+    RunExists(RunId),
+    /// An exported line is not a record.
+    #[error("line {line} is no record")]
+    Line {
+        /// The line, counted from 1.
+        line: usize,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// Whether the process has to stop: what is durable is not known any more.
+    #[must_use]
+    pub fn must_stop(&self) -> bool {
+        matches!(self, Self::Stopped { .. })
+    }
+}
+
+/// Names what was tried when the database refused.
+pub(crate) fn database(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+    move |source| Error::Database { doing, source }
+}

@@ -1,0 +1,26 @@
+//! The journal: an append-only, hash-chained table of records in SQLite.
+//!
+//! One controller per directory writes it, guarded by a lock that the kernel drops when the process dies and fenced by
+//! the owner's generation; any process may read it at any time. One thread commits, many batches at once. After a
+//! failed commit nobody knows what is on disk: the connection is closed, every later append is refused, and the
+//! process must stop. A later one finds the record there or not, and both are right.
+//!
+//! It must never change or delete a record.
+
+mod chain;
+mod committer;
+mod error;
+mod lines;
+mod owner;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use chain::{Broken, Stored};
+pub use error::Error;
+pub use lines::{read_lines, rechain, write_lines};
+pub use owner::Owner;
+pub use reader::{Reader, Recording, RunSummary, Verified};
+pub use writer::Journal;

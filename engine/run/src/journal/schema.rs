@@ -1,0 +1,63 @@
+//! The tables, and opening a database that has them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Error;
+use super::error::database;
+
+/// The form of the tables. A journal of a higher one is refused.
+const FORMAT: i64 = 1;
+/// How long a reader waits for a checkpoint, and the writer for a reader that holds one up.
+const BUSY: Duration = Duration::from_secs(10);
+
+const TABLES: &str = "
+CREATE TABLE owner (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    pid INTEGER NOT NULL, host TEXT NOT NULL, started_at_unix_ms INTEGER NOT NULL, generation INTEGER NOT NULL
+);
+CREATE TABLE records (
+    run TEXT NOT NULL, seq INTEGER NOT NULL, version INTEGER NOT NULL, saga INTEGER NOT NULL,
+    at_unix_ms INTEGER NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL, previous TEXT NOT NULL,
+    PRIMARY KEY (run, seq)
+) WITHOUT ROWID;
+CREATE TABLE heads (
+    run TEXT PRIMARY KEY, seq INTEGER NOT NULL, digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE recordings (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, step TEXT NOT NULL, payload TEXT NOT NULL
+);
+CREATE TRIGGER records_stay BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+CREATE TRIGGER records_remain BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+";
+
+/// Opens for writing; makes the tables if there are none.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
+    let db = Connection::open(path).map_err(database("open the journal"))?;
+    db.busy_timeout(BUSY).map_err(database("open the journal"))?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(database("open the journal"))?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(database("open the journal"))?;
+    if format_of(&db)? == 0 {
+        let sql = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;");
+        db.execute_batch(&sql).map_err(database("make the journal's tables"))?;
+    }
+    Ok(db)
+}
+
+/// Opens for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(database("open the journal"))?;
+    db.busy_timeout(BUSY).map_err(database("open the journal"))?;
+    format_of(&db)?;
+    Ok(db)
+}
+
+fn format_of(db: &Connection) -> Result<i64, Error> {
+    let found = db
+        .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+        .map_err(database("read the journal's format"))?;
+    if found > FORMAT { Err(Error::Newer { found, known: FORMAT }) } else { Ok(found) }
+}

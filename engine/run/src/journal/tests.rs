@@ -1,0 +1,214 @@
+//! What a journal survives, and what it names.
+
+use std::path::Path;
+
+use longhaul_model::ids::RunId;
+use longhaul_saga::event::Observation;
+use longhaul_saga::{Entry, Event};
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::{Error, Journal, Reader, read_lines, rechain, write_lines};
+
+fn run() -> RunId {
+    "run-a".parse().unwrap()
+}
+
+fn entry(number: u64) -> Entry {
+    Entry::Event(Event::Observation(Observation {
+        source: "test".into(),
+        payload: json!({ "number": number }),
+    }))
+}
+
+/// A journal of five records in three commits.
+async fn filled(directory: &Path) -> Journal {
+    let journal = Journal::open(directory, 1).unwrap();
+    journal.append(&run(), 10, vec![entry(1), entry(2)]).await.unwrap();
+    journal.append(&run(), 20, vec![entry(3)]).await.unwrap();
+    let last = journal.append(&run(), 30, vec![entry(4), entry(5)]).await.unwrap();
+    assert_eq!(last.iter().map(|record| record.seq).collect::<Vec<_>>(), [4, 5]);
+    journal
+}
+
+/// Changes the database behind the journal's back.
+fn tamper(directory: &Path, sql: &str) {
+    let db = Connection::open(directory.join("journal.db")).unwrap();
+    db.execute_batch(&format!("DROP TRIGGER records_stay; DROP TRIGGER records_remain; {sql}")).unwrap();
+}
+
+fn broken_at(directory: &Path) -> u64 {
+    match Reader::open(directory).unwrap().verify() {
+        Err(Error::Broken(broken)) => broken.seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What was appended is read back in order, by the same and by another connection, and verifies.
+#[tokio::test]
+async fn records_come_back_and_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let records = journal.reader().unwrap().records(&run()).unwrap();
+    assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(records[2].entry, entry(3));
+    let verified = Reader::open(folder.path()).unwrap().verify().unwrap();
+    assert_eq!((verified.runs, verified.records), (1, 5));
+}
+
+/// One changed byte is found and its record named: in the middle, in the first and in the last record.
+#[tokio::test]
+async fn a_changed_record_is_named() {
+    for seq in [1, 3, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(filled(folder.path()).await);
+        let sql = format!("UPDATE records SET payload = replace(payload, '{seq}', '9') WHERE seq = {seq}");
+        tamper(folder.path(), &sql);
+        assert_eq!(broken_at(folder.path()), seq);
+    }
+}
+
+/// A record that is missing, in the middle or at the end, is named.
+#[tokio::test]
+async fn a_missing_record_is_named() {
+    for seq in [2, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(filled(folder.path()).await);
+        tamper(folder.path(), &format!("DELETE FROM records WHERE seq = {seq}"));
+        assert_eq!(broken_at(folder.path()), seq);
+    }
+}
+
+/// SQLite refuses to change or delete a record.
+#[tokio::test]
+async fn records_are_append_only() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path()).await);
+    let db = Connection::open(folder.path().join("journal.db")).unwrap();
+    for sql in ["UPDATE records SET kind = 'x'", "DELETE FROM records"] {
+        let said = db.execute_batch(sql).unwrap_err().to_string();
+        assert!(said.contains("append-only"), "{said}");
+    }
+}
+
+/// A second controller is refused with the first one's identity, and may work once the first is gone; its generation
+/// is higher.
+#[tokio::test]
+async fn a_second_controller_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = filled(folder.path()).await;
+    let refused = Journal::open(folder.path(), 2).unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, Error::Held(_)), "{said}");
+    assert!(said.contains(&format!("pid {}", std::process::id())), "{said}");
+    let generation = first.owner().generation;
+    drop(first);
+    assert_eq!(Journal::open(folder.path(), 3).unwrap().owner().generation, generation + 1);
+}
+
+/// A controller whose directory was taken over by a higher generation writes nothing more and says that it must stop.
+#[tokio::test]
+async fn a_fenced_controller_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    tamper(folder.path(), "UPDATE owner SET generation = generation + 1");
+    for _ in 0..2 {
+        let error = journal.append(&run(), 40, vec![entry(6)]).await.unwrap_err();
+        assert!(error.must_stop(), "{error}");
+    }
+    assert_eq!(journal.reader().unwrap().records(&run()).unwrap().len(), 5);
+}
+
+/// A failed commit stops the journal: what comes after is refused, and a later controller finds the durable records.
+#[tokio::test]
+async fn a_failed_commit_stops_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    tamper(
+        folder.path(),
+        "CREATE TRIGGER broken BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'disk full'); END;",
+    );
+    let error = journal.append(&run(), 40, vec![entry(6)]).await.unwrap_err();
+    assert!(error.must_stop() && error.to_string().contains("disk full"), "{error}");
+    tamper_again(folder.path(), "DROP TRIGGER broken");
+    assert!(journal.append(&run(), 50, vec![entry(7)]).await.unwrap_err().must_stop());
+    drop(journal);
+    let later = Journal::open(folder.path(), 5).unwrap();
+    assert_eq!(later.append(&run(), 60, vec![entry(8)]).await.unwrap()[0].seq, 6);
+    later.reader().unwrap().verify().unwrap();
+}
+
+fn tamper_again(directory: &Path, sql: &str) {
+    Connection::open(directory.join("journal.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+/// A torn write-ahead log loses whole commits from its end and nothing else; a torn database is refused, never half
+/// read.
+#[tokio::test]
+async fn torn_files_lose_whole_commits_or_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let torn = tempfile::tempdir().unwrap();
+    let wal = std::fs::read(folder.path().join("journal.db-wal")).unwrap();
+    let database = std::fs::read(folder.path().join("journal.db")).unwrap();
+    for keep in (0..wal.len()).step_by(997) {
+        std::fs::write(torn.path().join("journal.db"), &database).unwrap();
+        std::fs::write(torn.path().join("journal.db-wal"), &wal[..keep]).unwrap();
+        let _ = std::fs::remove_file(torn.path().join("journal.db-shm"));
+        let reader = match Journal::open(torn.path(), 2) {
+            Ok(journal) => journal.reader().unwrap(),
+            Err(error) => panic!("{keep} bytes of the log: {error}"),
+        };
+        let left = reader.verify().unwrap().records;
+        assert!([0, 2, 3, 5].contains(&left), "{keep} bytes of the log leave {left} records");
+    }
+    drop(journal);
+    let whole = std::fs::read(folder.path().join("journal.db")).unwrap();
+    std::fs::write(torn.path().join("journal.db"), &whole[..whole.len() / 2]).unwrap();
+    for name in ["journal.db-wal", "journal.db-shm"] {
+        let _ = std::fs::remove_file(torn.path().join(name));
+    }
+    let read = Reader::open(torn.path()).and_then(|reader| reader.verify());
+    assert!(matches!(read, Err(Error::Database { .. } | Error::Broken(_))), "{read:?}");
+}
+
+/// A journal of a newer form, and a record of a newer form in it, are refused with the version in the message.
+#[tokio::test]
+async fn newer_journals_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path()).await);
+    let stored = Reader::open(folder.path()).unwrap().stored(&run()).unwrap();
+    let mut headers: Vec<_> = stored.into_iter().map(|stored| stored.header).collect();
+    headers[3].version = 2;
+    let mut lines = Vec::new();
+    write_lines(&mut lines, &rechain(headers)).unwrap();
+    let refused = read_lines(&String::from_utf8(lines).unwrap()).unwrap_err().to_string();
+    assert_eq!(refused, "record 4 of run `run-a` has record version 2; this binary reads record version 1");
+
+    tamper_again(folder.path(), "PRAGMA user_version = 7");
+    let refused = Journal::open(folder.path(), 2).unwrap_err().to_string();
+    assert_eq!(refused, "the journal has format 7; this binary reads and writes format 1");
+}
+
+/// An export is imported elsewhere as it was, once; a changed line is named.
+#[tokio::test]
+async fn exports_travel() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let stored = journal.reader().unwrap().stored(&run()).unwrap();
+    let mut lines = Vec::new();
+    write_lines(&mut lines, &stored).unwrap();
+    let text = String::from_utf8(lines).unwrap();
+    let (again, records) = read_lines(&text).unwrap();
+    assert_eq!((again.len(), records.len()), (5, 5));
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Journal::open(elsewhere.path(), 1).unwrap();
+    other.import(again.clone()).await.unwrap();
+    assert_eq!(other.reader().unwrap().stored(&run()).unwrap(), stored);
+    other.reader().unwrap().verify().unwrap();
+    assert!(matches!(other.import(again).await, Err(Error::RunExists(_))));
+
+    let changed = text.replacen("\"number\":3", "\"number\":4", 1);
+    assert!(matches!(read_lines(&changed), Err(Error::Broken(broken)) if broken.seq == 3));
+}

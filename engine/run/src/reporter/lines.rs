@@ -1,0 +1,103 @@
+//! A record as lines of text.
+
+use longhaul_saga::intent::{End, Start};
+use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
+
+/// Turns records into lines. Remembers the run's start, from which times are counted.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    began_unix_ms: u64,
+}
+
+impl Lines {
+    /// The lines of a record, without line ends; none if it has nothing to tell people.
+    pub fn of(&mut self, record: &Record) -> Vec<String> {
+        if let Entry::Event(Event::RunCreated(_)) = record.entry {
+            self.began_unix_ms = record.at_unix_ms;
+        }
+        let ms = record.at_unix_ms.saturating_sub(self.began_unix_ms);
+        let stamp = format!("{:>5}.{:03}s", ms / 1_000, ms % 1_000);
+        let lines = match &record.entry {
+            Entry::Event(event) => of_event(event, record).into_iter().collect(),
+            Entry::Intent(intent) => of_intent(intent, record),
+        };
+        lines.into_iter().map(|line| format!("{stamp}  {line}")).collect()
+    }
+}
+
+fn of_event(event: &Event, record: &Record) -> Option<String> {
+    let run = &record.run;
+    let undo = |work: Work| if work == Work::Undo { "undo " } else { "" };
+    Some(match event {
+        Event::RunCreated(created) => {
+            let pin = &created.plan.workflow;
+            let digest = pin.sha256.get(..12).unwrap_or(&pin.sha256);
+            format!("run {run}: workflow {} {} ({digest})", pin.name, pin.version)
+        }
+        Event::RunResumed(resumed) => {
+            let controller = &resumed.controller;
+            format!("run {run}: resumed by generation {} on {}", controller.generation, controller.host)
+        }
+        Event::Interrupted(_) => format!("run {run}: interrupted; `longhaul resume {run}` goes on"),
+        Event::CancelRequested(cancel) => format!("run {run}: given up: {}", cancel.reason),
+        Event::Done(done) => format!("{}: {}done", done.step, undo(done.work)),
+        Event::Failed(failed) => format!("{}: {}failed: {}", failed.step, undo(failed.work), failed.failure),
+        Event::Unknown(unknown) => {
+            format!("{}: {}outcome unknown: {}", unknown.step, undo(unknown.work), unknown.failure)
+        }
+        Event::Undone(undone) => format!("{}: undone", undone.step),
+        Event::Probed(probed) => {
+            format!("{}: {}{}", probed.step, undo(probed.work), of_answer(&probed.answer))
+        }
+        Event::Observation(observation) if observation.source == "client" => {
+            "observed by a client".to_owned()
+        }
+        Event::HandleGiven(_) | Event::TimerFired(_) | Event::Observation(_) => return None,
+    })
+}
+
+fn of_answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Done(_) => "probed: it is done".to_owned(),
+        Answer::Absent => "probed: nothing of it is there".to_owned(),
+        Answer::Partial => "probed: part of it is there".to_owned(),
+        Answer::CannotTell(failure) => format!("probed: cannot tell: {failure}"),
+    }
+}
+
+fn of_intent(intent: &Intent, record: &Record) -> Vec<String> {
+    match intent {
+        Intent::Start(start) => vec![of_start(start)],
+        Intent::Compensate(undo) if undo.count > 1 => {
+            vec![format!("{}: undoing {} (time {})", undo.step, undo.uses, undo.count)]
+        }
+        Intent::Compensate(undo) => vec![format!("{}: undoing {}", undo.step, undo.uses)],
+        Intent::Cancel(cancel) => vec![format!("{}: asked to stop ({})", cancel.step, cancel.reason)],
+        Intent::Expand(expand) => {
+            let keys: Vec<_> = expand.items.iter().map(|item| item.key.as_str()).collect();
+            vec![format!("{}: for {}", expand.step, keys.join(", "))]
+        }
+        Intent::Refuse(refuse) => vec![format!("{}: not started: {}", refuse.step, refuse.failure)],
+        Intent::End(end) => of_end(end, record),
+    }
+}
+
+fn of_start(start: &Start) -> String {
+    let verb = match start.work {
+        Work::Forward => "",
+        Work::Undo => "undoing with ",
+    };
+    let attempt = if start.attempt > 1 { format!(" (attempt {})", start.attempt) } else { String::new() };
+    format!("{}: {verb}{}{attempt}", start.step, start.uses)
+}
+
+fn of_end(end: &End, record: &Record) -> Vec<String> {
+    let mut lines = vec![format!("run {}: {}", record.run, end.status)];
+    lines.extend(end.outputs.iter().map(|(name, value)| format!("output {name}: {value}")));
+    lines.extend(end.outputs_error.iter().map(|error| format!("outputs are missing: {error}")));
+    for instruction in &end.instructions {
+        lines.push(format!("{}: {}", instruction.step, instruction.problem));
+        lines.push(format!("{}: to do: {}", instruction.step, instruction.action));
+    }
+    lines
+}

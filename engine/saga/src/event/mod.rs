@@ -1,0 +1,81 @@
+//! What can come into a saga. One file per event: its record's form and what it does to the state.
+//!
+//! An event is a fact that the driver learned. It never holds a decision; those are [intents](crate::intent).
+
+mod cancel_requested;
+mod done;
+mod failed;
+mod handle_given;
+mod interrupted;
+mod observation;
+mod probed;
+mod run_created;
+mod run_resumed;
+mod timer_fired;
+mod undone;
+mod unknown;
+
+pub use cancel_requested::CancelRequested;
+pub use done::Done;
+pub use failed::Failed;
+pub use handle_given::HandleGiven;
+pub use interrupted::Interrupted;
+pub use observation::Observation;
+pub use probed::Probed;
+pub use run_created::{Controller, RunCreated};
+pub use run_resumed::RunResumed;
+use serde::{Deserialize, Serialize};
+pub use timer_fired::TimerFired;
+pub use undone::Undone;
+pub use unknown::Unknown;
+
+use crate::{Illegal, Saga};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
+pub enum Event {
+    /// The run's first record.
+    RunCreated(Box<RunCreated>),
+    /// A controller took the run up again.
+    RunResumed(RunResumed),
+    /// The controller was asked to stop; the run can be resumed.
+    Interrupted(Interrupted),
+    /// An operator gave the run up.
+    CancelRequested(CancelRequested),
+    /// An action gave the handle of a started effect.
+    HandleGiven(HandleGiven),
+    /// An effect is there.
+    Done(Done),
+    /// An effect certainly left nothing behind.
+    Failed(Failed),
+    /// Nobody knows whether an effect is there.
+    Unknown(Unknown),
+    /// An action's own `compensate` has ended well.
+    Undone(Undone),
+    /// A probe was answered.
+    Probed(Probed),
+    /// A timer ran out.
+    TimerFired(TimerFired),
+    /// Somebody outside saw something; no decision depends on it.
+    Observation(Observation),
+}
+
+impl Event {
+    /// Carries the event into the state. Dispatches only.
+    pub(crate) fn apply(&self, saga: &mut Saga) -> Result<(), Illegal> {
+        match self {
+            Self::RunCreated(event) => event.apply(saga),
+            Self::RunResumed(event) => event.apply(saga),
+            Self::Interrupted(_) | Self::Observation(_) => Ok(()),
+            Self::CancelRequested(event) => event.apply(saga),
+            Self::HandleGiven(event) => event.apply(saga),
+            Self::Done(event) => event.apply(saga),
+            Self::Failed(event) => event.apply(saga),
+            Self::Unknown(event) => event.apply(saga),
+            Self::Undone(event) => event.apply(saga),
+            Self::Probed(event) => event.apply(saga),
+            Self::TimerFired(event) => event.apply(saga),
+        }
+    }
+}

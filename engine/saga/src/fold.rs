@@ -1,0 +1,102 @@
+//! From records to a state: the same function for resume, replay and every check.
+
+use std::collections::VecDeque;
+
+use crate::{Command, Entry, Event, Illegal, Intent, Record, Saga};
+
+/// Records that do not make a run.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FoldError {
+    /// There is no record.
+    #[error("the run has no records")]
+    Empty,
+    /// The first record does not create a run.
+    #[error("the first record is not `run_created`")]
+    NotCreated,
+    /// An event does not fit.
+    #[error("record {seq} does not fit what came before it")]
+    Illegal {
+        /// The record.
+        seq: u64,
+        /// Why.
+        #[source]
+        source: Illegal,
+    },
+    /// The recorded decision is not the one that this saga makes.
+    #[error(
+        "record {seq} holds another decision than this saga makes: recorded {recorded}, derived {derived}"
+    )]
+    Diverged {
+        /// The record.
+        seq: u64,
+        /// What the journal says, as JSON.
+        recorded: String,
+        /// What follows from the records before it, as JSON; `nothing` if nothing does.
+        derived: String,
+    },
+}
+
+/// A folded run.
+#[derive(Debug, Clone)]
+pub struct Fold {
+    /// The state after the last record.
+    pub saga: Saga,
+    /// Decisions that follow from the records but were not recorded any more: the controller died in between. A driver
+    /// that goes on records these first.
+    pub unrecorded: Vec<Intent>,
+}
+
+impl Saga {
+    /// The state that these records of one run lead to.
+    ///
+    /// # Errors
+    /// When they do not follow from each other.
+    pub fn fold(records: &[Record]) -> Result<Fold, FoldError> {
+        let (first, rest) = records.split_first().ok_or(FoldError::Empty)?;
+        let Entry::Event(Event::RunCreated(created)) = &first.entry else {
+            return Err(FoldError::NotCreated);
+        };
+        let illegal = |seq| move |source| FoldError::Illegal { seq, source };
+        let (mut saga, commands) =
+            Self::create(first.run.clone(), created.plan.clone()).map_err(illegal(first.seq))?;
+        let mut unrecorded = VecDeque::new();
+        collect(&mut unrecorded, commands);
+        for record in rest {
+            match &record.entry {
+                Entry::Event(Event::Observation(_) | Event::Interrupted(_)) => {}
+                Entry::Event(event) => {
+                    if let Some(missing) = unrecorded.front() {
+                        return Err(diverged(record, Some(missing)));
+                    }
+                    collect(&mut unrecorded, saga.apply(event).map_err(illegal(record.seq))?);
+                }
+                Entry::Intent(intent) => {
+                    let derived = unrecorded.pop_front();
+                    if derived.as_ref() != Some(intent) {
+                        return Err(diverged(record, derived.as_ref()));
+                    }
+                }
+            }
+        }
+        Ok(Fold { saga, unrecorded: unrecorded.into() })
+    }
+}
+
+fn collect(into: &mut VecDeque<Intent>, commands: Vec<Command>) {
+    into.extend(commands.into_iter().filter_map(|command| match command {
+        Command::Intent(intent) => Some(intent),
+        Command::Probe(_) | Command::Wait(_) => None,
+    }));
+}
+
+fn diverged(record: &Record, derived: Option<&Intent>) -> FoldError {
+    let (kind, payload) = record.entry.split();
+    let derived = derived.map_or_else(
+        || "nothing".to_owned(),
+        |intent| {
+            let (kind, payload) = Entry::Intent(intent.clone()).split();
+            format!("{kind} {payload}")
+        },
+    );
+    FoldError::Diverged { seq: record.seq, recorded: format!("{kind} {payload}"), derived }
+}

@@ -1,0 +1,81 @@
+//! What a saga asks for. One file per kind.
+//!
+//! An intent is a decision: it is made durable first and carried out then, and a fold must derive it again. A probe
+//! and a wait change nothing outside; they are carried out without a record.
+
+mod cancel;
+mod compensate;
+mod end;
+mod expand;
+mod refuse;
+mod start;
+
+pub use cancel::Cancel;
+pub use compensate::Compensate;
+pub use end::{End, Instruction};
+pub use expand::{Expand, ItemKey};
+use longhaul_model::action::ActionName;
+use longhaul_model::ids::StepPath;
+pub use refuse::Refuse;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+pub use start::Start;
+
+use crate::Work;
+
+/// A decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
+pub enum Intent {
+    /// Start an effect.
+    Start(Start),
+    /// Call an action's own `compensate`.
+    Compensate(Compensate),
+    /// Ask a started effect to stop.
+    Cancel(Cancel),
+    /// A foreach step's items, as evaluated.
+    Expand(Expand),
+    /// A step ends without being started: its expressions could not be evaluated.
+    Refuse(Refuse),
+    /// The run stops here.
+    End(End),
+}
+
+/// Asks whether an effect is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// The step.
+    pub step: StepPath,
+    /// Which of its effects.
+    pub work: Work,
+    /// The action.
+    pub uses: ActionName,
+    /// Its evaluated parameters.
+    pub params: Value,
+    /// Third part of the effect's key.
+    pub incarnation: u32,
+    /// The attempt in question.
+    pub attempt: u32,
+}
+
+/// Asks for a [`TimerFired`](crate::event::TimerFired) later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The step that waits.
+    pub step: StepPath,
+    /// Never used twice in a run.
+    pub timer: u64,
+    /// How long.
+    pub millis: u64,
+}
+
+/// Something the driver has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Record this, then carry it out.
+    Intent(Intent),
+    /// Ask.
+    Probe(Probe),
+    /// Wait.
+    Wait(Wait),
+}

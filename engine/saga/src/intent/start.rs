@@ -1,0 +1,25 @@
+//! Start an effect.
+
+use longhaul_model::action::ActionName;
+use longhaul_model::ids::StepPath;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Work;
+
+/// Start an effect, or take up the one started before under the same key and attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The step.
+    pub step: StepPath,
+    /// Whether this does what the step does, or undoes it with the action the workflow names.
+    pub work: Work,
+    /// The action.
+    pub uses: ActionName,
+    /// Third part of the effect's key.
+    pub incarnation: u32,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// The evaluated parameters.
+    pub params: Value,
+}

@@ -1,0 +1,31 @@
+//! What happens next in a run: events in, commands out; replay is a fold.
+//!
+//! ```text
+//!   event ---> Saga::apply ---> commands: Intent (recorded first, then carried out), Probe, Wait
+//!     ^                                      |
+//!     +---------------- driver <-------------+        journal: event, its intents, event, its intents, ...
+//! ```
+//!
+//! The saga does no I/O, reads no clock, draws no random number and knows no tokio: the time of an event and the draw
+//! for a retry's jitter come in with the event. One journal therefore always folds to one state and to one list of
+//! intents; [`Saga::fold`] compares those with the recorded ones and names the first that differs.
+
+pub mod event;
+mod fold;
+pub mod intent;
+mod outcome;
+mod record;
+pub mod report;
+#[cfg(test)]
+mod simulation;
+mod state;
+
+pub use event::Event;
+pub use fold::{Fold, FoldError};
+pub use intent::{Command, Intent, Probe, Wait};
+pub use outcome::{Answer, Failure, Illegal, Status, Work};
+pub use record::{
+    Entry, FIRST_PREVIOUS, Header, RECORD_VERSION, Record, SAGA_VERSION, SAGA_VERSIONS_FOLDED, Unreadable,
+};
+pub use report::Report;
+pub use state::{Foreseen, Saga, StepView};

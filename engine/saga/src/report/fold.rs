@@ -1,0 +1,306 @@
+//! Folding records into a report.
+
+use std::collections::BTreeMap;
+
+use longhaul_model::ids::StepPath;
+use serde_json::Value;
+
+use super::{Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, client};
+use crate::event::RunCreated;
+use crate::intent::{Compensate, End, Start};
+use crate::{Answer, Entry, Event, Intent, Record, Status, Work};
+
+/// The source of the driver's estimates.
+const ESTIMATE: &str = "estimate";
+
+/// The action whose file this module can make again.
+const REPORT: &str = "report.write";
+
+struct Folding {
+    report: Report,
+    /// The parameters each step's forward effect was started with, by path.
+    started: BTreeMap<StepPath, (String, Value)>,
+    /// The line of the step's effect that is open.
+    open: BTreeMap<(StepPath, Work), usize>,
+    plan: longhaul_plan::Plan,
+}
+
+impl Report {
+    /// The report of these records of one run; none if they do not begin with its creation.
+    #[must_use]
+    pub fn fold(records: &[Record]) -> Option<Self> {
+        let first = records.first()?;
+        let Entry::Event(Event::RunCreated(created)) = &first.entry else { return None };
+        let mut folding = Folding::new(first, created);
+        for record in records {
+            folding.record(record);
+        }
+        Some(folding.finish())
+    }
+
+    /// The report that the run's last `report.write` wrote: where to, as text and as HTML. None if there was none.
+    #[must_use]
+    pub fn as_written(records: &[Record]) -> Option<(String, String, String)> {
+        let start = |record: &Record| match &record.entry {
+            Entry::Intent(Intent::Start(start)) if start.uses.kind() == REPORT => {
+                start.params["to"].as_str().map(str::to_owned)
+            }
+            Entry::Intent(_) | Entry::Event(_) => None,
+        };
+        let (at, path) =
+            records.iter().enumerate().rev().find_map(|(at, record)| Some((at, start(record)?)))?;
+        let report = Self::fold(&records[..at])?;
+        Some((path, report.text(), report.html()))
+    }
+}
+
+impl Folding {
+    fn new(first: &Record, created: &RunCreated) -> Self {
+        let pin = &created.plan.workflow;
+        let report = Report {
+            run: first.run.clone(),
+            workflow: format!("{} {}", pin.name, pin.version),
+            sha256: pin.sha256.clone(),
+            status: Status::Running,
+            began_at_unix_ms: first.at_unix_ms,
+            total_ms: 0,
+            runs_at_ms: None,
+            independent_ms: None,
+            predicted: Predicted::default(),
+            clients: Vec::new(),
+            steps: Vec::new(),
+            moved: Vec::new(),
+            disks: Vec::new(),
+            tunnels: Vec::new(),
+            wire: Vec::new(),
+            owners: BTreeMap::new(),
+            instructions: Vec::new(),
+            safe_now: Vec::new(),
+        };
+        Self { report, started: BTreeMap::new(), open: BTreeMap::new(), plan: created.plan.clone() }
+    }
+
+    fn record(&mut self, record: &Record) {
+        let at_ms = record.at_unix_ms.saturating_sub(self.report.began_at_unix_ms);
+        match &record.entry {
+            Entry::Event(event) => self.event(event, at_ms),
+            Entry::Intent(Intent::Start(start)) => self.start(start, at_ms),
+            Entry::Intent(Intent::Compensate(undo)) => self.compensate(undo, at_ms),
+            Entry::Intent(Intent::End(end)) => self.end(end),
+            Entry::Intent(Intent::Cancel(_) | Intent::Expand(_) | Intent::Refuse(_)) => {}
+        }
+        if !matches!(record.entry, Entry::Event(Event::Observation(_))) {
+            self.report.total_ms = at_ms;
+        }
+    }
+
+    fn event(&mut self, event: &Event, at_ms: u64) {
+        match event {
+            Event::Done(done) => {
+                self.close(&done.step, done.work, at_ms, "succeeded", None);
+                self.facts(&done.step, done.work, &done.outputs, at_ms);
+            }
+            Event::Failed(failed) => {
+                self.close(&failed.step, failed.work, at_ms, "failed", Some(failed.failure.to_string()));
+            }
+            Event::Unknown(unknown) => {
+                self.close(&unknown.step, unknown.work, at_ms, "unknown", Some(unknown.failure.to_string()));
+            }
+            Event::Undone(undone) => self.close(&undone.step, Work::Undo, at_ms, "undone", None),
+            Event::Probed(probed) => match &probed.answer {
+                Answer::Done(outputs) => {
+                    self.close(&probed.step, probed.work, at_ms, "succeeded", None);
+                    self.facts(&probed.step, probed.work, outputs, at_ms);
+                }
+                Answer::Absent => self.close(&probed.step, probed.work, at_ms, "failed", None),
+                Answer::Partial | Answer::CannotTell(_) => {}
+            },
+            Event::Observation(seen) if seen.source == client::SOURCE => {
+                self.report.clients.push(Client::of(&seen.payload));
+            }
+            Event::Observation(seen) if seen.source == ESTIMATE => self.estimate(&seen.payload),
+            Event::RunResumed(_) => self.report.status = Status::Running,
+            Event::RunCreated(_)
+            | Event::Interrupted(_)
+            | Event::CancelRequested(_)
+            | Event::HandleGiven(_)
+            | Event::TimerFired(_)
+            | Event::Observation(_) => {}
+        }
+    }
+
+    fn start(&mut self, start: &Start, at_ms: u64) {
+        let uses = start.uses.to_string();
+        if start.work == Work::Forward {
+            self.started.insert(start.step.clone(), (start.uses.kind().to_owned(), start.params.clone()));
+        }
+        self.open_line(&start.step, start.work, uses, at_ms);
+    }
+
+    fn compensate(&mut self, undo: &Compensate, at_ms: u64) {
+        self.open_line(&undo.step, Work::Undo, undo.uses.to_string(), at_ms);
+    }
+
+    /// Another attempt goes on with the line of the first.
+    fn open_line(&mut self, step: &StepPath, work: Work, uses: String, from_ms: u64) {
+        if let Some(at) = self.open.get(&(step.clone(), work)) {
+            let line = &mut self.report.steps[*at];
+            line.attempts += 1;
+            line.to_ms = None;
+            line.state = "running";
+            return;
+        }
+        self.open.insert((step.clone(), work), self.report.steps.len());
+        self.report.steps.push(StepLine {
+            step: step.to_string(),
+            uses,
+            undo: work == Work::Undo,
+            from_ms,
+            to_ms: None,
+            attempts: 1,
+            state: "running",
+            failure: None,
+        });
+    }
+
+    fn close(
+        &mut self,
+        step: &StepPath,
+        work: Work,
+        at_ms: u64,
+        state: &'static str,
+        failure: Option<String>,
+    ) {
+        let Some(at) = self.open.get(&(step.clone(), work)) else { return };
+        let line = &mut self.report.steps[*at];
+        line.to_ms = Some(at_ms);
+        line.state = state;
+        line.failure = failure.or(line.failure.take());
+    }
+
+    /// What the outputs of the native actions say.
+    fn facts(&mut self, step: &StepPath, work: Work, outputs: &Value, at_ms: u64) {
+        let Some((kind, params)) = self.started.get(step).filter(|_| work == Work::Forward) else { return };
+        let report = &mut self.report;
+        match kind.as_str() {
+            "vm.move" => {
+                let moved = MovedVm::of(params, outputs);
+                let runs_at_ms = moved.runs_at_unix_ms.saturating_sub(report.began_at_unix_ms);
+                report.runs_at_ms = report.runs_at_ms.max(Some(runs_at_ms));
+                report.owners.insert(moved.vm.clone(), moved.target.clone());
+                report.moved.push(moved);
+            }
+            "storage.settle" => {
+                report.disks.push(DiskProof::of(params, outputs));
+                report.independent_ms = report.independent_ms.max(Some(at_ms));
+            }
+            _ => {}
+        }
+        if let Some(mut tunnel) = Tunnel::of(step.as_str(), outputs) {
+            let before = report.tunnels.last();
+            tunnel.rtt_us = tunnel.rtt_us.or_else(|| before?.rtt_us);
+            tunnel.bits_per_second = tunnel.bits_per_second.or_else(|| before?.bits_per_second);
+            report.tunnels.push(tunnel);
+        }
+        let wire = RecordKind::all_of(outputs);
+        if !wire.is_empty() {
+            report.wire = wire;
+        }
+    }
+
+    /// The first estimate that names a duration stands: later ones know more than was known before the move.
+    fn estimate(&mut self, payload: &Value) {
+        let Some(steps) = payload["steps"].as_object() else { return };
+        let predicted = &mut self.report.predicted;
+        let max = |name: &str| steps.values().filter_map(|step| step[name].as_u64()).max();
+        let sum =
+            |name: &str| steps.values().filter_map(|step| step[name].as_u64()).reduce(u64::saturating_add);
+        predicted.pause_ms = predicted.pause_ms.or_else(|| max("pause_ms"));
+        predicted.wire_bytes = predicted.wire_bytes.or_else(|| sum("wire_bytes"));
+        if predicted.total_ms.is_none() && max("duration_ms").is_some() {
+            predicted.total_ms = Some(critical_path(&self.plan, steps));
+        }
+    }
+
+    fn end(&mut self, end: &End) {
+        self.report.status = end.status;
+        self.report.instructions.clone_from(&end.instructions);
+    }
+
+    fn finish(mut self) -> Report {
+        self.report.safe_now = safe_now(&self.report);
+        self.report
+    }
+}
+
+/// The longest way through the steps by their estimates; a step without one takes no time. Items of a foreach are
+/// taken to run beside each other, as far as `max_parallel` lets them.
+fn critical_path(plan: &longhaul_plan::Plan, estimates: &serde_json::Map<String, Value>) -> u64 {
+    let durations: BTreeMap<&str, u64> = estimates
+        .iter()
+        .filter_map(|(path, step)| Some((path.as_str(), step["duration_ms"].as_u64()?)))
+        .collect();
+    longest(&plan.graph, "", &durations)
+}
+
+fn longest(graph: &longhaul_plan::Graph, prefix: &str, durations: &BTreeMap<&str, u64>) -> u64 {
+    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    for step in &graph.steps {
+        let begin = step.needs.iter().filter_map(|need| ends.get(need.as_str())).max().copied().unwrap_or(0);
+        let path = format!("{prefix}{}", step.id);
+        let takes = match &step.body {
+            longhaul_plan::Body::Action(_) => durations.get(path.as_str()).copied().unwrap_or(0),
+            longhaul_plan::Body::Foreach(foreach) => longest_items(foreach, &path, durations),
+        };
+        ends.insert(step.id.as_str(), begin.saturating_add(takes));
+    }
+    ends.values().max().copied().unwrap_or(0)
+}
+
+fn longest_items(foreach: &longhaul_plan::Foreach, path: &str, durations: &BTreeMap<&str, u64>) -> u64 {
+    let inside = format!("{path}/");
+    let mut keys: Vec<_> =
+        durations.keys().filter_map(|step| step.strip_prefix(&inside)?.split('/').next()).collect();
+    keys.dedup();
+    let items = keys.iter().map(|key| longest(&foreach.graph, &format!("{inside}{key}/"), durations));
+    let rows = foreach.max_parallel.max(1) as usize;
+    let mut lanes = vec![0_u64; rows];
+    for item in items {
+        let free = lanes.iter_mut().min().expect("there is at least one lane");
+        *free = free.saturating_add(item);
+    }
+    lanes.into_iter().max().unwrap_or(0)
+}
+
+fn safe_now(report: &Report) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for moved in &report.moved {
+        let vm = &moved.vm;
+        let proof = report.disks.iter().find(|disk| disk.vm == *vm);
+        lines.push(match proof {
+            Some(proof) if proof.ok => format!(
+                "{vm} runs at {} and needs nothing of its source any more; its disk there was proven equal",
+                moved.target
+            ),
+            Some(_) => {
+                format!("{vm} runs at {}; its disk is NOT proven: keep the source's copy", moved.target)
+            }
+            None => {
+                format!("{vm} runs at {} and still reads from its source: keep the source up", moved.target)
+            }
+        });
+    }
+    let resume = format!("`longhaul resume {}`", report.run);
+    lines.push(match report.status {
+        Status::Running => "the run was under way when this was written".to_owned(),
+        Status::Succeeded => "nothing is left to do".to_owned(),
+        Status::Failed => "everything the run had done was undone; it may be run again".to_owned(),
+        Status::Partial => {
+            "what went forward stays, the rest was undone; it may be run again for the rest".to_owned()
+        }
+        Status::NeedsOperator => {
+            format!("the run stopped and undoes nothing by itself; after the repair, {resume}")
+        }
+    });
+    lines
+}

@@ -1,0 +1,99 @@
+//! The run's report, as a fold over its records.
+//!
+//! Pure: the same records give the same bytes, so a stored report can be compared with one made again. It knows the
+//! outputs of the native actions by the kind of the action and the names of their fields; an action it does not know
+//! shows up in the time line alone.
+
+mod client;
+mod facts;
+mod fold;
+mod html;
+mod svg;
+mod text;
+mod units;
+
+use std::collections::BTreeMap;
+
+pub use client::Client;
+pub use facts::{DiskProof, Lane, MovedVm, RecordKind, Tunnel};
+use longhaul_model::ids::RunId;
+use serde::Serialize;
+
+use crate::Status;
+use crate::intent::Instruction;
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The run.
+    pub run: RunId,
+    /// The workflow's name and version.
+    pub workflow: String,
+    /// SHA-256 of the resolved workflow, hex.
+    pub sha256: String,
+    /// How the run stands.
+    pub status: Status,
+    /// When it began, in Unix milliseconds.
+    pub began_at_unix_ms: u64,
+    /// From its first to its last record that is not an observation, in milliseconds.
+    pub total_ms: u64,
+    /// From its start to the moment the last moved VM ran at its target, in milliseconds.
+    pub runs_at_ms: Option<u64>,
+    /// From its start to the moment the last moved VM's source was released, in milliseconds.
+    pub independent_ms: Option<u64>,
+    /// What was expected before the first byte moved: the critical path of the steps' estimates.
+    pub predicted: Predicted,
+    /// What clients saw; none were watching if empty.
+    pub clients: Vec<Client>,
+    /// Every step instance in the order it was started.
+    pub steps: Vec<StepLine>,
+    /// VMs that changed their site.
+    pub moved: Vec<MovedVm>,
+    /// Proofs of copied disks.
+    pub disks: Vec<DiskProof>,
+    /// Tunnels with their lanes as last read.
+    pub tunnels: Vec<Tunnel>,
+    /// Bytes by kind and class, as last read per step.
+    pub wire: Vec<RecordKind>,
+    /// Which site owns each VM, as far as the run knows.
+    pub owners: BTreeMap<String, String>,
+    /// What an operator has to do.
+    pub instructions: Vec<Instruction>,
+    /// What is safe to do now, in sentences.
+    pub safe_now: Vec<String>,
+}
+
+/// What was expected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Predicted {
+    /// Time from the estimate to the end of the last estimated step, in milliseconds.
+    pub total_ms: Option<u64>,
+    /// The longest pause of a guest, in milliseconds.
+    pub pause_ms: Option<u64>,
+    /// Bytes between the sites.
+    pub wire_bytes: Option<u64>,
+}
+
+/// A step instance in the time line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepLine {
+    /// Its path.
+    pub step: String,
+    /// Its action.
+    pub uses: String,
+    /// Whether this is its undo.
+    pub undo: bool,
+    /// When it was first started, counted from the run's start.
+    pub from_ms: u64,
+    /// When its outcome was known; none if it is open.
+    pub to_ms: Option<u64>,
+    /// How many attempts it took.
+    pub attempts: u32,
+    /// `running`, `succeeded`, `failed`, `unknown` or `undone`.
+    pub state: &'static str,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The report of a move, made by hand record by record.
+
+use serde_json::{Value, json};
+
+use crate::{Header, Record, Report};
+
+fn record(seq: u64, at_ms: u64, kind: &str, payload: Value) -> Record {
+    let header = Header {
+        run: "run-a".parse().unwrap(),
+        seq,
+        version: 1,
+        saga: 1,
+        at_unix_ms: 1_000_000 + at_ms,
+        kind: kind.to_owned(),
+        payload,
+        previous: String::new(),
+    };
+    Record::read(header).unwrap()
+}
+
+fn start(step: &str, uses: &str, params: &Value) -> Value {
+    json!({ "step": step, "work": "forward", "uses": uses, "incarnation": 0, "attempt": 1, "params": params })
+}
+
+fn done(step: &str, outputs: &Value) -> Value {
+    json!({ "step": step, "work": "forward", "outputs": outputs })
+}
+
+fn created() -> Value {
+    json!({
+        "controller": { "host": "h", "pid": 1, "generation": 1 },
+        "plan": {
+            "workflow": { "name": "evacuate", "version": "1.0.0", "sha256": "ab".repeat(32), "file": "e.yaml" },
+            "inputs": {}, "graph": { "steps": [{ "id": "go", "needs": [], "line": 1, "body": { "action": {
+                "uses": "vm.move@1", "with": {}, "effects": "irreversible", "timeout": "1h", "pivot": true, "compensate": null,
+                "retry": { "max_attempts": 1, "errors": [], "backoff": { "initial": "1s", "factor": 1, "max": "1s", "full_jitter": false } },
+            }}}] }, "outputs": [], "always": { "steps": [] },
+        },
+    })
+}
+
+fn moved() -> Vec<Record> {
+    let lane = json!({ "id": 0, "congestion_control": "bbr", "bytes_sent": 52_428_800, "bytes_received": 1_024, "retransmits": 7 });
+    let kinds = json!({ "kinds": [
+        { "kind": "zstd", "class": "background", "records": 800, "raw_bytes": 104_857_600, "wire_bytes": 41_943_040 },
+        { "kind": "zero", "class": "background", "records": 90, "raw_bytes": 20_971_520, "wire_bytes": 900 },
+    ]});
+    vec![
+        record(1, 0, "run_created", created()),
+        record(
+            2,
+            5,
+            "observation",
+            json!({ "source": "estimate", "payload": { "steps": {
+            "go": { "uses": "vm.move@1", "duration_ms": 9_000, "wire_bytes": 50_000_000, "pause_ms": 250 } } } }),
+        ),
+        record(3, 5, "start", start("tunnel", "wan.tunnel@1", &json!({ "from": "a", "to": "b" }))),
+        record(
+            4,
+            300,
+            "done",
+            done("tunnel", &json!({ "rtt_us": 50_120, "bits_per_second": 97_000_000, "lanes": [lane] })),
+        ),
+        record(5, 300, "start", start("go", "vm.move@1", &json!({ "vm": "vm-a", "to": "b" }))),
+        record(
+            6,
+            8_000,
+            "done",
+            done(
+                "go",
+                &json!({
+            "epoch": 2, "predicted_pause_ms": 240, "paused_us": 181_500, "state_bytes": 90_000_000,
+            "absent_bytes": 12_000_000, "allocated_bytes": 100_000_000, "runs_at_unix_ms": 1_007_800, "wire": kinds }),
+            ),
+        ),
+        record(7, 8_000, "start", start("settle", "storage.settle@1", &json!({ "vm": "vm-a" }))),
+        record(
+            8,
+            9_500,
+            "observation",
+            json!({ "source": "client", "payload": {
+            "longest_gap_ms": 412, "missing": 0, "resets": 0, "failed_requests": 1, "requests": 90, "connections": 2 } }),
+        ),
+        record(
+            9,
+            12_000,
+            "done",
+            done(
+                "settle",
+                &json!({
+            "proof_ok": true, "root": "c0ffee", "extents": 1_600, "superseded": 12, "demand_reads": 31, "demand_bytes": 126_976 }),
+            ),
+        ),
+        record(10, 12_001, "start", start("report", "report.write@1", &json!({ "to": "r.html" }))),
+        record(11, 12_050, "done", done("report", &json!({}))),
+        record(12, 12_051, "end", json!({ "status": "succeeded", "outputs": {} })),
+    ]
+}
+
+/// The report says what the records say, in the words of the page.
+#[test]
+fn a_move_is_reported() {
+    let report = Report::fold(&moved()).unwrap();
+    insta::assert_snapshot!(report.text());
+}
+
+/// Without a client nothing is said about clients.
+#[test]
+fn without_a_client_nothing_was_observed() {
+    let mut records = moved();
+    records.retain(|record| record.seq != 8);
+    assert_eq!(Report::fold(&records).unwrap().headline(), "clients: not observed");
+}
+
+/// What `report.write` wrote is made again from the records, byte for byte, whatever came after it; and the page
+/// holds nothing that is loaded from elsewhere and nothing that was not escaped.
+#[test]
+fn the_written_report_can_be_made_again() {
+    let records = moved();
+    let written = Report::fold(&records[..9]).unwrap();
+    let (path, text, html) = Report::as_written(&records).unwrap();
+    assert_eq!((path.as_str(), text, html.clone()), ("r.html", written.text(), written.html()));
+    let outside = ["<script", "src=", "@import", "url("];
+    assert!(outside.iter().all(|foreign| !html.contains(foreign)), "{html}");
+    assert!(html.contains("longest gap of an existing connection 412 ms"));
+}

@@ -1,0 +1,370 @@
+//! Random plans against a random world: what must hold for every run, whatever happens.
+//!
+//! The world knows which effects are there. Actions end in all three ways, probes sometimes cannot tell, the
+//! controller dies at random moments, and the run is folded again from what was recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fastrand::Rng;
+use longhaul_model::ids::StepPath;
+use longhaul_plan::Plan;
+use serde_json::{Value, json};
+
+use crate::event::{
+    CancelRequested, Controller, Done, Failed, HandleGiven, Probed, RunCreated, RunResumed, TimerFired,
+    Undone, Unknown,
+};
+use crate::intent::Start;
+use crate::{Answer, Command, Entry, Event, Failure, Intent, Record, Saga, Status, Work};
+
+/// A run ends in far fewer events than this, or it goes round in circles.
+const EVENTS_MAX: usize = 20_000;
+
+struct World {
+    rng: Rng,
+    saga: Saga,
+    plan: Plan,
+    records: Vec<Record>,
+    /// Commands not carried out yet.
+    pending: Vec<Command>,
+    /// Steps whose effect is there.
+    there: BTreeSet<StepPath>,
+    /// Forward successes by step and incarnation.
+    successes: BTreeMap<(StepPath, u32), u32>,
+    /// Per mille of everything that goes wrong.
+    trouble: u32,
+    cancels: bool,
+}
+
+fn controller() -> Controller {
+    Controller { host: "test".into(), pid: 1, generation: 1 }
+}
+
+fn action(id: &str, needs: &[String], pivot: bool) -> Value {
+    json!({ "id": id, "needs": needs, "line": 1, "body": { "action": {
+        "uses": "toy.write@1", "with": { "file": id }, "effects": "reversible", "timeout": "1m",
+        "retry": { "max_attempts": 3, "errors": ["transient"],
+                   "backoff": { "initial": "1s", "factor": 2, "max": "8s", "full_jitter": true } },
+        "pivot": pivot, "compensate": null,
+    }}})
+}
+
+/// A random graph. At most one pivot, and only where `pivot` allows one.
+fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
+    let count = rng.usize(1..=6);
+    let pivot_at = if pivot && rng.bool() { rng.usize(0..count) } else { usize::MAX };
+    let ids: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    let mut steps = Vec::new();
+    for (n, id) in ids.iter().enumerate() {
+        let needs: Vec<_> = ids[..n].iter().filter(|_| rng.u32(0..3) == 0).cloned().collect();
+        if nested && rng.u32(0..4) == 0 {
+            let items: Vec<_> = (0..rng.usize(0..4)).map(|n| format!("vm-{n}")).collect();
+            steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "foreach": {
+                "over": if items.is_empty() { "${{ inputs.none }}".to_owned() } else { format!("${{{{ inputs.vms{} }}}}", items.len()) },
+                "variable": "vm", "max_parallel": rng.u32(1..3),
+                "on_item_failure": if rng.bool() { "fail" } else { "continue" },
+                "graph": graph(rng, "n", true, false),
+            }}}));
+        } else {
+            steps.push(action(id, &needs, n == pivot_at));
+        }
+    }
+    json!({ "steps": steps })
+}
+
+fn plan(rng: &mut Rng) -> Plan {
+    serde_json::from_value(json!({
+        "workflow": { "name": "random", "version": "1.0.0", "sha256": "00", "file": "random.yaml" },
+        "inputs": { "none": [], "vms1": ["vm-a"], "vms2": ["vm-a", "vm-b"], "vms3": ["vm-a", "vm-b", "vm-c"] },
+        "graph": graph(rng, "s", true, true),
+        "outputs": [],
+        "always": { "steps": [action("report", &[], false)] },
+    }))
+    .unwrap()
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let plan = plan(&mut rng);
+        let run = "run-sim".parse().unwrap();
+        let (saga, commands) = Saga::create(run, plan.clone()).unwrap();
+        let trouble = [0, 50, 200, 500][rng.usize(0..4)];
+        let cancels = rng.u32(0..5) == 0;
+        let mut world = Self {
+            rng,
+            saga,
+            plan: plan.clone(),
+            records: Vec::new(),
+            pending: Vec::new(),
+            there: BTreeSet::new(),
+            successes: BTreeMap::new(),
+            trouble,
+            cancels,
+        };
+        world
+            .record(Entry::Event(Event::RunCreated(Box::new(RunCreated { controller: controller(), plan }))));
+        world.take(commands);
+        world
+    }
+
+    fn record(&mut self, entry: Entry) {
+        let seq = self.records.len() as u64 + 1;
+        self.records.push(Record { run: self.saga.run().clone(), seq, at_unix_ms: seq, entry });
+    }
+
+    fn take(&mut self, commands: Vec<Command>) {
+        for command in &commands {
+            if let Command::Intent(intent) = command {
+                self.record(Entry::Intent(intent.clone()));
+            }
+        }
+        self.pending.extend(commands);
+    }
+
+    fn apply(&mut self, event: Event) {
+        let commands = self.saga.apply(&event).unwrap();
+        self.record(Entry::Event(event));
+        self.take(commands);
+    }
+
+    fn wrong(&mut self) -> bool {
+        self.rng.u32(0..1_000) < self.trouble
+    }
+
+    /// Carries out one pending command chosen at random; timers only when nothing else is left.
+    fn step(&mut self) {
+        let is_timer = |command: &Command| matches!(command, Command::Wait(_));
+        let work: Vec<_> = (0..self.pending.len()).filter(|at| !is_timer(&self.pending[*at])).collect();
+        let at = match work.as_slice() {
+            [] => self.rng.usize(0..self.pending.len()),
+            work => work[self.rng.usize(0..work.len())],
+        };
+        match self.pending.remove(at) {
+            Command::Intent(Intent::Start(start)) => self.start(&start),
+            Command::Intent(Intent::Compensate(undo)) => self.compensate(undo.step),
+            Command::Intent(_) => {}
+            Command::Probe(probe) => self.probe(probe.step, probe.work),
+            Command::Wait(wait) => {
+                if self.saga.awaits(&wait.step, wait.timer) {
+                    self.apply(Event::TimerFired(TimerFired { step: wait.step, timer: wait.timer }));
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, start: &Start) {
+        self.check_needs(&start.step);
+        let step = start.step.clone();
+        let (work, attempt) = (start.work, start.attempt);
+        if self.rng.bool() {
+            self.apply(Event::HandleGiven(HandleGiven {
+                step: step.clone(),
+                work,
+                attempt,
+                handle: "h".into(),
+            }));
+        }
+        if !self.wrong() {
+            return self.succeed(start);
+        }
+        let class = ["transient", "permanent"][self.rng.usize(0..2)];
+        let failure = Failure::new(class, "made up");
+        if self.rng.bool() {
+            if self.rng.bool() {
+                self.there.insert(step.clone());
+            }
+            return self.apply(Event::Unknown(Unknown { step, work, failure }));
+        }
+        let draw_permille = self.rng.u32(0..=1_000);
+        self.there.remove(&step);
+        self.apply(Event::Failed(Failed { step, work, failure, draw_permille }));
+    }
+
+    fn succeed(&mut self, start: &Start) {
+        let step = start.step.clone();
+        self.there.insert(step.clone());
+        self.count_success(&step, start.incarnation);
+        self.apply(Event::Done(Done { step, work: start.work, outputs: json!({ "ok": true }) }));
+    }
+
+    fn count_success(&mut self, step: &StepPath, incarnation: u32) {
+        let count = self.successes.entry((step.clone(), incarnation)).or_default();
+        *count += 1;
+        assert_eq!(*count, 1, "{step} succeeded twice under one key");
+    }
+
+    fn compensate(&mut self, step: StepPath) {
+        self.check_dependents(&step);
+        if self.wrong() {
+            let (failure, draw_permille) = (Failure::new("transient", "made up"), 500);
+            return self.apply(Event::Failed(Failed { step, work: Work::Undo, failure, draw_permille }));
+        }
+        self.there.remove(&step);
+        self.apply(Event::Undone(Undone { step }));
+    }
+
+    fn probe(&mut self, step: StepPath, work: Work) {
+        let answer = if self.wrong() {
+            Answer::CannotTell(Failure::new("unreachable", "made up"))
+        } else if self.there.contains(&step) {
+            let incarnation = self.incarnation(&step);
+            self.count_success(&step, incarnation);
+            Answer::Done(json!({ "ok": true }))
+        } else {
+            Answer::Absent
+        };
+        self.apply(Event::Probed(Probed { step, work, answer, draw_permille: 500 }));
+    }
+
+    /// The key under which the step was started last.
+    fn incarnation(&self, step: &StepPath) -> u32 {
+        let last = self.records.iter().rev().find_map(|record| match &record.entry {
+            Entry::Intent(Intent::Start(start)) if start.step == *step => Some(start.incarnation),
+            _ => None,
+        });
+        last.expect("only what was started is probed")
+    }
+
+    /// The ids a step of the same frame needs.
+    fn needs(&self, step: &StepPath) -> Vec<StepPath> {
+        let parts: Vec<_> = step.as_str().split('/').collect();
+        let id = |text: &str| text.parse().unwrap();
+        match parts.as_slice() {
+            [own] => self
+                .plan
+                .graph
+                .step(&id(own))
+                .map_or_else(Vec::new, |step| step.needs.iter().map(StepPath::root).collect()),
+            [owner, key, own] => {
+                let outer = self.plan.graph.step(&id(owner)).unwrap();
+                let longhaul_plan::Body::Foreach(foreach) = &outer.body else { panic!("{owner} has items") };
+                let inner = foreach.graph.step(&id(own)).unwrap();
+                inner.needs.iter().map(|need| StepPath::root(&outer.id).item(key, need)).collect()
+            }
+            _ => panic!("{step} is deeper than these plans are"),
+        }
+    }
+
+    fn is_action(&self, step: &StepPath) -> bool {
+        let root = step.as_str().parse().ok().and_then(|id| self.plan.graph.step(&id));
+        root.is_none_or(|step| matches!(step.body, longhaul_plan::Body::Action(_)))
+    }
+
+    /// No step before its needs.
+    fn check_needs(&self, step: &StepPath) {
+        for need in self.needs(step).iter().filter(|need| self.is_action(need)) {
+            assert!(self.there.contains(need), "{step} starts without {need}");
+        }
+    }
+
+    /// No step is undone while something that stands on it is there.
+    fn check_dependents(&self, step: &StepPath) {
+        for other in &self.there {
+            assert!(!self.needs(other).contains(step), "{step} is undone under {other}");
+        }
+    }
+
+    /// The controller dies: effects under way happen or not, the last records may be lost only if nothing that they
+    /// announce was started. A new one folds what is there.
+    fn crash(&mut self) {
+        for command in std::mem::take(&mut self.pending) {
+            if let Command::Intent(Intent::Start(start)) = command
+                && self.rng.bool()
+            {
+                self.there.insert(start.step);
+            }
+        }
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        let fold = Saga::fold(&self.records).unwrap();
+        assert_eq!(fold.unrecorded, []);
+        self.saga = fold.saga;
+        if !self.saga.status().is_final() {
+            self.apply(Event::RunResumed(RunResumed { controller: controller() }));
+        }
+    }
+
+    fn run(&mut self) -> Status {
+        let mut resumes = 0;
+        while self.records.len() < EVENTS_MAX {
+            match self.saga.status() {
+                Status::Running if self.rng.u32(0..40) == 0 => self.crash(),
+                Status::Running => {
+                    if self.cancels && self.rng.u32(0..10) == 0 {
+                        self.cancels = false;
+                        self.apply(Event::CancelRequested(CancelRequested { reason: "enough".into() }));
+                    }
+                    if self.saga.status() == Status::Running {
+                        assert!(
+                            !self.pending.is_empty(),
+                            "running, and nothing is to be done: {:#?}",
+                            self.stand()
+                        );
+                        self.step();
+                    }
+                }
+                Status::NeedsOperator if resumes < 50 => {
+                    // The operator repairs the world.
+                    resumes += 1;
+                    self.trouble = 0;
+                    self.pending.clear();
+                    self.reopen();
+                }
+                status => return status,
+            }
+        }
+        panic!("no end: {:#?}", self.stand());
+    }
+
+    fn stand(&self) -> Vec<(StepPath, &'static str)> {
+        self.saga.steps().map(|view| (view.step, view.state)).collect()
+    }
+
+    /// The world is what the run says.
+    fn check_end(&self, status: Status) {
+        let there: Vec<_> = self.there.iter().filter(|step| step.as_str() != "report").collect();
+        let views: Vec<_> =
+            self.saga.steps().filter(|view| view.uses.is_some() && view.step.as_str() != "report").collect();
+        match status {
+            Status::Succeeded => {
+                assert!(views.iter().all(|view| view.state == "succeeded"), "{:#?}", self.stand());
+            }
+            Status::Failed => assert_eq!(there, Vec::<&StepPath>::new(), "{:#?}", self.stand()),
+            Status::Partial => assert!(!there.is_empty(), "{:#?}", self.stand()),
+            Status::Running | Status::NeedsOperator => panic!("{status} is no end: {:#?}", self.stand()),
+        }
+        for view in views {
+            let kept = matches!(view.state, "succeeded" | "kept");
+            assert_eq!(kept, self.there.contains(&view.step), "{}: {}", view.step, view.state);
+        }
+        let fold = Saga::fold(&self.records).unwrap();
+        assert_eq!(fold.saga.status(), status);
+    }
+}
+
+fn simulate(seed: u64) -> Status {
+    let mut world = World::new(seed);
+    let status = world.run();
+    world.check_end(status);
+    status
+}
+
+/// In any plan and any world: no step before its needs, one success per key, nothing undone under what stands on it,
+/// the world at the end is what the run says, and the records fold to that end.
+#[test]
+fn every_run_keeps_its_promises() {
+    let base = std::env::var("LONGHAUL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let (first, count) = base.map_or((fastrand::u64(0..1 << 40), 3_000), |seed| (seed, 1));
+    println!("LONGHAUL_SEED={first} and the {count} from it");
+    let mut ends = BTreeMap::new();
+    for seed in first..first + count {
+        let end = std::panic::catch_unwind(|| simulate(seed));
+        let end = end.unwrap_or_else(|_| panic!("LONGHAUL_SEED={seed} fails"));
+        *ends.entry(end.as_str()).or_insert(0_u32) += 1;
+    }
+    println!("{ends:?}");
+    assert!(base.is_some() || ends.len() == 3, "every kind of end was reached: {ends:?}");
+}

@@ -1,0 +1,173 @@
+//! Foreach steps: their items, how many run at once, and what one item's failure means for the others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use longhaul_plan::{Foreach, OnItemFailure};
+use serde_json::Value;
+
+use super::{FrameEnd, FrameId, Item, Mode, NodeId, Saga, State, Stuck};
+use crate::intent::{Expand, ItemKey};
+use crate::{Failure, Intent, Work};
+
+impl Saga {
+    pub(super) fn begin_items(&mut self, id: NodeId) {
+        let step = Arc::clone(&self.node(id).step);
+        let longhaul_plan::Body::Foreach(foreach) = &step.body else { return };
+        match self.items_of(id, foreach) {
+            Ok(items) => self.expand(id, foreach, items),
+            Err(why) => self.refuse(id, Failure::new("precondition", format!("foreach: {why}"))),
+        }
+    }
+
+    pub(super) fn items_of(&self, id: NodeId, foreach: &Foreach) -> Result<Vec<ItemKey>, String> {
+        let list = foreach.over.evaluate(&self.scope_of(id)).map_err(|error| error.to_string())?;
+        let Value::Array(values) = list else { return Err("it does not evaluate to a list".to_owned()) };
+        let items = values.into_iter().map(keyed).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = BTreeSet::new();
+        match items.iter().find(|item| !seen.insert(&item.key)) {
+            Some(twice) => Err(format!("two items have the key `{}`", twice.key)),
+            None => Ok(items),
+        }
+    }
+
+    fn expand(&mut self, id: NodeId, foreach: &Foreach, items: Vec<ItemKey>) {
+        let step = self.node(id).path.clone();
+        self.decide(Intent::Expand(Expand { step, items: items.clone() }));
+        for ItemKey { key, value } in items {
+            let item = Item { owner: id, key, value };
+            let frame =
+                self.add_frame(&foreach.graph, Some(item), self.frame(self.node(id).frame).incarnation);
+            self.node_mut(id).items.push(frame);
+        }
+        self.node_mut(id).state = State::Items(Work::Forward);
+        self.settle_items(id);
+    }
+
+    /// Runs the items that were undone or never ran once more, under new keys: an operator says that they will go now.
+    pub(super) fn run_items_again(&mut self, id: NodeId) {
+        let step = Arc::clone(&self.node(id).step);
+        let longhaul_plan::Body::Foreach(foreach) = &step.body else { return };
+        for place in 0..self.node(id).items.len() {
+            let before = self.frame(self.node(id).items[place]).clone();
+            if matches!(before.mode, Mode::Ended(FrameEnd::Unwound | FrameEnd::NeverRan)) {
+                // A written undo has used the number after the effect's own.
+                let incarnation = before.incarnation + 2;
+                let frame = self.add_frame(&foreach.graph, before.item, incarnation);
+                self.node_mut(id).items[place] = frame;
+            }
+        }
+    }
+
+    /// Looks at the items after one of them has changed.
+    pub(super) fn settle_items(&mut self, id: NodeId) {
+        let Some((policy, max)) = self.node(id).foreach().map(|f| (f.on_item_failure, f.max_parallel)) else {
+            return;
+        };
+        let State::Items(work) = self.node(id).state else { return };
+        if work == Work::Forward {
+            if policy == OnItemFailure::Fail && self.some_item_failed(id) {
+                self.wind_items(id);
+            }
+            self.start_queued(id, max);
+        }
+        if self.node(id).items.iter().all(|item| self.frame(*item).mode.is_ended()) {
+            self.end_items(id, work, policy);
+        }
+    }
+
+    fn some_item_failed(&self, id: NodeId) -> bool {
+        self.node(id).items.iter().any(|item| match self.frame(*item).mode {
+            Mode::Draining | Mode::Unwinding => true,
+            Mode::Ended(end) => end != FrameEnd::Succeeded,
+            Mode::Queued | Mode::Forward => false,
+        })
+    }
+
+    /// Turns every item round that may still turn, and starts no further one.
+    pub(super) fn wind_items(&mut self, id: NodeId) {
+        for item in self.node(id).items.clone() {
+            match self.frame(item).mode {
+                Mode::Queued => self.frame_mut(item).mode = Mode::Ended(FrameEnd::NeverRan),
+                Mode::Forward if !self.frame(item).wind => {
+                    self.frame_mut(item).wind = true;
+                    self.touch(item);
+                }
+                Mode::Forward | Mode::Draining | Mode::Unwinding | Mode::Ended(_) => {}
+            }
+        }
+    }
+
+    fn start_queued(&mut self, id: NodeId, max_parallel: u32) {
+        let items = self.node(id).items.clone();
+        let active = items.iter().filter(|item| self.frame(**item).mode.is_active()).count();
+        let free = (max_parallel as usize).saturating_sub(active);
+        let queued = items.into_iter().filter(|item| self.frame(*item).mode == Mode::Queued);
+        for item in queued.take(free).collect::<Vec<_>>() {
+            self.frame_mut(item).mode = Mode::Forward;
+            self.touch(item);
+        }
+    }
+
+    /// Every item has ended.
+    fn end_items(&mut self, id: NodeId, work: Work, policy: OnItemFailure) {
+        let state = self.items_state(id, work, policy);
+        // A foreach step that failed is not undone as a whole later on: items that had succeeded are undone now.
+        if matches!(state, State::Failed(_)) && self.undo_finished(id) {
+            return;
+        }
+        self.node_mut(id).state = state;
+        let frame = self.node(id).frame;
+        self.touch(frame);
+    }
+
+    fn items_state(&self, id: NodeId, work: Work, policy: OnItemFailure) -> State {
+        let ends: Vec<_> = self.node(id).items.iter().map(|item| self.frame(*item).mode).collect();
+        if ends.iter().any(|mode| matches!(mode, Mode::Ended(FrameEnd::Stuck { .. }))) {
+            let failure = Failure::new("precondition", "an item needs an operator");
+            return State::Stuck(Stuck { failure, work, effect: None });
+        }
+        if work == Work::Undo {
+            return State::Undone;
+        }
+        let went = |mode: &&Mode| matches!(mode, Mode::Ended(FrameEnd::Succeeded | FrameEnd::Partial));
+        let (went, total) = (ends.iter().filter(went).count(), ends.len());
+        let good = match policy {
+            OnItemFailure::Fail => ends.iter().all(|mode| *mode == Mode::Ended(FrameEnd::Succeeded)),
+            OnItemFailure::Continue => went > 0 || total == 0,
+        };
+        if good {
+            return State::Done;
+        }
+        let failed = total - went;
+        State::Failed(Failure::new("permanent", format!("{failed} of {total} items did not succeed")))
+    }
+
+    /// Turns finished items round that may still turn; false if there is none.
+    fn undo_finished(&mut self, id: NodeId) -> bool {
+        let items = self.undoable_items(id);
+        for item in &items {
+            self.frame_mut(*item).mode = Mode::Unwinding;
+            self.touch(*item);
+        }
+        !items.is_empty()
+    }
+
+    pub(super) fn undoable_items(&self, id: NodeId) -> Vec<FrameId> {
+        self.node(id).items.iter().copied().filter(|item| self.is_undoable(*item)).collect()
+    }
+
+    fn is_undoable(&self, item: FrameId) -> bool {
+        self.frame(item).mode == Mode::Ended(FrameEnd::Succeeded) && !self.is_past(item)
+    }
+}
+
+/// An item is its own key if it is text, else it must have a `key`.
+fn keyed(value: Value) -> Result<ItemKey, String> {
+    let key = value.as_str().or_else(|| value.get("key").and_then(Value::as_str)).map(str::to_owned);
+    match key {
+        Some(key) if !key.is_empty() && !key.contains('/') => Ok(ItemKey { key, value }),
+        Some(key) => Err(format!("`{key}` cannot be an item's key: it is empty or holds a `/`")),
+        None => Err(format!("the item {value} is no text and has no `key`")),
+    }
+}

@@ -1,0 +1,66 @@
+//! Which effects are to come, as far as their parameters are known now. Estimates are made from this.
+
+use longhaul_expr::Scope;
+use longhaul_model::action::ActionName;
+use longhaul_model::ids::StepPath;
+use longhaul_plan::{Body, Graph};
+use serde_json::Value;
+
+use super::{Mode, NodeId, Saga, State};
+
+/// An effect that is to come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreseen {
+    /// The step.
+    pub step: StepPath,
+    /// The action.
+    pub uses: ActionName,
+    /// Its parameters.
+    pub params: Value,
+}
+
+impl Saga {
+    /// The steps that have not started and whose parameters can be evaluated already, in plan order.
+    #[must_use]
+    pub fn foresee(&self) -> Vec<Foreseen> {
+        let mut seen = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let frame = self.frame(node.frame);
+            let open = matches!(frame.mode, Mode::Queued | Mode::Forward) && !frame.always;
+            if open && matches!(node.state, State::Waiting) {
+                self.foresee_node(NodeId(index), &mut seen);
+            }
+        }
+        seen
+    }
+
+    fn foresee_node(&self, id: NodeId, seen: &mut Vec<Foreseen>) {
+        let node = self.node(id);
+        let scope = self.scope_of(id);
+        match &node.step.body {
+            Body::Action(action) => seen.extend(action.with.evaluate(&scope).ok().map(|params| Foreseen {
+                step: node.path.clone(),
+                uses: action.uses.clone(),
+                params,
+            })),
+            Body::Foreach(foreach) => {
+                for item in self.items_of(id, foreach).unwrap_or_default() {
+                    let mut scope = scope.clone();
+                    scope.vars.insert(foreach.variable.clone(), item.value);
+                    foresee_graph(&foreach.graph, &node.path, &item.key, &scope, seen);
+                }
+            }
+        }
+    }
+}
+
+/// The action steps of an item that does not exist yet. A foreach inside it is not looked into.
+fn foresee_graph(graph: &Graph, owner: &StepPath, key: &str, scope: &Scope, seen: &mut Vec<Foreseen>) {
+    for step in &graph.steps {
+        if let Body::Action(action) = &step.body
+            && let Ok(params) = action.with.evaluate(scope)
+        {
+            seen.push(Foreseen { step: owner.item(key, &step.id), uses: action.uses.clone(), params });
+        }
+    }
+}

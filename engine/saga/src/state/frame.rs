@@ -1,0 +1,89 @@
+//! A graph instance: the root, an item of a foreach, or `always`.
+
+use serde_json::Value;
+
+use super::node::NodeId;
+
+/// Place of a frame in the saga.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FrameId(pub(super) usize);
+
+/// The item a frame belongs to.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) owner: NodeId,
+    pub(super) key: String,
+    pub(super) value: Value,
+}
+
+/// A graph instance.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    /// None for the root and for `always`.
+    pub(super) item: Option<Item>,
+    /// In topological order.
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) mode: Mode,
+    /// Something around it failed: it unwinds as soon as it may.
+    pub(super) wind: bool,
+    /// Whether it is the `always` graph, which is never undone.
+    pub(super) always: bool,
+    /// Third part of its effects' keys; raised when a graph runs again under the same paths.
+    pub(super) incarnation: u32,
+}
+
+/// What a frame is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It waits for its turn.
+    Queued,
+    Forward,
+    /// It will unwind once nothing in it is under way.
+    Draining,
+    Unwinding,
+    Ended(FrameEnd),
+}
+
+/// How a frame ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameEnd {
+    Succeeded,
+    /// Everything it had done was undone.
+    Unwound,
+    /// What could be undone was, the rest stays.
+    Partial,
+    NeverRan,
+    /// Only a person can say how it goes on; a resume puts it back into the mode it stopped in.
+    Stuck {
+        unwinding: bool,
+    },
+}
+
+impl Mode {
+    /// The word an expression sees as an item's status.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "waiting",
+            Self::Forward => "running",
+            Self::Draining | Self::Unwinding => "unwinding",
+            Self::Ended(FrameEnd::Succeeded) => "succeeded",
+            Self::Ended(FrameEnd::Unwound) => "failed",
+            Self::Ended(FrameEnd::Partial) => "partial",
+            Self::Ended(FrameEnd::NeverRan) => "not_started",
+            Self::Ended(FrameEnd::Stuck { .. }) => "needs_operator",
+        }
+    }
+
+    pub(super) fn is_ended(self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+
+    /// Whether it runs now, in either direction.
+    pub(super) fn is_active(self) -> bool {
+        matches!(self, Self::Forward | Self::Draining | Self::Unwinding)
+    }
+
+    pub(super) fn is_winding(self) -> bool {
+        matches!(self, Self::Draining | Self::Unwinding)
+    }
+}

@@ -1,0 +1,178 @@
+//! The state of a run and the rules by which it changes.
+//!
+//! ```text
+//!  frame: a graph instance (the root, an item of a foreach, `always`)
+//!
+//!   queued -> forward ------------------------------> ended: succeeded
+//!                |  a step failed, nothing is past       |
+//!                v  its pivot here                       | the foreach around it is undone
+//!             draining -> unwinding <--------------------+
+//!                            |  ended: unwound | partial | stuck
+//!
+//!  node: a step instance
+//!   waiting -> working -> done -> undoing -> undone       working: running -> cancelling -> probing
+//!                 +-> failed        +-> stuck                        backoff, waiting to probe again
+//! ```
+//!
+//! **Pivots.** From the moment a pivot is started until it is proven that it left nothing behind, its frame only goes
+//! forward: nothing in it is undone, and in the frames around it nothing that the way to it stands on. A pivot that
+//! certainly left nothing behind has not happened, and the frame may unwind. A step that fails for good where only
+//! forward is allowed stops for an operator; a resume tries it again.
+
+mod advance;
+mod compensation;
+mod create;
+mod effect;
+mod ending;
+mod foreach;
+mod foresee;
+mod frame;
+mod node;
+mod resume;
+mod scope;
+mod unwind;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) use effect::Stage;
+use effect::{Effect, How};
+pub use foresee::Foreseen;
+use frame::{Frame, FrameEnd, FrameId, Item, Mode};
+use longhaul_model::ids::{RunId, StepPath};
+use longhaul_plan::Plan;
+use node::{Node, NodeId, State, Stuck};
+pub use view::StepView;
+
+use crate::{Command, Event, Illegal, Intent, Status, Work};
+
+/// The state machine of one run.
+#[derive(Debug, Clone)]
+pub struct Saga {
+    run: RunId,
+    plan: Arc<Plan>,
+    frames: Vec<Frame>,
+    nodes: Vec<Node>,
+    index: BTreeMap<StepPath, NodeId>,
+    phase: Phase,
+    /// Given up by an operator.
+    cancelled: bool,
+    /// How often the run has come to an end that an operator had to lift; the incarnation of `always` depends on it.
+    stops: u32,
+    /// Number of the last timer asked for.
+    timers: u64,
+    /// Frames that must be looked at again.
+    touched: Vec<FrameId>,
+    /// Commands of the event being applied.
+    outbox: Vec<Command>,
+}
+
+/// The graph of the plan's steps.
+const ROOT: FrameId = FrameId(0);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Main,
+    /// The steps have come to this end; `always` runs.
+    Always(Status),
+    Ended(Status),
+}
+
+impl Saga {
+    /// Carries an event into the state and says what is to be done next, in order.
+    ///
+    /// # Errors
+    /// When the event does not fit; the state is unchanged then.
+    pub fn apply(&mut self, event: &Event) -> Result<Vec<Command>, Illegal> {
+        event.apply(self)?;
+        self.settle();
+        Ok(std::mem::take(&mut self.outbox))
+    }
+
+    /// How the run stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self.phase {
+            Phase::Main | Phase::Always(_) => Status::Running,
+            Phase::Ended(status) => status,
+        }
+    }
+
+    /// The run's id.
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// What the run does.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether the step still waits for this timer.
+    #[must_use]
+    pub fn awaits(&self, step: &StepPath, timer: u64) -> bool {
+        let node = self.index.get(step).map(|id| self.node(*id));
+        node.and_then(Node::effect).is_some_and(|effect| effect.timer == Some(timer))
+    }
+
+    /// Looks at every touched frame until nothing moves any more. It ends: every look either ends a frame, starts a
+    /// node or touches nothing.
+    fn settle(&mut self) {
+        while let Some(frame) = self.touched.pop() {
+            self.advance(frame);
+        }
+    }
+
+    fn touch(&mut self, frame: FrameId) {
+        if !self.touched.contains(&frame) {
+            self.touched.push(frame);
+        }
+    }
+
+    fn decide(&mut self, intent: Intent) {
+        self.outbox.push(Command::Intent(intent));
+    }
+
+    /// The node of that path.
+    pub(crate) fn find(&self, event: &'static str, step: &StepPath) -> Result<NodeId, Illegal> {
+        self.index.get(step).copied().ok_or_else(|| Illegal::NoSuchStep { event, step: step.clone() })
+    }
+
+    /// The node of that path, if its effect for `work` is in one of these stages.
+    pub(crate) fn in_stage(
+        &self,
+        event: &'static str,
+        step: &StepPath,
+        work: Work,
+        stages: &[Stage],
+    ) -> Result<NodeId, Illegal> {
+        let id = self.find(event, step)?;
+        let node = self.node(id);
+        let fits = node.effect().is_some_and(|effect| effect.work == work && stages.contains(&effect.stage));
+        if fits {
+            return Ok(id);
+        }
+        let wanted = stages.first().map_or("nothing", |stage| stage.as_str());
+        let state = node.effect().map_or(node.state.as_str(), |effect| effect.stage.as_str());
+        Err(Illegal::Step { event, step: step.clone(), state, wanted })
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0]
+    }
+
+    fn frame(&self, id: FrameId) -> &Frame {
+        &self.frames[id.0]
+    }
+
+    fn frame_mut(&mut self, id: FrameId) -> &mut Frame {
+        &mut self.frames[id.0]
+    }
+}

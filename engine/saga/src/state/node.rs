@@ -1,0 +1,146 @@
+//! A step instance.
+
+use std::sync::Arc;
+
+use longhaul_model::ids::StepPath;
+use longhaul_plan::{ActionStep, Body, Foreach, Step};
+use serde_json::Value;
+
+use super::effect::Effect;
+use super::frame::FrameId;
+use crate::{Failure, Work};
+
+/// Place of a node in the saga.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeId(pub(super) usize);
+
+/// A step of the plan in one frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(super) path: StepPath,
+    pub(super) step: Arc<Step>,
+    pub(super) frame: FrameId,
+    /// Nodes of the same frame that must be done before.
+    pub(super) needs: Vec<NodeId>,
+    /// The frames of a foreach step's items.
+    pub(super) items: Vec<FrameId>,
+    pub(super) state: State,
+    /// Evaluated parameters of the forward effect, once it was started.
+    pub(super) params: Value,
+    /// What the forward effect put out.
+    pub(super) outputs: Option<Value>,
+    /// What the action gave to ask about the effect under way.
+    pub(crate) handle: Option<String>,
+    /// The forward effect's last attempt; 0 before the first.
+    pub(super) attempt: u32,
+    /// Third part of the forward effect's key.
+    pub(super) incarnation: u32,
+}
+
+/// How a step instance stands.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    Waiting,
+    /// The step's own effect is under way.
+    Working(Box<Effect>),
+    /// The items of a foreach step are under way, forward or back.
+    Items(Work),
+    Done,
+    /// It certainly left nothing behind.
+    Failed(Failure),
+    /// It failed and left a part of itself behind.
+    Partial(Failure, Box<Effect>),
+    Undoing(Box<Effect>),
+    Undone,
+    /// Done, and not undone in an unwind because it cannot or must not be.
+    Kept,
+    /// Only a person can say how it goes on.
+    Stuck(Stuck),
+}
+
+/// What an operator has to decide or repair.
+#[derive(Debug, Clone)]
+pub(super) struct Stuck {
+    pub(super) failure: Failure,
+    pub(super) work: Work,
+    /// The effect that a resume asks about first; none if nothing was started.
+    pub(super) effect: Option<Box<Effect>>,
+}
+
+impl State {
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Working(_) | Self::Items(Work::Forward) => "running",
+            Self::Done => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Partial(..) => "partial",
+            Self::Undoing(_) | Self::Items(Work::Undo) => "undoing",
+            Self::Undone => "undone",
+            Self::Kept => "kept",
+            Self::Stuck(_) => "needs_operator",
+        }
+    }
+}
+
+impl Node {
+    /// The effect under way.
+    pub(crate) fn effect(&self) -> Option<&Effect> {
+        match &self.state {
+            State::Working(effect) | State::Undoing(effect) => Some(effect),
+            State::Waiting
+            | State::Items(_)
+            | State::Done
+            | State::Failed(_)
+            | State::Partial(..)
+            | State::Undone
+            | State::Kept
+            | State::Stuck(_) => None,
+        }
+    }
+
+    pub(super) fn effect_mut(&mut self) -> Option<&mut Effect> {
+        match &mut self.state {
+            State::Working(effect) | State::Undoing(effect) => Some(effect),
+            State::Waiting
+            | State::Items(_)
+            | State::Done
+            | State::Failed(_)
+            | State::Partial(..)
+            | State::Undone
+            | State::Kept
+            | State::Stuck(_) => None,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.state, State::Working(_) | State::Undoing(_) | State::Items(_))
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.state, State::Stuck(_))
+    }
+
+    /// Whether it failed in a way that its frame has to answer.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed(_) | State::Partial(..))
+    }
+
+    pub(super) fn action(&self) -> Option<&ActionStep> {
+        match &self.step.body {
+            Body::Action(action) => Some(action),
+            Body::Foreach(_) => None,
+        }
+    }
+
+    pub(super) fn foreach(&self) -> Option<&Foreach> {
+        match &self.step.body {
+            Body::Action(_) => None,
+            Body::Foreach(foreach) => Some(foreach),
+        }
+    }
+}

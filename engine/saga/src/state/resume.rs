@@ -1,0 +1,93 @@
+//! Taking a run up again.
+
+use super::{Effect, FrameEnd, FrameId, Mode, NodeId, Phase, Saga, Stage, State, Stuck};
+use crate::{Failure, Illegal, Status, Work};
+
+impl Saga {
+    /// Asks about every effect whose outcome is open, starts every wait anew, and lifts what waited for an operator.
+    pub(crate) fn resume(&mut self) -> Result<(), Illegal> {
+        if self.phase == Phase::Ended(Status::NeedsOperator) {
+            self.phase = Phase::Main;
+            self.stops += 1;
+        }
+        for index in 0..self.frames.len() {
+            self.reopen(FrameId(index));
+        }
+        for index in 0..self.nodes.len() {
+            let id = NodeId(index);
+            if !self.frame(self.node(id).frame).mode.is_ended() {
+                self.take_up_again(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self, id: FrameId) {
+        let mode = self.frame(id).mode;
+        // While `always` runs, the verdict on the steps stands: what is stuck is lifted once the run has stopped.
+        if let (Phase::Main, Mode::Ended(FrameEnd::Stuck { unwinding })) = (self.phase, mode) {
+            self.frame_mut(id).mode = if unwinding { Mode::Draining } else { Mode::Forward };
+        }
+        self.touch(id);
+    }
+
+    fn take_up_again(&mut self, id: NodeId) {
+        if let State::Stuck(stuck) = self.node(id).state.clone() {
+            self.lift(id, stuck);
+        }
+        let Some(effect) = self.node_mut(id).effect_mut() else { return };
+        match (effect.stage, effect.last.clone()) {
+            (Stage::Backoff, Some(last)) => self.back_off(id, last, 1_000),
+            (
+                Stage::Running | Stage::Cancelling | Stage::Probing | Stage::ProbeBackoff | Stage::Backoff,
+                _,
+            ) => {
+                effect.orphaned = true;
+                effect.probes = 0;
+                self.probe(id);
+            }
+        }
+    }
+
+    /// What waited for an operator gets its full number of tries again.
+    fn lift(&mut self, id: NodeId, stuck: Stuck) {
+        if self.node(id).foreach().is_some() {
+            return self.lift_items(id, stuck.work);
+        }
+        let node = self.node_mut(id);
+        node.state = match (stuck.effect, stuck.work) {
+            (Some(mut effect), work) => {
+                effect.tries = 1;
+                effect.stage = Stage::Probing;
+                match work {
+                    Work::Forward => State::Working(effect),
+                    Work::Undo => State::Undoing(effect),
+                }
+            }
+            (None, Work::Forward) => State::Waiting,
+            (None, Work::Undo) if node.outputs.is_some() => State::Done,
+            (None, Work::Undo) => Self::half_done(node, stuck.failure),
+        };
+    }
+
+    /// A foreach step without an item that could not be evaluated before is evaluated again.
+    fn lift_items(&mut self, id: NodeId, work: Work) {
+        let expanded = !self.node(id).items.is_empty();
+        self.node_mut(id).state = if expanded { State::Items(work) } else { State::Waiting };
+        if expanded && work == Work::Forward && self.items_have_ended(id) {
+            self.run_items_again(id);
+        }
+        self.settle_items(id);
+    }
+
+    fn items_have_ended(&self, id: NodeId) -> bool {
+        self.node(id).items.iter().all(|item| self.frame(*item).mode.is_ended())
+    }
+
+    fn half_done(node: &super::Node, failure: Failure) -> State {
+        let Some(action) = node.action() else { return State::Done };
+        let effect =
+            Effect::forward(action.uses.clone(), node.params.clone(), node.incarnation, node.attempt);
+        State::Partial(failure, Box::new(effect))
+    }
+}

@@ -1,0 +1,110 @@
+//! Undoing a frame: one node at a time, in reverse topological order, exactly the done ones.
+
+use super::compensation::Undo;
+use super::{FrameEnd, FrameId, Mode, NodeId, ROOT, Saga, Stage, State};
+use crate::Work;
+
+/// What the look at one node meant for the unwinding of its frame.
+enum Step {
+    /// Nothing is left to undo here.
+    Past,
+    /// It is being undone.
+    Wait,
+    /// Only a person can say how it goes on.
+    Stuck,
+}
+
+impl Saga {
+    /// An operator gave the run up.
+    pub(crate) fn cancel(&mut self) {
+        self.cancelled = true;
+        self.touch(ROOT);
+    }
+
+    pub(super) fn unwind(&mut self, id: FrameId) {
+        for node in self.frame(id).nodes.clone().into_iter().rev() {
+            match self.undo(node) {
+                Step::Past => {}
+                Step::Wait => return,
+                Step::Stuck => return self.end_frame(id, FrameEnd::Stuck { unwinding: true }),
+            }
+        }
+        let left = self.frame(id).nodes.iter().any(|node| self.leaves_something(*node));
+        self.end_frame(id, if left { FrameEnd::Partial } else { FrameEnd::Unwound });
+    }
+
+    /// Whether an unwound frame still has an effect of this node.
+    fn leaves_something(&self, id: NodeId) -> bool {
+        let partial = |item: &FrameId| self.frame(*item).mode == Mode::Ended(FrameEnd::Partial);
+        matches!(self.node(id).state, State::Kept)
+            || self.holds_pivot(id)
+            || self.node(id).items.iter().any(partial)
+    }
+
+    fn undo(&mut self, id: NodeId) -> Step {
+        match self.node(id).state {
+            State::Waiting | State::Failed(_) | State::Undone | State::Kept => Step::Past,
+            State::Working(_) | State::Undoing(_) | State::Items(_) => Step::Wait,
+            State::Stuck(_) => Step::Stuck,
+            State::Done | State::Partial(..) => self.begin_undo(id),
+        }
+    }
+
+    fn begin_undo(&mut self, id: NodeId) -> Step {
+        if self.node(id).foreach().is_some() {
+            return self.undo_items(id);
+        }
+        let undo = self.undo_of(id);
+        if self.carries_pivot(id) || matches!(undo, Undo::Impossible) {
+            self.node_mut(id).state = State::Kept;
+            return Step::Past;
+        }
+        match undo {
+            Undo::Nothing | Undo::Impossible => return Step::Past,
+            Undo::Own => self.undo_own(id),
+            Undo::Written(written) => self.undo_written(id, &written),
+        }
+        if self.node(id).is_stuck() { Step::Stuck } else { Step::Wait }
+    }
+
+    fn undo_items(&mut self, id: NodeId) -> Step {
+        let items = self.undoable_items(id);
+        if items.is_empty() {
+            return Step::Past;
+        }
+        self.node_mut(id).state = State::Items(Work::Undo);
+        for item in items {
+            self.frame_mut(item).mode = Mode::Unwinding;
+            self.touch(item);
+        }
+        Step::Wait
+    }
+
+    /// Whether a node that stands on this one holds a pivot that has happened: then this one stays.
+    fn carries_pivot(&self, id: NodeId) -> bool {
+        let siblings = &self.frame(self.node(id).frame).nodes;
+        siblings.iter().any(|other| self.holds_pivot(*other) && (*other == id || self.reaches(*other, id)))
+    }
+
+    /// Whether `from` needs `to`, directly or not.
+    fn reaches(&self, from: NodeId, to: NodeId) -> bool {
+        self.node(from).needs.iter().any(|need| *need == to || self.reaches(*need, to))
+    }
+
+    /// Stops what a node has under way because its frame turns round.
+    pub(super) fn call_off(&mut self, id: NodeId) {
+        if matches!(self.node(id).state, State::Items(Work::Forward)) {
+            self.wind_items(id);
+            return self.settle_items(id);
+        }
+        let Some(effect) = self.node(id).effect() else { return };
+        match effect.stage {
+            Stage::Running => self.ask_to_stop(id, "unwind"),
+            Stage::Backoff => {
+                let why = effect.last.clone().expect("an effect waits to be tried again after a failure");
+                self.node_mut(id).state = State::Failed(why);
+            }
+            Stage::Cancelling | Stage::Probing | Stage::ProbeBackoff => {}
+        }
+    }
+}

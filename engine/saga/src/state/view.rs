@@ -1,0 +1,80 @@
+//! The state as others read it.
+
+use longhaul_model::action::ActionName;
+use longhaul_model::ids::StepPath;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Node, Saga, State};
+use crate::intent::{Compensate, Start};
+use crate::{Command, Intent};
+
+/// A step instance as others read it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepView {
+    /// The step.
+    pub step: StepPath,
+    /// Its action; none of a foreach step.
+    pub uses: Option<ActionName>,
+    /// `waiting`, `running`, `succeeded`, `failed`, `partial`, `undoing`, `undone`, `kept` or `needs_operator`.
+    pub state: &'static str,
+    /// The last attempt; 0 before the first.
+    pub attempt: u32,
+    /// What it put out.
+    pub outputs: Option<Value>,
+    /// Why it failed, is tried again, or needs an operator.
+    pub failure: Option<String>,
+}
+
+impl Saga {
+    /// Every step instance there is so far, sorted by path.
+    pub fn steps(&self) -> impl Iterator<Item = StepView> {
+        self.index.values().map(|id| view(self.node(*id)))
+    }
+}
+
+fn view(node: &Node) -> StepView {
+    StepView {
+        step: node.path.clone(),
+        uses: node.action().map(|action| action.uses.clone()),
+        state: node.state.as_str(),
+        attempt: node.attempt,
+        outputs: node.outputs.clone(),
+        failure: failure(node),
+    }
+}
+
+fn failure(node: &Node) -> Option<String> {
+    match &node.state {
+        State::Failed(failure) | State::Partial(failure, _) => Some(failure.to_string()),
+        State::Stuck(stuck) => Some(stuck.failure.to_string()),
+        State::Working(effect) | State::Undoing(effect) => effect.last.as_ref().map(ToString::to_string),
+        State::Waiting | State::Items(_) | State::Done | State::Undone | State::Kept => None,
+    }
+}
+
+impl Command {
+    /// The step it concerns; none if it concerns the run.
+    #[must_use]
+    pub fn step(&self) -> Option<&StepPath> {
+        match self {
+            Self::Intent(intent) => intent.step(),
+            Self::Probe(probe) => Some(&probe.step),
+            Self::Wait(wait) => Some(&wait.step),
+        }
+    }
+}
+
+impl Intent {
+    /// The step it concerns; none if it concerns the run.
+    #[must_use]
+    pub fn step(&self) -> Option<&StepPath> {
+        match self {
+            Self::Start(Start { step, .. }) | Self::Compensate(Compensate { step, .. }) => Some(step),
+            Self::Cancel(cancel) => Some(&cancel.step),
+            Self::Expand(expand) => Some(&expand.step),
+            Self::Refuse(refuse) => Some(&refuse.step),
+            Self::End(_) => None,
+        }
+    }
+}

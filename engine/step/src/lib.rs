@@ -1,0 +1,26 @@
+//! The contract every action obeys, native or plugin, and the kit that tests it.
+//!
+//! ```text
+//!            start(params, key, attempt)
+//!   driver ----------------------------> action      three outcomes, not two:
+//!          <---------------------------- handle        done      the effect is there
+//!            poll(handle)                              failed    certainly no lasting effect
+//!          <---- progress | done | failed | unknown    unknown   nobody knows: probe, never guess
+//!            probe(params, key)
+//!          <---- done | absent | partial | cannot tell
+//! ```
+//!
+//! The driver makes the handle durable before it polls. An action may be started any number of times with one
+//! `(key, attempt)`: it returns the same handle and the effect happens once. A higher attempt comes only after an
+//! attempt that certainly left nothing behind.
+
+mod action;
+pub mod conformance;
+mod error;
+mod registry;
+
+pub use action::{
+    Action, Context, Estimate, Finding, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
+};
+pub use error::{Error, ErrorClass};
+pub use registry::{Registry, Taken};

@@ -1,0 +1,144 @@
+//! What `run` and `resume` share: the journal, the actions, the reporters, the signals and the exit code.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use longhaul_model::ids::RunId;
+use longhaul_run::driver::Error;
+use longhaul_run::journal::Error as JournalError;
+use longhaul_run::{Control, Driver, Ended, Journal, JsonLines, Reporters, Terminal};
+use longhaul_saga::Status;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::commands::{reports, sites};
+use crate::errors::{Explain as _, Failure, Result};
+use crate::settings::Settings;
+use crate::{exit_code, output};
+
+/// How a run is shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Print one JSON object per record
+    #[arg(long)]
+    json: bool,
+    /// Write the report here too, as HTML and beside it as text
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// An open journal and a driver on it. The state directory belongs to this process as long as it lives.
+pub(super) struct Driving {
+    journal: Journal,
+    driver: Driver,
+}
+
+impl Driving {
+    pub(super) fn open(settings: &Settings) -> Result<Self> {
+        let sites = settings.inventory()?;
+        let connector = sites::connector(&sites)?;
+        let here =
+            std::env::current_dir().doing(exit_code::FAILED, || "find the working directory".to_owned())?;
+        let registry = longhaul_steps::native_registry(&sites, connector, &here);
+        let journal = open_journal(settings)?;
+        Ok(Self { driver: Driver::new(journal.clone(), registry), journal })
+    }
+
+    /// Drives until the run ends or somebody interrupts.
+    pub(super) async fn drive(
+        &self,
+        show: &Show,
+        go: impl AsyncFnOnce(&Driver, &mut Reporters, &Control) -> std::result::Result<Ended, Error>,
+    ) -> Result<Ended> {
+        let control = Control::new();
+        let signals = tokio::spawn(stop_on_signals(control.clone()));
+        let ended = go(&self.driver, &mut reporters(show.json), &control).await;
+        signals.abort();
+        ended.map_err(failure)
+    }
+
+    /// Writes the reports anew, now that the end is known, and says how it ended.
+    pub(super) fn finish(&self, run: &RunId, ended: Ended, show: &Show) -> Result<u8> {
+        if matches!(ended, Ended::At(_)) {
+            let records = self.journal.reader()?.records(run)?;
+            for path in reports::refresh(&records, show.report.as_deref())? {
+                output::talk(format_args!("report: {}", path.display()));
+            }
+        }
+        Ok(code(ended))
+    }
+}
+
+/// Takes the state directory's journal for this process.
+pub(super) fn open_journal(settings: &Settings) -> Result<Journal> {
+    let folder = settings.controller();
+    Journal::open(&folder, now_unix_ms()).map_err(|error| {
+        let held = matches!(error, JournalError::Held(_));
+        let failure = Err::<(), _>(error)
+            .doing(exit_code::FAILED, || format!("open the journal in {}", folder.display()));
+        let failure = failure.expect_err("it was made of an error");
+        if held {
+            failure.advise("wait until it has ended, or give this one another --state")
+        } else {
+            failure
+        }
+    })
+}
+
+pub(super) fn now_unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The reporters of a run as it is shown on standard output; bars go to standard error.
+pub(super) fn reporters(json: bool) -> Reporters {
+    let out = io::stdout();
+    if json {
+        Reporters::new().with(JsonLines::new(out))
+    } else if output::has_terminal() {
+        Reporters::new().with(Terminal::with_bars(out, indicatif::ProgressDrawTarget::stderr()))
+    } else {
+        Reporters::new().with(Terminal::plain(out))
+    }
+}
+
+/// The first signal stops the driver in good order: everything under way goes on at the agents, and the run can be
+/// resumed. A second one ends the process as signals do.
+async fn stop_on_signals(control: Control) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    control.stop();
+    let _second = interrupt.recv().await;
+    std::process::exit(i32::from(exit_code::INTERRUPTED));
+}
+
+fn failure(error: Error) -> Failure {
+    let must_stop = error.must_stop();
+    let failure = Failure::new(exit_code::FAILED, error);
+    if must_stop { failure.advise("look at the disk, then go on with `longhaul resume`") } else { failure }
+}
+
+/// The exit code of an end.
+pub(super) fn code(ended: Ended) -> u8 {
+    match ended {
+        Ended::Interrupted | Ended::At(Status::Running) => exit_code::INTERRUPTED,
+        Ended::At(status) => of_status(status),
+    }
+}
+
+/// The exit code of a run that stands so.
+pub(super) fn of_status(status: Status) -> u8 {
+    match status {
+        Status::Succeeded | Status::Running => exit_code::OK,
+        Status::Failed => exit_code::FAILED,
+        Status::Partial => exit_code::PARTIAL,
+        Status::NeedsOperator => exit_code::NEEDS_OPERATOR,
+    }
+}

@@ -1,0 +1,142 @@
+//! `longhaul journal`: what is written down about runs.
+
+use std::io;
+
+use longhaul_model::ids::RunId;
+use longhaul_run::Reader;
+use longhaul_run::journal::{Error, write_lines};
+use serde_json::json;
+
+use crate::errors::{Explain as _, Failure, Result};
+use crate::output::Table;
+use crate::settings::Settings;
+use crate::{exit_code, output};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Show the records of a run, or the list of runs
+    Show(Show),
+    /// Check every record against the hash in the next one
+    Verify(Verify),
+    /// Write the records of a run as JSON lines
+    Export(Export),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The run [default: list all runs]
+    run: Option<RunId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// The run
+    run: RunId,
+}
+
+pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
+    match command {
+        Command::Show(Show { run: None, json }) => list(json, settings),
+        Command::Show(Show { run: Some(run), json }) => show(&run, json, settings),
+        Command::Verify(args) => verify(args.json, settings),
+        Command::Export(args) => export(&args.run, settings),
+    }
+}
+
+/// The journal of the state directory.
+pub(super) fn open(settings: &Settings) -> Result<Reader> {
+    let folder = settings.controller();
+    let reader = Reader::open(&folder)
+        .doing(exit_code::FAILED, || format!("read the journal in {}", folder.display()));
+    reader.map_err(|failure| failure.advise("name its state directory with --state or LONGHAUL_STATE"))
+}
+
+fn list(json: bool, settings: &Settings) -> Result<u8> {
+    let runs = open(settings)?.runs()?;
+    if json {
+        let run = |run: &longhaul_run::journal::RunSummary| json!({ "run": run.run, "records": run.records, "began_at_unix_ms": run.began_at_unix_ms });
+        output::json(&runs.iter().map(run).collect::<Vec<_>>());
+    } else {
+        let mut table = Table::new(["run", "records", "began"]);
+        for run in &runs {
+            table.row([run.run.to_string(), run.records.to_string(), time(run.began_at_unix_ms)]);
+        }
+        output::data(table);
+    }
+    Ok(exit_code::OK)
+}
+
+fn show(run: &RunId, json: bool, settings: &Settings) -> Result<u8> {
+    let records = open(settings)?.stored(run)?;
+    if json {
+        output::json(&records.iter().map(|record| &record.header).collect::<Vec<_>>());
+        return Ok(exit_code::OK);
+    }
+    let mut table = Table::new(["seq", "time", "kind", "payload"]);
+    for record in &records {
+        let header = &record.header;
+        table.row([
+            header.seq.to_string(),
+            time(header.at_unix_ms),
+            header.kind.clone(),
+            shortened(&record.text),
+        ]);
+    }
+    output::data(table);
+    Ok(exit_code::OK)
+}
+
+fn verify(json: bool, settings: &Settings) -> Result<u8> {
+    match open(settings)?.verify() {
+        Ok(verified) if json => {
+            output::json(&json!({ "ok": true, "runs": verified.runs, "records": verified.records }));
+        }
+        Ok(verified) => {
+            output::data(format_args!("{} records of {} runs: fine", verified.records, verified.runs));
+        }
+        Err(Error::Broken(broken)) => {
+            if json {
+                output::json(
+                    &json!({ "ok": false, "run": broken.run, "seq": broken.seq, "why": broken.why }),
+                );
+            }
+            return Err(Failure::new(exit_code::CHECK_FAILED, Error::Broken(broken)));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(exit_code::OK)
+}
+
+fn export(run: &RunId, settings: &Settings) -> Result<u8> {
+    let records = open(settings)?.stored(run)?;
+    match write_lines(&mut io::stdout().lock(), &records) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(exit_code::OK),
+    }
+}
+
+/// A time of the journal as people read it.
+pub(super) fn time(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(|| unix_ms.to_string(), |timestamp| format!("{timestamp:.3}"))
+}
+
+/// The first characters of a payload; plans are pages long.
+fn shortened(text: &str) -> String {
+    const SHOWN_MAX: usize = 160;
+    if text.chars().count() <= SHOWN_MAX {
+        text.to_owned()
+    } else {
+        text.chars().take(SHOWN_MAX).collect::<String>() + "..."
+    }
+}

@@ -1,0 +1,123 @@
+//! One file per command: its arguments and what it does with them.
+
+mod agent;
+mod ca;
+mod config;
+mod demo;
+mod disk_server;
+mod documents;
+mod driving;
+mod generate;
+mod inputs;
+mod journal;
+mod lab;
+mod lab_wan;
+pub(crate) mod observe;
+mod plan;
+mod replay;
+mod reports;
+mod resume;
+mod run;
+mod sites;
+mod status;
+mod validate;
+mod vm;
+
+use clap::Subcommand;
+
+pub(crate) use agent::Break as AgentBreak;
+
+use crate::errors::{Explain as _, Result};
+use crate::exit_code;
+use crate::settings::Settings;
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Move a running guest between two sites on this machine, and judge it from outside. Needs root
+    Demo(demo::Args),
+    /// Check files and report every mistake in them
+    Validate(validate::Args),
+    /// Show what a run of a workflow would do; asks nobody
+    Plan(plan::Args),
+    /// Run a workflow
+    Run(run::Args),
+    /// Show how runs stand
+    Status(status::Args),
+    /// Go on with a run that was interrupted or needed an operator
+    Resume(resume::Args),
+    /// Show a run again from its records, and write its report again
+    Replay(replay::Args),
+    /// Read what is written down about runs
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Start, stop and find VMs
+    #[command(subcommand)]
+    Vm(vm::Command),
+    /// See what a client sees: gaps, lost lines, failed requests
+    Observe(observe::Args),
+    /// Make, disturb and remove two emulated sites on this machine
+    #[command(subcommand)]
+    Lab(lab::Command),
+    /// Make certificates with the built-in authority
+    #[command(subcommand)]
+    Ca(ca::Command),
+    /// Run the agent of a site
+    Agent(agent::Args),
+    /// Show the settings and where each comes from
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Write the generated files of the source tree
+    #[command(name = "gen", hide = true)]
+    Generate(generate::Args),
+    /// Serve the disk of one VM; agents start this
+    #[command(hide = true)]
+    DiskServer(disk_server::Args),
+    /// Emulate the WAN of a lab; `lab up` starts this
+    #[command(hide = true)]
+    LabWan(lab_wan::Args),
+}
+
+/// Carries out a command and returns the process's exit code.
+pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
+    match command {
+        Command::Demo(args) => demo::run(&args, settings),
+        Command::Validate(args) => validate::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Run(args) => run::run(args, settings),
+        Command::Status(args) => status::run(&args, settings),
+        Command::Resume(args) => resume::run(&args, settings),
+        Command::Replay(args) => replay::run(&args, settings),
+        Command::Journal(command) => journal::run(command, settings),
+        Command::Vm(command) => vm::run(command, settings),
+        Command::Observe(args) => observe::run(&args, settings),
+        Command::Lab(command) => lab::run(command, settings),
+        Command::Ca(command) => ca::run(command, settings),
+        Command::Agent(args) => agent::run(&args),
+        Command::Config(config::Command::Show(args)) => Ok(config::show(&args, settings)),
+        Command::Generate(args) => generate::run(&args),
+        Command::DiskServer(args) => disk_server::run(&args),
+        Command::LabWan(args) => lab_wan::run(&args),
+    }
+}
+
+/// Runs asynchronous work to its end on a runtime of its own.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.doing(exit_code::FAILED, || "start the runtime".to_owned())?.block_on(work)
+}
+
+/// Runs blocking work that ends by itself when a process it started is interrupted. The signal reaches that process as
+/// well; here it only must not kill, so that everything is cleaned up.
+pub(crate) fn until_interrupted<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.doing(exit_code::FAILED, || "start the runtime".to_owned())?;
+    let heard = runtime.spawn(async {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            crate::output::talk("interrupted; cleaning up");
+        }
+    });
+    let done = work();
+    heard.abort();
+    done
+}

@@ -1,0 +1,40 @@
+//! `longhaul plan`: what a run would do. Asks nobody.
+
+use std::path::{Path, PathBuf};
+
+use longhaul_plan::Plan;
+
+use crate::commands::documents;
+use crate::commands::inputs::Inputs;
+use crate::errors::Result;
+use crate::settings::invalid;
+use crate::{exit_code, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The workflow
+    #[arg(value_name = "WORKFLOW")]
+    file: PathBuf,
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let plan = make(&args.file, &args.inputs)?;
+    if args.json {
+        output::json(&plan);
+    } else {
+        output::raw(&longhaul_plan::render_text(&plan));
+    }
+    Ok(exit_code::OK)
+}
+
+/// The plan of a workflow with these inputs; every mistake in either is shown.
+pub(super) fn make(file: &Path, inputs: &Inputs) -> Result<Plan> {
+    let given = inputs.gather()?;
+    let document = documents::document(file)?.map_err(|found| invalid(&found))?;
+    longhaul_plan::check(&document, &given, &longhaul_steps::catalogue()).map_err(|found| invalid(&found))
+}

@@ -1,0 +1,90 @@
+//! `longhaul status`: how runs stand, from their records alone.
+
+use longhaul_model::ids::RunId;
+use longhaul_run::Reader;
+use longhaul_saga::{Entry, Intent, Record, Saga, StepView};
+use serde_json::{Value, json};
+
+use crate::commands::{driving, journal};
+use crate::errors::{Explain as _, Result};
+use crate::output::Table;
+use crate::settings::Settings;
+use crate::{exit_code, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The run [default: all runs]
+    run: Option<RunId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
+    let reader = journal::open(settings)?;
+    match &args.run {
+        Some(run) => one(&reader, run, args.json),
+        None => all(&reader, args.json),
+    }
+}
+
+/// The exit code is that of the run: a script can wait for it.
+fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
+    let records = reader.records(run)?;
+    let saga = fold(run, &records)?;
+    if as_json {
+        let steps: Vec<StepView> = saga.steps().collect();
+        let status = saga.status();
+        output::json(
+            &json!({ "run": run, "status": status, "steps": steps, "instructions": instructions(&records) }),
+        );
+    } else {
+        output::data(format_args!("run {run}: {}", saga.status()));
+        let mut table = Table::new(["step", "action", "state", "attempt", "why"]);
+        for view in saga.steps() {
+            let uses = view.uses.map_or_else(|| "foreach".to_owned(), |uses| uses.to_string());
+            let why = view.failure.unwrap_or_default();
+            table.row([view.step.to_string(), uses, view.state.to_owned(), view.attempt.to_string(), why]);
+        }
+        output::data(table);
+        for instruction in instructions(&records) {
+            output::data(format_args!("to do at {}: {}", instruction["step"], instruction["action"]));
+        }
+    }
+    Ok(driving::of_status(saga.status()))
+}
+
+fn all(reader: &Reader, as_json: bool) -> Result<u8> {
+    let mut table = Table::new(["run", "status", "began"]);
+    let mut list = Vec::new();
+    for summary in reader.runs()? {
+        // One run that this binary cannot fold does not hide the others.
+        let status = fold(&summary.run, &reader.records(&summary.run)?);
+        let status = status.map_or_else(|_| "not readable".to_owned(), |saga| saga.status().to_string());
+        list.push(
+            json!({ "run": summary.run, "status": status, "began_at_unix_ms": summary.began_at_unix_ms }),
+        );
+        table.row([summary.run.to_string(), status, journal::time(summary.began_at_unix_ms)]);
+    }
+    if as_json {
+        output::json(&list);
+    } else {
+        output::data(table);
+    }
+    Ok(exit_code::OK)
+}
+
+fn fold(run: &RunId, records: &[Record]) -> Result<Saga> {
+    let folded = Saga::fold(records).doing(exit_code::FAILED, || format!("fold the records of run {run}"))?;
+    Ok(folded.saga)
+}
+
+/// What the run's last end asked an operator to do.
+fn instructions(records: &[Record]) -> Vec<Value> {
+    let last = records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Intent(Intent::End(end)) => Some(&end.instructions),
+        Entry::Intent(_) | Entry::Event(_) => None,
+    });
+    let as_json = |instruction| serde_json::to_value(instruction).expect("an instruction holds only texts");
+    last.into_iter().flatten().map(as_json).collect()
+}

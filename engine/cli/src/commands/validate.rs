@@ -1,0 +1,108 @@
+//! `longhaul validate`: every mistake in every file, and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
+use longhaul_model::document::Document;
+use longhaul_model::read::KINDS;
+use longhaul_model::{parse_site, parse_sites, parse_vm};
+use serde_json::{Value, json};
+
+use crate::commands::documents;
+use crate::errors::Result;
+use crate::{exit_code, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Workflow, Sites, Site and Vm files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let checked = args.files.iter().map(|file| Ok((file, check(file)?))).collect::<Result<Vec<_>>>()?;
+    if args.json {
+        let all = checked.iter().map(|(file, found)| as_json(file, found));
+        output::json(&all.collect::<Vec<_>>());
+    } else {
+        for (file, found) in &checked {
+            show(file, found);
+        }
+    }
+    let all_fine = checked.iter().all(|(_, found)| found.is_empty());
+    Ok(if all_fine { exit_code::OK } else { exit_code::INVALID_FILE })
+}
+
+/// What is wrong with a file, by what it says it is.
+fn check(path: &Path) -> Result<Diagnostics> {
+    let document = match documents::document(path)? {
+        Ok(document) => document,
+        Err(found) => return Ok(found),
+    };
+    let source = &document.source;
+    let found = match document.kind() {
+        Some("Workflow") => longhaul_plan::validate(&document, &longhaul_steps::catalogue()),
+        Some("Site") => parse_site(source).map(drop),
+        Some("Sites") => parse_sites(source).map(drop),
+        Some("Vm") => parse_vm(source).map(drop),
+        kind => Err(unknown_kind(&document, kind)),
+    };
+    Ok(found.err().unwrap_or_default())
+}
+
+fn unknown_kind(document: &Document, kind: Option<&str>) -> Diagnostics {
+    let span = document.root.nearest("/kind").span;
+    let one = match kind {
+        Some("Test") => {
+            let message = "kind `Test` is not available in this version";
+            Diagnostic::new(Code::NotAvailable, &document.source, span, message)
+        }
+        Some(kind) => {
+            Diagnostic::new(Code::Kind, &document.source, span, format!("kind `{kind}` is not known"))
+                .did_you_mean(kind, KINDS)
+        }
+        None => Diagnostic::new(Code::MissingKey, &document.source, span, "key `kind` is missing")
+            .help(format!("there are: {}", KINDS.join(", "))),
+    };
+    one.into()
+}
+
+fn show(file: &Path, found: &Diagnostics) {
+    if found.is_empty() {
+        output::data(format_args!("{}: fine", file.display()));
+    } else {
+        output::raw_talk(&found.render(output::has_terminal()));
+        let plural = if found.len() == 1 { "" } else { "s" };
+        output::data(format_args!("{}: {} mistake{plural}", file.display(), found.len()));
+    }
+}
+
+fn as_json(file: &Path, found: &Diagnostics) -> Value {
+    json!({ "file": file, "ok": found.is_empty(), "diagnostics": found.to_json() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<&'static str> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file.yaml");
+        std::fs::write(&file, text).unwrap();
+        check(&file).unwrap().iter().map(|one| one.code.as_str()).collect()
+    }
+
+    /// What a file says it is decides how it is checked, and a kind nobody knows is a mistake of its own.
+    #[test]
+    fn the_kind_decides() {
+        assert!(
+            codes("apiVersion: longhaul/v1\nkind: Sites\nsites: []\n").contains(&Code::MissingKey.as_str())
+        );
+        assert_eq!(codes("kind: Sitez\n"), [Code::Kind.as_str()]);
+        assert_eq!(codes("kind: Test\n"), [Code::NotAvailable.as_str()]);
+        assert_eq!(codes("name: x\n"), [Code::MissingKey.as_str()]);
+    }
+}

@@ -1,0 +1,33 @@
+//! What the process says with its exit code. These numbers are a contract: scripts read them.
+
+/// It went well; a run: everything it was to do is done.
+pub const OK: u8 = 0;
+/// It failed; a run: everything it had done was undone, and the VMs are where they were.
+pub const FAILED: u8 = 1;
+/// The command line is not right; nothing was started. clap uses the same number.
+pub const USAGE: u8 = 2;
+/// A file is not right (workflow, sites, site, VM, inputs, configuration); nothing was started.
+pub const INVALID_FILE: u8 = 3;
+/// A check said no: a site check, a journal that does not verify, a demo whose verdict is red.
+pub const CHECK_FAILED: u8 = 4;
+/// A run ended with some VMs moved and others back where they were.
+pub const PARTIAL: u8 = 5;
+/// A run stopped where only a person can decide or repair. It can be resumed afterwards.
+pub const NEEDS_OPERATOR: u8 = 6;
+/// Interrupted. A run can be resumed. 128 and the number of SIGINT, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+
+/// Every code and what it means, for the reference.
+pub const ALL: [(u8, &str); 8] = [
+    (OK, "it went well; a run: everything it was to do is done"),
+    (FAILED, "it failed; a run: everything it had done was undone"),
+    (USAGE, "the command line is not right"),
+    (INVALID_FILE, "a file is not right; nothing was started"),
+    (CHECK_FAILED, "a check said no"),
+    (PARTIAL, "a run ended with some VMs moved and others back where they were"),
+    (
+        NEEDS_OPERATOR,
+        "a run stopped where only a person can decide or repair; `longhaul status RUN` says what to do",
+    ),
+    (INTERRUPTED, "interrupted; `longhaul resume RUN` goes on"),
+];

@@ -1,0 +1,7 @@
+//! The `longhaul` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longhaul_cli::start(std::env::args_os())
+}

@@ -1,0 +1,96 @@
+//! `storage.prefetch@1`: copies a running VM's disk to the target until enough of it is there.
+//!
+//! Runs at the target's agent, which asks the source's agent to open the origin. Reversible: undoing it removes the
+//! copy and the dirty map, and the VM never noticed.
+
+use longhaul_model::action::{Descriptor, Effects};
+use longhaul_model::ids::{SiteId, VmId};
+use longhaul_step::{Error, Estimate, Finding};
+use longhaul_wire::v1::outputs::Outputs as Kind;
+use longhaul_wire::v1::start_request::Operation;
+use longhaul_wire::v1::{Outputs, Prefetch};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::descriptor::{describe, object, read, site, vm};
+use crate::outputs;
+use crate::remote::{Call, Remote};
+use crate::site_check::{between_two_sites, predict};
+
+pub(crate) struct StoragePrefetch {
+    descriptor: Descriptor,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    vm: VmId,
+    from: SiteId,
+    to: SiteId,
+    until: Until,
+}
+
+#[derive(Deserialize)]
+struct Until {
+    present: f64,
+}
+
+impl StoragePrefetch {
+    pub(crate) fn new() -> Self {
+        let present = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+        let until = object([("present", present)], []);
+        let params = object([("vm", vm()), ("from", site()), ("to", site()), ("until", until)], []);
+        let summary = "Copies a running VM's disk to the target until enough of it is there";
+        let outputs = outputs::prefetched_schema();
+        Self { descriptor: describe("storage.prefetch@1", summary, Effects::Reversible, params, outputs) }
+    }
+}
+
+/// Rounds up, so that never less is there than was asked for. The schema keeps the share between 0 and 1.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000 by schema and clamp")]
+fn permille(share: f64) -> u32 {
+    (share.clamp(0.0, 1.0) * 1000.0).ceil() as u32
+}
+
+impl Remote for StoragePrefetch {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn calls(&self, _sites: &[SiteId], params: &Value) -> Result<Vec<Call>, Error> {
+        let Params { vm, from, to, until } = read(params)?;
+        let prefetch = Prefetch {
+            vm: vm.to_string(),
+            source: from.to_string(),
+            present_permille: permille(until.present),
+        };
+        Ok(vec![Call { site: to, request: Operation::Prefetch(prefetch) }])
+    }
+
+    fn outputs(&self, answers: Vec<(SiteId, Outputs)>) -> Result<Value, Error> {
+        match outputs::only(answers)? {
+            (_, Kind::Prefetched(out)) => Ok(outputs::prefetched(&out)),
+            (site, _) => Err(outputs::mismatch(&site)),
+        }
+    }
+
+    fn check(&self, params: &Value) -> Vec<Finding> {
+        between_two_sites(params)
+    }
+
+    fn estimate(&self, params: &Value, facts: &Value) -> Estimate {
+        read::<Params>(params)
+            .map(|params| predict::prefetch(facts, params.vm.as_str(), params.until.present))
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A share becomes the next permille above it, and the ends stay the ends.
+    #[test]
+    fn a_share_is_rounded_up() {
+        assert_eq!([0.0, 0.8501, 0.85, 1.0].map(permille), [0, 851, 850, 1000]);
+    }
+}

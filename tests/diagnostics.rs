@@ -1,0 +1,149 @@
+//! Broken files of every kind, each with a name that says what must be found in it.
+//!
+//! `LHnnnn-*.yaml` holds a mistake of that code, `many-*.yaml` three or more mistakes. A workflow with a key `x-given` is
+//! checked with these inputs, one without is validated.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use longhaul_model::action::Catalogue;
+use longhaul_model::diagnostic::{Code, Diagnostics};
+use longhaul_model::document::Document;
+use longhaul_model::{Source, parse_site, parse_sites, parse_vm};
+
+const MANY_FIXTURES: usize = 5;
+const MANY: usize = 3;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn catalogue() -> Catalogue {
+    serde_json::from_str(include_str!("fixtures/workflows/catalogue.json")).unwrap()
+}
+
+/// Every fixture, by file name without its ending, in order.
+fn fixtures() -> Vec<(String, Source)> {
+    let folder = repository().join("tests/fixtures/workflows");
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let source = Source::new(&format!("{name}.yaml"), &std::fs::read_to_string(&path).unwrap());
+            (name, source)
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// What a person is told about a file, through the entry that its kind has.
+fn mistakes(source: &Source) -> Diagnostics {
+    let document = match Document::parse(source) {
+        Ok(document) => document,
+        Err(found) => return found,
+    };
+    let given = document.root.get("x-given").map(|node| node.to_json());
+    let result = match (document.kind(), given) {
+        (Some("Vm"), _) => parse_vm(source).map(drop),
+        (Some("Site"), _) => parse_site(source).map(drop),
+        (Some("Sites"), _) => parse_sites(source).map(drop),
+        (_, Some(given)) => {
+            longhaul_plan::check(&document, given.as_object().unwrap(), &catalogue()).map(drop)
+        }
+        (_, None) => longhaul_plan::validate(&document, &catalogue()),
+    };
+    result.expect_err("a fixture is broken")
+}
+
+/// Every code is found in a file that is there to show it, and the text that a person sees is as reviewed.
+#[test]
+fn every_code_has_a_fixture() {
+    let mut missing: BTreeSet<Code> = Code::ALL.iter().copied().collect();
+    for (name, source) in fixtures().into_iter().filter(|(name, _)| name.starts_with("LH")) {
+        let found = mistakes(&source);
+        let code = *Code::ALL.iter().find(|code| name.starts_with(code.as_str())).unwrap();
+        assert!(found.iter().any(|one| one.code == code), "{name}:\n{}", found.render(false));
+        missing.remove(&code);
+        insta::assert_snapshot!(name, found.render(false));
+    }
+    assert!(missing.is_empty(), "no fixture for {missing:?}");
+    assert!(Code::ALL.len() >= 15);
+}
+
+/// A file with many mistakes is told about all of them at once.
+#[test]
+fn many_mistakes_are_reported_at_once() {
+    let many: Vec<_> = fixtures().into_iter().filter(|(name, _)| name.starts_with("many-")).collect();
+    assert!(many.len() >= MANY_FIXTURES);
+    for (name, source) in many {
+        let found = mistakes(&source);
+        assert!(found.len() >= MANY, "{name}:\n{}", found.render(false));
+        insta::assert_snapshot!(name, found.render(false));
+    }
+}
+
+/// The JSON form has the same mistakes in the same places.
+#[test]
+fn json_says_the_same() {
+    for (name, source) in fixtures() {
+        let found = mistakes(&source);
+        let json = found.to_json();
+        for (one, json) in found.iter().zip(json.as_array().unwrap()) {
+            let place = source.place(one.span.start);
+            assert_eq!(json["code"], one.code.as_str(), "{name}");
+            assert_eq!(
+                (&json["line"], &json["column"]),
+                (&place.line.into(), &place.column.into()),
+                "{name}"
+            );
+            assert!(json["end"]["line"].as_u64().unwrap() >= place.line as u64, "{name}");
+        }
+    }
+}
+
+/// Nothing that a person can write makes reading or showing panic: every fixture, cut off at every place.
+#[test]
+fn cut_off_files_do_not_panic() {
+    for (_, source) in fixtures() {
+        for (end, _) in source.text().char_indices() {
+            let cut = Source::new("cut.yaml", &source.text()[..end]);
+            let result =
+                Document::parse(&cut).and_then(|document| longhaul_plan::validate(&document, &catalogue()));
+            assert!(result.err().is_none_or(|found| !found.render(false).is_empty()));
+        }
+    }
+}
+
+/// Every code has its page in `docs/errors/`, as generated. `UPDATE_DOCS=1` writes them.
+#[test]
+fn every_code_has_its_page() {
+    let folder = repository().join("docs/errors");
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    for code in Code::ALL {
+        let path = folder.join(format!("{code}.md"));
+        if update {
+            std::fs::write(&path, code.page()).unwrap();
+        }
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(page, code.page(), "{} is not up to date", path.display());
+    }
+    let pages = std::fs::read_dir(folder)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("LH"));
+    assert_eq!(pages.count(), Code::ALL.len(), "a page has no code");
+}
+
+/// The workflow that Longhaul ships is right, for the actions that Longhaul has.
+#[test]
+fn shipped_workflows_are_valid() {
+    let path = repository().join("workflows/evacuate.yaml");
+    let source = Source::new("evacuate.yaml", &std::fs::read_to_string(path).unwrap());
+    let document = Document::parse(&source).unwrap_or_else(|found| panic!("{}", found.render(false)));
+    for actions in [catalogue(), longhaul_steps::catalogue()] {
+        longhaul_plan::validate(&document, &actions)
+            .unwrap_or_else(|found| panic!("{}", found.render(false)));
+    }
+}

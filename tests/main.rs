@@ -1,0 +1,11 @@
+//! Everything that crosses crates, in one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "clippy knows tests by their attribute, helpers have none"
+)]
+
+mod diagnostics;
+mod engine;
+mod moves;

@@ -1,0 +1,7 @@
+//! Real moves: two sites, a lossy WAN, real QEMU guests, the real binary, real kills.
+//!
+//! The tests take turns, also with those of other processes: two cores carry one lab.
+
+mod breaks;
+mod faults;
+mod rig;

@@ -1,0 +1,121 @@
+//! Moves that are disturbed: kills, cuts, collisions.
+
+use std::time::Duration;
+
+use longhaul_lab::place::Side;
+
+use super::rig::{Rig, state, turn};
+
+/// The controller is killed in the middle of the memory copy; `resume` finishes the move, no finished step runs again, and
+/// `replay` writes the report again byte for byte.
+#[test]
+fn a_killed_controller_resumes() {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new("mvkill");
+    let mut run = rig.start("run-killed");
+    rig.wait_for("the memory copy", |rig| rig.step("run-killed", "move/vm-a/move_vm") == "running");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    rig.expect(&["resume", "run-killed"], 0);
+    rig.assert_moved();
+    let again = started_after_done(&rig.records("run-killed"));
+    assert_eq!(again, Vec::<String>::new(), "started although it was done");
+    let report = state().join("mvkill/reports/run-killed.html");
+    let written = std::fs::read(&report).unwrap();
+    std::fs::remove_file(&report).unwrap();
+    rig.expect(&["replay", "run-killed"], 0);
+    assert!(std::fs::read(&report).unwrap() == written, "the replayed report differs");
+}
+
+/// Steps that were announced to start after they had been done.
+fn started_after_done(records: &[serde_json::Value]) -> Vec<String> {
+    let mut done = std::collections::BTreeSet::new();
+    let mut again = Vec::new();
+    for record in records {
+        let step = record["payload"]["step"].to_string();
+        if record["kind"] == "done" {
+            done.insert(step);
+        } else if record["kind"] == "start" && done.contains(&step) {
+            again.push(step);
+        }
+    }
+    assert!(!done.is_empty(), "no step was done");
+    again
+}
+
+/// A second run for a VM that is already moving is refused and names the first; the first is not disturbed.
+#[test]
+fn a_second_run_is_refused_by_name() {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new("mvtwice");
+    let first = rig.start("run-first");
+    rig.wait_for("the prefetch", |rig| rig.step("run-first", "move/vm-a/prefetch") == "running");
+    let (code, said) = Rig::finish(rig.start_of("mvtwice-other", "run-second"), "run-second");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("run-first"), "{said}");
+    let (code, said) = Rig::finish(first, "run-first");
+    assert_eq!(code, Some(0), "{said}");
+    rig.assert_moved();
+}
+
+/// A cut of twenty seconds during the memory copy costs time and nothing else.
+#[test]
+fn a_cut_during_the_memory_copy_heals() {
+    cut_during("mvcutmem", "move/vm-a/move_vm");
+}
+
+/// A cut of twenty seconds during the prefetch costs time and nothing else.
+#[test]
+fn a_cut_during_the_prefetch_heals() {
+    cut_during("mvcutpre", "move/vm-a/prefetch");
+}
+
+fn cut_during(name: &str, step: &str) {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new(name);
+    let run = rig.start("run-cut");
+    rig.wait_for("the step", |rig| rig.step("run-cut", step) == "running");
+    rig.lab.cut().unwrap();
+    // The length of the cut is what is tested; nothing signals its end.
+    std::thread::sleep(Duration::from_secs(20));
+    rig.lab.heal().unwrap();
+    let (code, said) = Rig::finish(run, "run-cut");
+    assert_eq!(code, Some(0), "{said}");
+    rig.assert_moved();
+}
+
+/// The target's agent dies during the prefetch and comes back: the fill goes on where it was.
+#[test]
+fn a_killed_target_agent_goes_on_with_the_prefetch() {
+    kill_during("mvagb", "move/vm-a/prefetch", Side::B);
+}
+
+/// The source's agent dies during the memory copy and comes back: the guest was never stopped, and moves in the end.
+#[test]
+fn a_killed_source_agent_takes_the_move_up() {
+    kill_during("mvaga", "move/vm-a/move_vm", Side::A);
+}
+
+fn kill_during(name: &str, step: &str, side: Side) {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new(name);
+    let run = rig.start("run-agent");
+    rig.wait_for("the step", |rig| rig.step("run-agent", step) == "running");
+    rig.kill_agent(side);
+    rig.start_agent(side);
+    let (code, said) = Rig::finish(run, "run-agent");
+    assert_eq!(code, Some(0), "{said}");
+    rig.assert_moved();
+}
+
+/// The target's disk has too little space: the run fails before anything is copied, says so, and the guest stays.
+#[test]
+fn a_target_without_space_is_refused() {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new("mvspace");
+    rig.demand_reserve(Side::B, "900TiB");
+    let (code, said) = Rig::finish(rig.start("run-space"), "run-space");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("disk"), "{said}");
+    rig.assert_stayed();
+}

@@ -1,0 +1,241 @@
+//! A lab with a guest that serves, and the commands an operator would type.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use longhaul_lab::client::{self, ClientView, Observation};
+use longhaul_lab::observer::{self, Observer, ObserverView};
+use longhaul_lab::place::{Place, Side};
+use longhaul_lab::{Lab, UpOptions};
+use serde_json::Value;
+
+/// A guest boots in three seconds; a machine under load needs many times that.
+const BOOT_MAX: Duration = Duration::from_secs(90);
+/// A whole move takes a quarter of a minute on a quiet machine.
+pub(super) const MOVE_MAX: Duration = Duration::from_secs(240);
+/// How often something that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The binary that `cargo xtask test` built beside this test.
+pub(super) fn binary() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let binary = here.parent().and_then(Path::parent).unwrap().join("longhaul");
+    assert!(binary.exists(), "{} is not built: run `cargo xtask test`", binary.display());
+    binary
+}
+
+/// Waits for its turn; `None` without root, where a lab cannot be made, which is a failure in CI.
+pub(super) fn turn() -> Option<File> {
+    if !rustix::process::geteuid().is_root() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "moves need root");
+        eprintln!("skipped: moves need root");
+        return None;
+    }
+    let file = File::create(state().join("turn.lock")).unwrap();
+    file.lock().unwrap();
+    Some(file)
+}
+
+/// One state directory for all: the guest's kernel is fetched once.
+pub(super) fn state() -> PathBuf {
+    let state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("moves");
+    std::fs::create_dir_all(&state).unwrap();
+    state
+}
+
+/// A lab of its own with a running guest, a client connected to it and an observer; gone when dropped.
+pub(super) struct Rig {
+    pub(super) lab: Lab,
+    name: String,
+    observation: Option<Observation>,
+    observer: Option<Observer>,
+}
+
+impl Rig {
+    pub(super) fn new(name: &str) -> Self {
+        // Nothing of an earlier test run may be taken for this one's.
+        for controller in [name.to_owned(), format!("{name}-other")] {
+            let _ = std::fs::remove_dir_all(state().join(controller));
+        }
+        let mut options = UpOptions::new(&state()).unwrap();
+        options.name = name.parse().unwrap();
+        options.binary = binary();
+        let lab = Lab::up(&options).unwrap();
+        let mut rig = Self { lab, name: name.to_owned(), observation: None, observer: None };
+        rig.expect(&["vm", "start", "vm-a", "--site", "a"], 0);
+        rig.lab.guest().wait_ready(BOOT_MAX).unwrap();
+        rig.observer = Some(Observer::start(observer::Options::of_lab(&rig.lab)));
+        let client = client::Options::of_lab(Some(rig.lab.netns(Place::Client)), rig.lab.vm());
+        rig.observation = Some(Observation::start(client).unwrap());
+        rig.wait_for("the client's first lines", |rig| rig.seen().lines > 50);
+        rig
+    }
+
+    pub(super) fn seen(&self) -> ClientView {
+        self.observation.as_ref().unwrap().view()
+    }
+
+    /// Ends the watching and says what the client and the observer saw.
+    pub(super) fn watched(&mut self) -> (ClientView, ObserverView) {
+        (self.observation.take().unwrap().stop(), self.observer.take().unwrap().stop())
+    }
+
+    /// A command with this lab's inventory, and a controller's directory that no other lab has.
+    pub(super) fn longhaul(&self, arguments: &[&str]) -> Command {
+        self.longhaul_of(&self.name, arguments)
+    }
+
+    fn longhaul_of(&self, controller: &str, arguments: &[&str]) -> Command {
+        let folder = state().join(controller);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut command = Command::new(binary());
+        command.arg("--state").arg(&folder).arg("--sites").arg(self.lab.files().sites());
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end and checks its exit code.
+    pub(super) fn expect(&self, arguments: &[&str], code: i32) -> String {
+        let Output { status, stdout, stderr } = self.longhaul(arguments).output().unwrap();
+        let (out, talk) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert_eq!(status.code(), Some(code), "longhaul {}\n{out}\n{talk}", arguments.join(" "));
+        format!("{out}{talk}")
+    }
+
+    fn run_arguments(run: &str) -> Vec<String> {
+        let workflow = concat!(env!("CARGO_MANIFEST_DIR"), "/../workflows/evacuate.yaml");
+        let words = [
+            "run",
+            workflow,
+            "--id",
+            run,
+            "--input",
+            "vms=[\"vm-a\"]",
+            "--input",
+            "from=a",
+            "--input",
+            "to=b",
+        ];
+        words.iter().chain(&["--input", "present=0.85"]).map(|word| (*word).to_owned()).collect()
+    }
+
+    /// Starts the evacuation in a process of its own.
+    pub(super) fn start(&self, run: &str) -> Child {
+        self.start_of(&self.name, run)
+    }
+
+    /// The same from another controller's directory.
+    pub(super) fn start_of(&self, controller: &str, run: &str) -> Child {
+        let arguments = Self::run_arguments(run);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let log = File::create(state().join(format!("{run}.log"))).unwrap();
+        let mut command = self.longhaul_of(controller, &arguments);
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    /// Waits for a run's end: its exit code and all it printed.
+    pub(super) fn finish(mut run: Child, name: &str) -> (Option<i32>, String) {
+        let code = run.wait().unwrap().code();
+        (code, std::fs::read_to_string(state().join(format!("{name}.log"))).unwrap())
+    }
+
+    /// Makes a site keep so much of its disk free, and restarts its agent.
+    pub(super) fn demand_reserve(&self, side: Side, reserve: &str) {
+        let file = self.lab.files().site(side);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text.lines().map(|line| match line.split_once(':') {
+            Some(("disk_reserve", _)) => format!("disk_reserve: {reserve}"),
+            Some(_) | None => line.to_owned(),
+        });
+        std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        self.kill_agent(side);
+        self.start_agent(side);
+    }
+
+    /// How a step of a run stands, in the saga's word; empty before it is known.
+    pub(super) fn step(&self, run: &str, step: &str) -> String {
+        let output = self.longhaul(&["status", run, "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let steps = status["steps"].as_array().cloned().unwrap_or_default();
+        let found = steps.iter().find(|view| view["step"] == step);
+        found.and_then(|view| view["state"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Waits until something holds.
+    pub(super) fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + MOVE_MAX;
+        while !holds(self) {
+            assert!(Instant::now() < end, "waited too long for {what}");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Everything written down about a run.
+    pub(super) fn records(&self, run: &str) -> Vec<Value> {
+        let exported = self.longhaul(&["journal", "export", run]).output().unwrap().stdout;
+        let lines = String::from_utf8(exported).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The VM's state at a site, in the agent's word; empty if it has none or the agent does not answer.
+    pub(super) fn vm(&self, site: &str) -> String {
+        let output = self.longhaul(&["vm", "list", "--site", site, "--json"]).output().unwrap();
+        let list: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        find_state(&list).unwrap_or_default()
+    }
+
+    pub(super) fn kill_agent(&self, side: Side) {
+        let pid = self.lab.agent_pid(side).expect("the agent runs");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        self.wait_for("the agent's end", |rig| rig.lab.hello(side).is_err());
+    }
+
+    pub(super) fn start_agent(&self, side: Side) {
+        self.lab.start_agent(side).unwrap();
+        self.wait_for("the agent", |rig| rig.lab.hello(side).is_ok());
+    }
+
+    /// What has to hold after every move that succeeded, whatever was done to it meanwhile.
+    pub(super) fn assert_moved(&mut self) {
+        self.wait_for("the guest to run at b", |rig| rig.vm("b") == "running");
+        let found = self.lab.guest().verify().unwrap();
+        assert!(found.good(), "{found:?}");
+        let (client, observer) = self.watched();
+        assert!(client.connection_intact(), "{client:?}");
+        assert!(observer.exactly_one(), "{observer:?}");
+        assert_eq!(observer.runs_at, Some(Side::B));
+    }
+
+    /// What has to hold after a move that did not happen.
+    pub(super) fn assert_stayed(&mut self) {
+        self.wait_for("the guest to run at a", |rig| rig.vm("a") == "running");
+        let found = self.lab.guest().verify().unwrap();
+        assert!(found.good(), "{found:?}");
+        let (client, observer) = self.watched();
+        assert!(client.connection_intact(), "{client:?}");
+        assert!(observer.exactly_one(), "{observer:?}");
+        assert_eq!(observer.runs_at, Some(Side::A));
+    }
+}
+
+fn find_state(list: &Value) -> Option<String> {
+    match list {
+        Value::Array(items) => items.iter().find_map(find_state),
+        Value::Object(fields) => match fields.get("state") {
+            Some(state) => state.as_str().map(str::to_owned),
+            None => fields.values().find_map(find_state),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        drop((self.observation.take(), self.observer.take()));
+        if let Err(error) = Lab::down(&state(), self.lab.name()) {
+            eprintln!("the lab is not wholly removed: {error}");
+        }
+    }
+}

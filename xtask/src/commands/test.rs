@@ -1,0 +1,30 @@
+//! `cargo xtask test`: the one way in to every test.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cargo::{build_product, cargo, succeed};
+use crate::setup::{self, Consent, Need};
+
+/// `cargo xtask test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Install what is missing without asking; implied without a terminal.
+    #[arg(long)]
+    yes: bool,
+    /// What `cargo test` gets besides, such as a test's name.
+    #[arg(last = true)]
+    rest: Vec<OsString>,
+}
+
+impl Test {
+    pub(crate) fn run(&self) -> Result<()> {
+        setup::ensure(Consent::from_flag(self.yes), Need::Should)?;
+        build_product()?;
+        let mut tests = cargo(&["test", "--workspace"]);
+        tests.args(&self.rest);
+        succeed(tests)
+    }
+}

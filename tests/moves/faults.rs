@@ -13,7 +13,7 @@ fn a_killed_controller_resumes() {
     let Some(_turn) = turn() else { return };
     let mut rig = Rig::new("mvkill");
     let mut run = rig.start("run-killed");
-    rig.wait_for("the memory copy", |rig| rig.step("run-killed", "move/vm-a/move_vm") == "running");
+    rig.wait_for_step(&mut run, "run-killed", "move/vm-a/move_vm");
     run.kill().unwrap();
     run.wait().unwrap();
     rig.expect(&["resume", "run-killed"], 0);
@@ -48,8 +48,8 @@ fn started_after_done(records: &[serde_json::Value]) -> Vec<String> {
 fn a_second_run_is_refused_by_name() {
     let Some(_turn) = turn() else { return };
     let mut rig = Rig::new("mvtwice");
-    let first = rig.start("run-first");
-    rig.wait_for("the prefetch", |rig| rig.step("run-first", "move/vm-a/prefetch") == "running");
+    let mut first = rig.start("run-first");
+    rig.wait_for_step(&mut first, "run-first", "move/vm-a/prefetch");
     let (code, said) = Rig::finish(rig.start_of("mvtwice-other", "run-second"), "run-second");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("run-first"), "{said}");
@@ -73,8 +73,8 @@ fn a_cut_during_the_prefetch_heals() {
 fn cut_during(name: &str, step: &str) {
     let Some(_turn) = turn() else { return };
     let mut rig = Rig::new(name);
-    let run = rig.start("run-cut");
-    rig.wait_for("the step", |rig| rig.step("run-cut", step) == "running");
+    let mut run = rig.start("run-cut");
+    rig.wait_for_step(&mut run, "run-cut", step);
     rig.lab.cut().unwrap();
     // The length of the cut is what is tested; nothing signals its end.
     std::thread::sleep(Duration::from_secs(20));
@@ -99,8 +99,8 @@ fn a_killed_source_agent_takes_the_move_up() {
 fn kill_during(name: &str, step: &str, side: Side) {
     let Some(_turn) = turn() else { return };
     let mut rig = Rig::new(name);
-    let run = rig.start("run-agent");
-    rig.wait_for("the step", |rig| rig.step("run-agent", step) == "running");
+    let mut run = rig.start("run-agent");
+    rig.wait_for_step(&mut run, "run-agent", step);
     rig.kill_agent(side);
     rig.start_agent(side);
     let (code, said) = Rig::finish(run, "run-agent");

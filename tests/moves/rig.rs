@@ -163,6 +163,21 @@ impl Rig {
         found.and_then(|view| view["state"].as_str()).unwrap_or_default().to_owned()
     }
 
+    /// Waits until a step of a run is under way; a run that ends before that fails the test with what it printed.
+    pub(super) fn wait_for_step(&self, run: &mut Child, name: &str, step: &str) {
+        let end = Instant::now() + MOVE_MAX;
+        while self.step(name, step) != "running" {
+            if run.try_wait().unwrap().is_some() {
+                panic!(
+                    "{step} never ran:\n{}",
+                    std::fs::read_to_string(state().join(format!("{name}.log"))).unwrap()
+                );
+            }
+            assert!(Instant::now() < end, "waited too long for {step}");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Waits until something holds.
     pub(super) fn wait_for(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let end = Instant::now() + MOVE_MAX;

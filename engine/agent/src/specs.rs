@@ -1,6 +1,7 @@
 //! The specifications of VMs at this site: the files `vms/ID.yaml`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use longhaul_model::Source;
 use longhaul_model::ids::VmId;
@@ -12,11 +13,13 @@ use crate::error::{Class, Error};
 #[derive(Debug, Clone)]
 pub(crate) struct Specs {
     folder: PathBuf,
+    /// Held while one is written: two operations may both be the first to hear of a VM.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Specs {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), writing: Arc::default() }
     }
 
     fn path(&self, vm: &VmId) -> PathBuf {
@@ -66,6 +69,7 @@ impl Specs {
                 format!("asked for vm {vm}, got the specification of {}", spec.id),
             ));
         }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let write = || {
             let mut file = std::fs::File::create(self.path(&spec.id).with_extension("new"))?;
             std::io::Write::write_all(&mut file, text.as_bytes())?;

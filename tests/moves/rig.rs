@@ -38,9 +38,10 @@ pub(super) fn turn() -> Option<File> {
     Some(file)
 }
 
-/// One state directory for all: the guest's kernel is fetched once.
+/// One state directory for all: the guest's kernel is fetched once. Not below the checkout, whose path may be longer than
+/// unix sockets allow.
 pub(super) fn state() -> PathBuf {
-    let state = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("moves");
+    let state = std::env::temp_dir().join("longhaul-moves");
     std::fs::create_dir_all(&state).unwrap();
     state
 }

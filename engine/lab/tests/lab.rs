@@ -25,7 +25,8 @@ const READY_MAX: Duration = Duration::from_secs(90);
 const SEEN_MAX: Duration = Duration::from_secs(30);
 
 fn state() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lab")
+    // Not below the checkout, whose path may be longer than unix sockets allow.
+    std::env::temp_dir().join("longhaul-lab-tests")
 }
 
 /// Two cores carry one lab: the tests take turns, also those of other processes. `None` without root, where a lab cannot

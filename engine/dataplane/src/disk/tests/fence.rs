@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
-use super::rig::{Rig, Server, program};
+use super::rig::{Rig, Server, open_again, program};
 use crate::disk::config::{Config, Faults, Initial};
 use crate::disk::store::Store;
 use crate::disk::{ControlError, Error, RefusalKind};
@@ -109,7 +109,7 @@ fn damaged_and_foreign_maps() {
     let map = std::fs::File::options().write(true).open(&config.map).unwrap();
     for slot in [0, 4096] {
         map.write_all_at(&[0xff; 100], slot + 20).unwrap();
-        let store = Store::open(&config).unwrap();
+        let store = open_again(&config).unwrap();
         assert_eq!(store.header().epoch, 5);
         store.grant(5 + slot / 4096).unwrap();
         store
@@ -122,14 +122,14 @@ fn damaged_and_foreign_maps() {
     }
     map.write_all_at(&[0xff; 100], 20).unwrap();
     map.write_all_at(&[0xff; 100], 4096 + 20).unwrap();
-    assert!(matches!(Store::open(&config), Err(Error::Header)));
+    assert!(matches!(open_again(&config), Err(Error::Header)));
 
     std::fs::remove_file(&config.map).unwrap();
-    drop(Store::open(&config).unwrap());
+    drop(open_again(&config).unwrap());
     let other = Config { vm: "other".into(), ..config.clone() };
-    assert!(matches!(Store::open(&other), Err(Error::Mismatch(_))));
+    assert!(matches!(open_again(&other), Err(Error::Mismatch(_))));
     let bigger = Config { disk_bytes: 2 << 20, ..config };
-    assert!(matches!(Store::open(&bigger), Err(Error::Mismatch(_))));
+    assert!(matches!(open_again(&bigger), Err(Error::Mismatch(_))));
 }
 
 /// Proves that two processes cannot serve one disk.

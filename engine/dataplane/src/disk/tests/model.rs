@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::disk::config::{Config, Faults, Initial};
 use crate::disk::fetch::Flight;
 use crate::disk::store::Store;
+use crate::disk::tests::rig::open_again;
 use crate::nbd::{Piece, Span};
 
 /// A short last block on purpose.
@@ -129,7 +130,7 @@ impl Pair {
             Op::Reopen => {
                 self.flights.clear();
                 self.store = None;
-                self.store = Some(Arc::new(Store::open(&self.config).unwrap()));
+                self.store = Some(Arc::new(open_again(&self.config).unwrap()));
             }
         }
     }

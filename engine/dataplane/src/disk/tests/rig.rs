@@ -9,7 +9,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::disk::config::{Config, Faults, Initial, OriginConfig};
-use crate::disk::{Control, Status, serve};
+use crate::disk::store::Store;
+use crate::disk::{Control, Error, Status, serve};
 use crate::nbd::Client;
 
 const CONFIG: &str = "LHD_TEST_CONFIG";
@@ -23,6 +24,18 @@ fn child() {
     let config = Config::read(Path::new(&path)).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(serve(config)).unwrap();
+}
+
+/// Opens a store that this process has just closed. A process that another test starts holds every descriptor of this one,
+/// and with them the map's lock, from its fork to its exec; that moment is waited for.
+pub(crate) fn open_again(config: &Config) -> Result<Store, Error> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Store::open(config) {
+            Err(Error::Locked) if Instant::now() < end => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
 }
 
 /// One server process; killed when dropped.

@@ -45,7 +45,7 @@ fn mistakes(source: &Source) -> Diagnostics {
         Ok(document) => document,
         Err(found) => return found,
     };
-    let given = document.root.get("x-given").map(|node| node.to_json());
+    let given = document.root.get("x-given").map(longhaul_model::document::Node::to_json);
     let result = match (document.kind(), given) {
         (Some("Vm"), _) => parse_vm(source).map(drop),
         (Some("Site"), _) => parse_site(source).map(drop),

@@ -209,6 +209,17 @@ impl Board {
         Ok(None)
     }
 
+    /// Whether this effect was taken away again.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    pub(crate) fn undone(&self, key: &v1::Key) -> Result<bool, Error> {
+        let rows = self.facts.operations_of_key(&key_text(key)).map_err(unreadable)?;
+        Ok(rows.into_iter().any(|row| {
+            row.finished && row.state == DONE && Handle::given(row.id).direction() == Direction::Undo
+        }))
+    }
+
     /// Whether an attempt of this effect is under way, or ended so that part of it may be there.
     ///
     /// # Errors

@@ -99,6 +99,9 @@ async fn take_away(
     operation: &Operation,
     task: &Task,
 ) -> Result<(), Error> {
+    if agent.board.undone(key)? {
+        return Ok(());
+    }
     let done = agent.board.done(key)?.and_then(|outputs| outputs.outputs);
     match operation {
         Operation::StartVm(o) => agent.stop_vm(&v1::StopVm { vm: o.vm.clone() }).await.map(drop),
@@ -120,6 +123,11 @@ pub(crate) async fn probe(agent: &Arc<Agent>, request: &v1::StartRequest) -> Ans
     let (Some(key), Some(operation)) = (&request.key, &request.operation) else {
         return Answer::CannotTell(not_understood().failure());
     };
+    match agent.board.undone(key) {
+        Ok(true) => return Answer::Absent(v1::Absent {}),
+        Ok(false) => {}
+        Err(error) => return Answer::CannotTell(error.failure()),
+    }
     let known = agent.board.done(key).and_then(|done| Ok((done, agent.board.partial(key)?)));
     match known {
         Ok((Some(outputs), _)) => return Answer::Done(outputs),

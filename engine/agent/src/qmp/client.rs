@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, broadcast, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::Error;
 use super::event::{Event, Events};
@@ -20,6 +20,9 @@ use super::wire::{self, Message, Refusal};
 /// Longest time for the socket, the greeting and the first answer. QEMU answers in microseconds unless its main loop
 /// is busy; the longest we have seen under load is below a second.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Before the next try to connect to a QEMU that hung up.
+const HUNG_UP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Events kept for a slow listener before it is told that it missed some.
 const EVENTS_HELD_MAX: usize = 256;
@@ -127,14 +130,8 @@ impl Client {
         let path = &self.inner.path;
         let connect = |source| Error::Connect { path: path.clone(), source };
         let late = |_| connect(std::io::ErrorKind::TimedOut.into());
-        let stream =
-            timeout(CONNECT_DEADLINE, UnixStream::connect(path)).await.map_err(late)?.map_err(connect)?;
-        let (reader, writer) = stream.into_split();
-        let mut lines = Lines::new(reader);
-        let greeting = timeout(CONNECT_DEADLINE, lines.next()).await.map_err(late)?;
-        if greeting != Some(Message::Greeting) {
-            return Err(Error::Greeting { path: path.clone() });
-        }
+        let greeted = timeout(CONNECT_DEADLINE, self.greeted());
+        let (lines, writer) = greeted.await.map_err(late)?.map_err(connect)?;
         let waiting: Waiting = Arc::new(SyncMutex::new(Some(HashMap::new())));
         let reader = tokio::spawn(listen(lines, waiting.clone(), self.inner.events.clone()));
         let mut connection = Connection { writer, waiting, id: 0, reader };
@@ -143,6 +140,23 @@ impl Client {
         match timeout(CONNECT_DEADLINE, answer).await.map_err(late)? {
             Ok(Ok(_)) => Ok(connection),
             Ok(Err(_)) | Err(_) => Err(Error::Greeting { path: path.clone() }),
+        }
+    }
+
+    /// Connects until it is greeted. Right after another client has left, QEMU may send the new one an event that was meant
+    /// for the old one, before its greeting, or may hang up on it at once because it has not yet noticed that the old
+    /// one is gone.
+    async fn greeted(&self) -> std::io::Result<(Lines, OwnedWriteHalf)> {
+        loop {
+            let (reader, writer) = UnixStream::connect(&self.inner.path).await?.into_split();
+            let mut lines = Lines::new(reader);
+            while let Some(message) = lines.next().await {
+                if message == Message::Greeting {
+                    return Ok((lines, writer));
+                }
+                tracing::debug!(path = %self.inner.path.display(), "a QMP line before the greeting");
+            }
+            sleep(HUNG_UP_PAUSE).await;
         }
     }
 }
@@ -300,6 +314,22 @@ mod tests {
         let lost = client.execute("die", Value::Null, SOON).await.unwrap_err();
         assert!(matches!(lost, Error::Lost { .. }) && !lost.had_no_effect(), "{lost}");
         assert_eq!(client.execute("query-status", Value::Null, SOON).await.unwrap(), 1);
+    }
+
+    /// A QEMU that hangs up on its first client, and talks out of turn to its second, has a conversation all the same.
+    #[tokio::test]
+    async fn what_comes_before_the_greeting_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("qmp.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            drop(listener.accept().await.unwrap());
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"{\"event\": \"STOP\", \"data\": {}}\n").await.unwrap();
+            serve(stream, |_| Some("7".to_owned())).await;
+        });
+        let client = Client::new(&path);
+        assert_eq!(client.execute("query-status", Value::Null, SOON).await.unwrap(), 7);
     }
 
     /// A QEMU that never answers costs a caller its deadline and no more, and nobody listening is told at once.

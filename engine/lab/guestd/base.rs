@@ -43,6 +43,11 @@ impl Base {
         let bad = self.entries.iter().filter(|entry| !holds(entry).unwrap_or(false)).count() as u64;
         (self.entries.iter().map(|entry| entry.length).sum(), bad + u64::from(dropped.is_err()))
     }
+
+    /// Reads the last file from the device: its length and whether it is good; `None` if there are no files.
+    pub(crate) fn verify_last(&self) -> Option<(u64, bool)> {
+        self.entries.last().map(|entry| (entry.length, holds(entry).unwrap_or(false)))
+    }
 }
 
 fn holds(entry: &Entry) -> io::Result<bool> {

@@ -7,8 +7,8 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -58,8 +58,10 @@ pub struct ObserverView {
     /// Rounds in which some hypervisor answered.
     pub answered: u64,
     /// When two copies ran, milliseconds since the epoch; the first instants of that kind.
+    #[serde(rename = "second_runner_at_unix_ms")]
     pub second_runner: Vec<u64>,
     /// When both disk servers had a writer let in that wrote between two looks.
+    #[serde(rename = "second_writer_at_unix_ms")]
     pub second_writer: Vec<u64>,
     /// Where the VM ran, by turns.
     pub changes: Vec<Change>,
@@ -114,50 +116,71 @@ impl ObserverView {
 /// A running observer; dropping it ends it too.
 #[derive(Debug)]
 pub struct Observer {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<ObserverView>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    view: Mutex<ObserverView>,
+}
+
+impl Shared {
+    fn view(&self) -> MutexGuard<'_, ObserverView> {
+        self.view.lock().expect("no holder panics")
+    }
 }
 
 impl Observer {
     /// Begins to look. Sockets that are not there yet are waited for.
     #[must_use]
     pub fn start(options: Options) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+        let shared = Arc::new(Shared::default());
+        let told = Arc::clone(&shared);
         let thread = std::thread::spawn(move || observe(&options, &told));
-        Self { stop, thread: Some(thread) }
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// Where the VM runs now, as far as it was seen.
+    #[must_use]
+    pub fn runs_at(&self) -> Option<Side> {
+        self.shared.view().runs_at
     }
 
     /// Stops looking; what was seen.
     #[must_use]
     pub fn stop(mut self) -> ObserverView {
-        self.end().expect("the thread ends only here")
+        self.end();
+        self.shared.view().clone()
     }
 
-    fn end(&mut self) -> Option<ObserverView> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().map(|thread| thread.join().unwrap_or_default())
+    fn end(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so already.
+            let _panicked = thread.join();
+        }
     }
 }
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        let _seen = self.end();
+        self.end();
     }
 }
 
-fn observe(options: &Options, stop: &AtomicBool) -> ObserverView {
-    let mut view = ObserverView::default();
+fn observe(options: &Options, shared: &Shared) {
     let [mut a, mut b] = options.hypervisors.clone().map(Hypervisor::new);
     let mut disks = options.disks.clone().map(DiskServer::new);
-    while !stop.load(Ordering::Relaxed) {
+    while !shared.stop.load(Ordering::Relaxed) {
         let seen = [a.running(), b.running(), a.running()];
-        view.look(unix_ms(), seen);
+        shared.view().look(unix_ms(), seen);
         let [at_a, at_b] = &mut disks;
-        view.look_at_disks(unix_ms(), [at_a.wrote(), at_b.wrote()]);
+        let wrote = [at_a.wrote(), at_b.wrote()];
+        shared.view().look_at_disks(unix_ms(), wrote);
         std::thread::sleep(options.interval);
     }
-    view
 }
 
 /// Something that may not be there, tried again now and then.

@@ -149,6 +149,19 @@ fn labs_stand_side_by_side_and_down_leaves_nothing() {
     assert_eq!(Lab::down(&first.state, &first.name).unwrap().namespaces, 0);
 }
 
+/// A name belongs to the whole machine: a lab made with another state folder is not removed for a new one.
+#[test]
+fn a_living_lab_of_another_state_folder_is_left_alone() {
+    let Some(_turn) = turn() else { return };
+    let first = options("lt-own");
+    let _down = Down(first.clone());
+    let (lab, _) = Lab::up_bare(&first).unwrap();
+    let second = UpOptions { state: state().join("other"), ..first };
+    let refused = Lab::up_bare(&second).unwrap_err().to_string();
+    assert!(refused.contains("lt-own") && refused.contains("another state folder"), "{refused}");
+    lab.wan().stats().unwrap();
+}
+
 /// Flips one bit in the middle of one of the guest's files, behind the guest's back.
 fn break_one_bit(lab: &Lab) {
     let disk = lab.files().folder().join("plain-b/disk.raw");

@@ -12,6 +12,7 @@ use crate::netns::{self, Netns};
 
 const STATISTICS: u16 = 7002;
 const VERIFICATION: u16 = 7003;
+const LAST_FILE: u16 = 7004;
 const HTTP: u16 = 80;
 /// For a connection; an answer may take longer.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -97,6 +98,17 @@ impl Verification {
     }
 }
 
+/// What came of a read of the file that lies last on the guest's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFile {
+    /// Its length.
+    pub bytes: u64,
+    /// Whether it held what it should.
+    pub good: bool,
+    /// How long the guest took to read it.
+    pub took_ms: u64,
+}
+
 /// Asks one guest.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -139,6 +151,14 @@ impl Probe {
     /// When it does not answer.
     pub fn verify(&self) -> Result<Verification, Error> {
         self.line(VERIFICATION, VERIFY_MAX)
+    }
+
+    /// Makes the guest read the file that lies last on its disk, from the disk: what a copy in order brings last.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn read_last_file(&self) -> Result<LastFile, Error> {
+        self.line(LAST_FILE, VERIFY_MAX)
     }
 
     /// Downloads `bytes` over HTTP; whether they were the right ones.

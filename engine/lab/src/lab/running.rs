@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -58,6 +59,19 @@ pub enum Error {
         /// The last of what it wrote, or why it cannot be reached.
         said: String,
     },
+    /// A lab of that name lives, made with another state folder: namespaces belong to the whole machine.
+    #[error(
+        "make lab `{name}`: one of that name lives with another state folder (process {pid}: {command}); choose \
+         another --name, or remove that one with `longhaul lab down --name {name}`"
+    )]
+    Foreign {
+        /// Its name.
+        name: LabName,
+        /// One of its processes.
+        pid: i32,
+        /// How that one was started.
+        command: String,
+    },
     /// Killed processes are still there.
     #[error("end the processes in {0}")]
     Immortal(String),
@@ -101,10 +115,31 @@ impl Lab {
         Ok(Self { files, description })
     }
 
+    /// Whether what lives under this name, if anything does, was made with this state folder.
+    pub(super) fn require_own(state: &Path, name: &LabName) -> Result<(), Error> {
+        if Files::new(state, name).description().exists() {
+            return Ok(());
+        }
+        match Place::ALL.into_iter().find_map(|place| name.netns(place).processes().into_iter().next()) {
+            Some(pid) => Err(Error::Foreign {
+                name: name.clone(),
+                pid: pid.as_raw_nonzero().get(),
+                command: arguments(pid).join(" "),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &LabName {
         &self.description.name
+    }
+
+    /// Where a site's agent answers controllers.
+    #[must_use]
+    pub fn management_address(&self, side: Side) -> SocketAddr {
+        super::sites::management(self.number(), side)
     }
 
     /// Its number on this machine, which makes its management network.

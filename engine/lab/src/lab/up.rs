@@ -32,7 +32,7 @@ impl Lab {
     /// Blocks; from inside a runtime, call it on a blocking thread.
     ///
     /// # Errors
-    /// When not root, a tool is missing, or a part does not start; what was made so far is removed.
+    /// When not root, a lab of that name lives with another state folder, a tool is missing, or a part does not start; what was made so far is removed.
     pub fn up(options: &UpOptions) -> Result<Self, Error> {
         Self::prepare(options, |lab, image| {
             sites::write(&lab.files, lab.number(), image, &options.guest)?;
@@ -59,6 +59,7 @@ impl Lab {
         rest: impl FnOnce(&Self, &Image) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         require_root()?;
+        Self::require_own(&options.state, &options.name)?;
         Self::down(&options.state, &options.name)?;
         let image = Image::build(&Files::new(&options.state, &options.name).cache())?;
         let made = Self::connect(options).and_then(|lab| {
@@ -115,11 +116,18 @@ impl Lab {
     /// # Errors
     /// When it ends or does not answer in time.
     pub fn start_agent(&self, side: Side) -> Result<(), Error> {
+        let mut child = self.spawn_agent(side)?;
+        wait(&mut child, &self.files.agent_log(side), side.as_str(), || self.hello(side))
+    }
+
+    /// Starts the agent of a site and waits for nothing: one that is not meant to be answered.
+    ///
+    /// # Errors
+    /// When the process cannot be made.
+    pub fn spawn_agent(&self, side: Side) -> Result<Child, Error> {
         let mut command = Command::new(&self.description.binary);
         command.arg("agent").arg("--site").arg(self.files.site(side)).args(&self.description.agent_arguments);
-        let log = self.files.agent_log(side);
-        let mut child = self.start(&mut command, side, &log)?;
-        wait(&mut child, &log, side.as_str(), || self.hello(side))
+        self.start(&mut command, side, &self.files.agent_log(side))
     }
 
     /// Whether the agent of a site answers a controller; its reason if not.

@@ -68,11 +68,17 @@ fn both(
         (Ok(source), Ok(target)) => Ok((source, target)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error.into()),
         (Err(first), Err(second)) => {
-            let (mut first, second): (Error, Error) = (first.into(), second.into());
-            first.message = format!("{}; {}", first.message, second.message);
-            Err(first)
+            let (first, second): (Error, Error) = (first.into(), second.into());
+            let message = format!("{}; {}", first.message, second.message);
+            let worse = if goes_away(first.class) { second } else { first };
+            Err(Error { message, ..worse })
         }
     }
+}
+
+/// Whether trying again may help. Of two errors the one that stays decides.
+fn goes_away(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Transient | ErrorClass::Unreachable)
 }
 
 #[async_trait::async_trait]

@@ -6,6 +6,7 @@
     reason = "clippy knows tests by their attribute, helpers have none"
 )]
 
+mod contracts;
 mod diagnostics;
 mod engine;
 mod moves;

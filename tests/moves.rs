@@ -4,4 +4,8 @@
 
 mod breaks;
 mod faults;
+mod identity;
 mod rig;
+mod wan;
+
+pub(crate) use rig::binary;

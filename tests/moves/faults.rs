@@ -1,4 +1,4 @@
-//! Moves that are disturbed: kills, cuts, collisions.
+//! Moves that are disturbed, and their undisturbed opposite: kills, cuts, collisions, there and back.
 
 use std::time::Duration;
 
@@ -117,5 +117,18 @@ fn a_target_without_space_is_refused() {
     let (code, said) = Rig::finish(rig.start("run-space"), "run-space");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("disk"), "{said}");
+    rig.assert_stayed();
+}
+
+/// A guest that was moved away goes home again over the same connection of its client.
+#[test]
+fn a_guest_goes_there_and_back() {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new("mvback");
+    let (code, said) = Rig::finish(rig.start("run-there"), "run-there");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(rig.runs_at(), Some(Side::B));
+    let (code, said) = Rig::finish(rig.start_back("run-back"), "run-back");
+    assert_eq!(code, Some(0), "{said}");
     rig.assert_stayed();
 }

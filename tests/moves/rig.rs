@@ -15,11 +15,13 @@ use serde_json::Value;
 const BOOT_MAX: Duration = Duration::from_secs(90);
 /// A whole move takes a quarter of a minute on a quiet machine.
 pub(super) const MOVE_MAX: Duration = Duration::from_secs(240);
+/// Less than everything: what is absent at the hand-over is read through the WAN.
+const PRESENT: &str = "0.85";
 /// How often something that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The binary that `cargo xtask test` built beside this test.
-pub(super) fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let binary = here.parent().and_then(Path::parent).unwrap().join("longhaul");
     assert!(binary.exists(), "{} is not built: run `cargo xtask test`", binary.display());
@@ -78,6 +80,11 @@ impl Rig {
         self.observation.as_ref().unwrap().view()
     }
 
+    /// Where the guest runs, as the observer sees it.
+    pub(super) fn runs_at(&self) -> Option<Side> {
+        self.observer.as_ref().unwrap().runs_at()
+    }
+
     /// Ends the watching and says what the client and the observer saw.
     pub(super) fn watched(&mut self) -> (ClientView, ObserverView) {
         (self.observation.take().unwrap().stop(), self.observer.take().unwrap().stop())
@@ -85,14 +92,14 @@ impl Rig {
 
     /// A command with this lab's inventory, and a controller's directory that no other lab has.
     pub(super) fn longhaul(&self, arguments: &[&str]) -> Command {
-        self.longhaul_of(&self.name, arguments)
+        self.longhaul_of(&self.name, self.lab.files().sites(), arguments)
     }
 
-    fn longhaul_of(&self, controller: &str, arguments: &[&str]) -> Command {
+    fn longhaul_of(&self, controller: &str, sites: PathBuf, arguments: &[&str]) -> Command {
         let folder = state().join(controller);
         std::fs::create_dir_all(&folder).unwrap();
         let mut command = Command::new(binary());
-        command.arg("--state").arg(&folder).arg("--sites").arg(self.lab.files().sites());
+        command.arg("--state").arg(&folder).arg("--sites").arg(sites);
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         command
     }
@@ -105,34 +112,47 @@ impl Rig {
         format!("{out}{talk}")
     }
 
-    fn run_arguments(run: &str) -> Vec<String> {
+    /// An evacuation of the guest.
+    fn evacuation(run: &str, from: Side, present: &str) -> Vec<String> {
         let workflow = concat!(env!("CARGO_MANIFEST_DIR"), "/../workflows/evacuate.yaml");
-        let words = [
-            "run",
-            workflow,
-            "--id",
-            run,
-            "--input",
-            "vms=[\"vm-a\"]",
-            "--input",
-            "from=a",
-            "--input",
-            "to=b",
+        let inputs = [
+            "vms=[\"vm-a\"]".to_owned(),
+            format!("from={}", from.as_str()),
+            format!("to={}", from.other().as_str()),
+            format!("present={present}"),
         ];
-        words.iter().chain(&["--input", "present=0.85"]).map(|word| (*word).to_owned()).collect()
+        let words = ["run", workflow, "--id", run].map(str::to_owned);
+        words.into_iter().chain(inputs.into_iter().flat_map(|input| ["--input".to_owned(), input])).collect()
     }
 
     /// Starts the evacuation in a process of its own.
     pub(super) fn start(&self, run: &str) -> Child {
-        self.start_of(&self.name, run)
+        self.start_with(run, PRESENT)
+    }
+
+    /// The same with another share of the disk at the target before the hand-over.
+    pub(super) fn start_with(&self, run: &str, present: &str) -> Child {
+        self.spawn(self.longhaul(&[]), run, Side::A, present)
+    }
+
+    /// The way back, with all of the disk copied before the hand-over.
+    pub(super) fn start_back(&self, run: &str) -> Child {
+        self.spawn(self.longhaul(&[]), run, Side::B, "1")
     }
 
     /// The same from another controller's directory.
     pub(super) fn start_of(&self, controller: &str, run: &str) -> Child {
-        let arguments = Self::run_arguments(run);
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        self.spawn(self.longhaul_of(controller, self.lab.files().sites(), &[]), run, Side::A, PRESENT)
+    }
+
+    /// The same with another inventory of sites.
+    pub(super) fn start_among(&self, sites: &Path, run: &str) -> Child {
+        self.spawn(self.longhaul_of(&self.name, sites.to_owned(), &[]), run, Side::A, PRESENT)
+    }
+
+    fn spawn(&self, mut command: Command, run: &str, from: Side, present: &str) -> Child {
         let log = File::create(state().join(format!("{run}.log"))).unwrap();
-        let mut command = self.longhaul_of(controller, &arguments);
+        command.args(Self::evacuation(run, from, present));
         command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 

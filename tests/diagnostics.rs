@@ -147,3 +147,30 @@ fn shipped_workflows_are_valid() {
             .unwrap_or_else(|found| panic!("{}", found.render(false)));
     }
 }
+
+/// What no schema can express is found before anything starts: the shipped workflow is not planned for a move within one
+/// site or without any pause, and each mistake is told where it is written.
+#[test]
+fn the_actions_own_checks_are_asked() {
+    let source = Source::new("evacuate.yaml", include_str!("../workflows/evacuate.yaml"));
+    let document = Document::parse(&source).unwrap();
+    let given = serde_json::json!({ "vms": ["vm-a"], "from": "a", "to": "a", "max_pause": "0s" });
+    let planned = longhaul_plan::check(&document, given.as_object().unwrap(), &longhaul_steps::catalogue());
+    let found = planned.expect_err("two mistakes in the inputs");
+    let told: Vec<_> =
+        found.iter().map(|one| (one.code, one.source.slice(one.span), one.message.as_str())).collect();
+    let same_site = |action| {
+        format!("parameter `to` of `{action}`: `from` and `to` are the same site: a VM is there already")
+    };
+    for action in ["site.check@1", "wan.tunnel@1", "storage.prefetch@1", "vm.move@1", "storage.settle@1"] {
+        let told = told.iter().any(|(_, _, message)| *message == same_site(action));
+        assert!(told, "{action}: {}", found.render(false));
+    }
+    let pause =
+        "parameter `max_pause` of `vm.move@1`: a VM cannot move without any pause: write 300ms or more";
+    assert!(told.contains(&(Code::InvalidParameter, "\"${{ inputs.max_pause }}\"", pause)), "{told:?}");
+    let given = serde_json::json!({ "vms": ["vm-a"], "from": "a", "to": "b" });
+    assert!(
+        longhaul_plan::check(&document, given.as_object().unwrap(), &longhaul_steps::catalogue()).is_ok()
+    );
+}

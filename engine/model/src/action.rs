@@ -1,7 +1,9 @@
 //! What an action says about itself: the pure half of the action contract, needed to check a workflow that uses it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -96,19 +98,53 @@ pub struct Descriptor {
     pub outputs: serde_json::Value,
 }
 
+/// A mistake in the parameters that only the action itself can see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// JSON pointer into the parameters, such as `/until/present`.
+    pub pointer: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Looks at the parameters of one action for mistakes that its schema cannot express. Pure. What nobody knows yet stands
+/// there as it is written in the workflow, `${{ }}` and all.
+pub type ParameterCheck = dyn Fn(&serde_json::Value) -> Vec<Finding> + Send + Sync;
+
 /// Every action a workflow may use.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Catalogue {
     actions: Vec<Descriptor>,
+    /// Code has no form in a file: a catalogue that was read has none.
+    #[serde(skip)]
+    checks: BTreeMap<ActionName, Arc<ParameterCheck>>,
+}
+
+impl fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalogue").field("actions", &self.actions).finish_non_exhaustive()
+    }
 }
 
 impl Catalogue {
     /// A catalogue of these actions, sorted by name. Of two with one name the last one stays.
     #[must_use]
     pub fn new(descriptors: impl IntoIterator<Item = Descriptor>) -> Self {
-        let by_name: std::collections::BTreeMap<_, _> =
-            descriptors.into_iter().map(|d| (d.name.clone(), d)).collect();
-        Self { actions: by_name.into_values().collect() }
+        let by_name: BTreeMap<_, _> = descriptors.into_iter().map(|d| (d.name.clone(), d)).collect();
+        Self { actions: by_name.into_values().collect(), checks: BTreeMap::new() }
+    }
+
+    /// The same, with what an action itself has to say about its parameters.
+    #[must_use]
+    pub fn with_check(mut self, name: ActionName, check: Arc<ParameterCheck>) -> Self {
+        self.checks.insert(name, check);
+        self
+    }
+
+    /// What an action itself finds wrong with parameters that fit its schema; see [`ParameterCheck`].
+    #[must_use]
+    pub fn check(&self, name: &ActionName, params: &serde_json::Value) -> Vec<Finding> {
+        self.checks.get(name).map(|check| check(params)).unwrap_or_default()
     }
 
     /// The action of that name and version, if there is one.

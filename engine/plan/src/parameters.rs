@@ -1,7 +1,7 @@
 //! Expressions and templates of a document: read, their names resolved, their types compared with what is asked for.
 
 use longhaul_expr::{Error, Expression, Root, Template};
-use longhaul_model::action::Descriptor;
+use longhaul_model::action::{Descriptor, Finding};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::{Content, Entry, Node};
 use longhaul_model::ids::StepId;
@@ -184,12 +184,28 @@ impl Checker<'_> {
         let Ok(validator) = schema::validator(&action.params) else { return };
         let unknown = self.unknown_pointers(node, template);
         let value = self.known_value(template, &unknown);
+        let mut fits = true;
         for error in validator.iter_errors(&value) {
             let at = error.instance_path().as_str();
-            let hides = unknown.iter().any(|pointer| pointer == at || pointer.starts_with(&format!("{at}/")));
-            if !hides || concerns_keys(&error) {
+            if !hidden(&unknown, at) || concerns_keys(&error) {
                 self.parameter_error(&error, node.nearest(at), action);
+                fits = false;
             }
+        }
+        if fits {
+            self.parameter_findings(node, &value, &unknown, action);
+        }
+    }
+
+    /// What the action itself finds wrong, where everything it may have looked at is known.
+    fn parameter_findings(&mut self, node: &Node, value: &Value, unknown: &[String], action: &Descriptor) {
+        for Finding { pointer, message } in self.catalogue.check(&action.name, value) {
+            if hidden(unknown, &pointer) {
+                continue;
+            }
+            let place = pointer.trim_start_matches('/').replace('/', ".");
+            let message = format!("parameter `{place}` of `{}`: {message}", action.name);
+            self.report(Code::InvalidParameter, node.nearest(&pointer).span, message);
         }
     }
 
@@ -263,6 +279,11 @@ impl Checker<'_> {
         one.help = suggestion(name, known.keys().map(String::as_str), "it takes");
         self.found.push(one);
     }
+}
+
+/// Whether the value at a place, or a part of it, is not known yet.
+fn hidden(unknown: &[String], at: &str) -> bool {
+    unknown.iter().any(|pointer| pointer == at || pointer.starts_with(&format!("{at}/")))
 }
 
 /// Whether an error is about which keys there are: true whatever the values turn out to be.

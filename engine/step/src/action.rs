@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_model::action::Descriptor;
+use longhaul_model::action::{Descriptor, Finding};
 use longhaul_model::ids::{RunId, StepPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,15 +92,6 @@ pub enum Probe {
     CannotTell(Error),
 }
 
-/// A mistake in the parameters that only the action itself can see.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// JSON pointer into the parameters, such as `/until/present`.
-    pub pointer: String,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
 /// What a step is expected to need, in the same units as the report shows it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -145,6 +136,10 @@ pub trait Action: Send + Sync {
 
     /// Looks for mistakes in the parameters that their schema cannot express. Pure: no I/O.
     /// `facts` are the outputs of steps that ended before, by step path.
+    ///
+    /// Called when a workflow is validated and planned, before anything starts; there are no facts then. A parameter that
+    /// is not known yet holds what is written in the workflow, `${{ }}` and all: a finding about it is dropped, so look
+    /// at each parameter by itself as far as possible.
     fn check(&self, params: &Value, facts: &Value) -> Vec<Finding> {
         let _ = (params, facts);
         Vec::new()

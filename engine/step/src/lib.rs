@@ -20,7 +20,8 @@ mod error;
 mod registry;
 
 pub use action::{
-    Action, Context, Estimate, Finding, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
+    Action, Context, Estimate, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
 };
 pub use error::{Error, ErrorClass};
+pub use longhaul_model::action::Finding;
 pub use registry::{Registry, Taken};

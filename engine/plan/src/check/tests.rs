@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use longhaul_model::Source;
+use longhaul_model::action::Finding;
 use longhaul_model::units::Time;
 use serde_json::json;
 
@@ -56,6 +59,41 @@ fn the_digest_is_of_the_resolved_document() {
     assert_eq!(digest(EVACUATE), digest(&format!("# a comment\n{EVACUATE}\n\n")));
     assert_ne!(digest(EVACUATE), digest(&EVACUATE.replace("ttl: 5", "ttl: 6")));
     assert_eq!(digest(EVACUATE).len(), 64);
+}
+
+/// What only the action can see is told at the parameter it concerns; not where the value is not known yet, and not
+/// beside what the schema says already.
+#[test]
+fn actions_check_their_own_parameters() {
+    let finding = |pointer: &str, message: &str| Finding { pointer: pointer.into(), message: message.into() };
+    let no_seven = move |params: &Value| match &params["ttl"] {
+        seven if *seven == json!(7) => vec![finding("/ttl", "write 8"), finding("/vm", "not this one")],
+        _ => vec![finding("/ttl", "anything is wrong")],
+    };
+    let name = "gtm.prepare@1".parse().unwrap();
+    let catalogue = catalogue().with_check(name, Arc::new(no_seven));
+    let found = |with: &str| {
+        let inputs = "inputs:\n  vm: { type: string, format: vm-id }\n  ttl: { type: integer }\n";
+        let step = format!("steps:\n  a:\n    uses: gtm.prepare@1\n    with: {with}\n");
+        let document = document(&format!("{HEAD}{inputs}{step}"));
+        let said = |found: Result<(), Diagnostics>| {
+            let found = found.err().unwrap_or_default();
+            found.iter().map(|one| (one.code, one.message.clone())).collect::<Vec<_>>()
+        };
+        let given = json!({ "vm": "vm-a", "ttl": 7 });
+        let planned = check(&document, given.as_object().unwrap(), &catalogue).map(drop);
+        (said(validate(&document, &catalogue)), said(planned))
+    };
+    let of = |place: &str, message: &str| {
+        (Code::InvalidParameter, format!("parameter `{place}` of `gtm.prepare@1`: {message}"))
+    };
+    let both = vec![of("vm", "not this one"), of("ttl", "write 8")];
+    let (validated, planned) = found("{ vm: \"${{ inputs.vm }}\", ttl: \"${{ inputs.ttl }}\" }");
+    assert_eq!((validated, planned), (vec![], both));
+    let (validated, planned) = found("{ vm: \"${{ inputs.vm }}\", ttl: 7 }");
+    assert_eq!((validated.len(), planned.len()), (1, 2));
+    let (validated, _) = found("{ vm: vm-a, ttl: true }");
+    assert!(validated.iter().all(|(_, said)| !said.contains("anything")), "{validated:?}");
 }
 
 /// A data reference makes an edge, and the text says why each edge is there.

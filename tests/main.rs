@@ -10,3 +10,4 @@ mod contracts;
 mod diagnostics;
 mod engine;
 mod moves;
+mod replays;

@@ -19,6 +19,7 @@ pub struct Cli {
 
 /// What every command accepts.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// State directory [env: LONGHAUL_STATE] [default: /var/lib/longhaul for root, $XDG_STATE_HOME/longhaul for others]
     #[arg(long, global = true, value_name = "DIR")]

@@ -5,13 +5,16 @@
 //! reads its arguments, calls the crate that knows, and shows what came of it.
 
 mod args;
+mod bench;
 mod commands;
 mod demo;
 mod errors;
 pub mod exit_code;
+mod journals;
 mod logging;
 mod output;
 mod reference;
+mod rehearsal;
 mod settings;
 mod start;
 

@@ -72,6 +72,9 @@ impl Bench {
 
 impl Gen {
     pub(crate) fn run(&self) -> Result<()> {
+        if self.what.as_deref() == Some("journals") {
+            setup::ensure(Consent::from_flag(false), Need::Must)?;
+        }
         hand_over()
     }
 }

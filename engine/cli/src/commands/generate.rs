@@ -5,10 +5,14 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use crate::errors::{Explain as _, Failure, Result};
-use crate::{exit_code, output};
+use crate::settings::Settings;
+use crate::{exit_code, journals, output};
 
 /// The reference of the command line, below the root of the source tree.
 const REFERENCE: &str = "docs/reference/cli.md";
+
+/// The folder of the journals that are replayed in tests, below the root of the source tree.
+const JOURNALS: &str = "tests/replays/journals";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,13 +26,24 @@ pub(crate) struct Args {
 /// What can be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// The command line's reference.
+    /// The command line's reference
     Cli,
+    /// Journals of real moves in a lab of their own; needs root
+    Journals,
 }
 
-pub(super) fn run(args: &Args) -> Result<u8> {
-    match args.what {
-        None | Some(What::Cli) => put(Path::new(REFERENCE), &crate::reference(), args.check),
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
+    match (args.what, args.check) {
+        (None | Some(What::Cli), check) => put(Path::new(REFERENCE), &crate::reference(), check),
+        (Some(What::Journals), false) => {
+            let written = journals::generate(settings, Path::new(JOURNALS))?;
+            written.iter().for_each(|file| output::data(file.display()));
+            Ok(exit_code::OK)
+        }
+        (Some(What::Journals), true) => {
+            let message = "journals of real runs differ from one writing to the next";
+            Err(Failure::said(exit_code::USAGE, message).advise("`cargo xtask test` checks their replays"))
+        }
     }
 }
 

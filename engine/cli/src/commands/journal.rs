@@ -1,10 +1,8 @@
 //! `longhaul journal`: what is written down about runs.
 
-use std::io;
-
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
-use longhaul_run::journal::{Error, write_lines};
+use longhaul_run::journal::{Error, Stored, Writer, redact, write_export};
 use serde_json::json;
 
 use crate::errors::{Explain as _, Failure, Result};
@@ -12,13 +10,16 @@ use crate::output::Table;
 use crate::settings::Settings;
 use crate::{exit_code, output};
 
+/// What writes exports, as their first line says it.
+const PROGRAM: &str = concat!("longhaul ", env!("CARGO_PKG_VERSION"));
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Show the records of a run, or the list of runs
     Show(Show),
     /// Check every record against the hash in the next one
     Verify(Verify),
-    /// Write the records of a run as JSON lines
+    /// Write the records of a run as JSON lines; `longhaul replay --file` shows them anywhere
     Export(Export),
 }
 
@@ -42,6 +43,12 @@ pub(crate) struct Verify {
 pub(crate) struct Export {
     /// The run
     run: RunId,
+    /// Take out what names machines, people and times: hosts, processes, absolute paths; the run then begins on 2000-01-01
+    #[arg(long)]
+    redact: bool,
+    /// Give the run this id; the one that `run` makes holds its date
+    #[arg(long = "as", value_name = "RUN", requires = "redact")]
+    alias: Option<RunId>,
 }
 
 pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
@@ -49,7 +56,7 @@ pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
         Command::Show(Show { run: None, json }) => list(json, settings),
         Command::Show(Show { run: Some(run), json }) => show(&run, json, settings),
         Command::Verify(args) => verify(args.json, settings),
-        Command::Export(args) => export(&args.run, settings),
+        Command::Export(args) => export(&args, settings),
     }
 }
 
@@ -117,12 +124,23 @@ fn verify(json: bool, settings: &Settings) -> Result<u8> {
     Ok(exit_code::OK)
 }
 
-fn export(run: &RunId, settings: &Settings) -> Result<u8> {
-    let records = open(settings)?.stored(run)?;
-    match write_lines(&mut io::stdout().lock(), &records) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(exit_code::OK),
-    }
+fn export(args: &Export, settings: &Settings) -> Result<u8> {
+    let records = open(settings)?.stored(&args.run)?;
+    let redact = if args.redact { " --redact" } else { "" };
+    let command = format!("longhaul journal export{redact}");
+    let alias = args.redact.then(|| args.alias.as_ref().unwrap_or(&args.run));
+    let text = exported(&records, alias, &command)?;
+    output::raw(&text);
+    Ok(exit_code::OK)
+}
+
+/// The export of a run's records, redacted under another id if one is given.
+pub(crate) fn exported(records: &[Stored], redacted_as: Option<&RunId>, command: &str) -> Result<String> {
+    let redacted = redacted_as.map(|alias| redact(records, alias)).transpose()?;
+    let writer = Writer { program: PROGRAM, command, redacted: redacted.is_some() };
+    let mut text = Vec::new();
+    write_export(&mut text, writer, redacted.as_deref().unwrap_or(records))?;
+    Ok(String::from_utf8(text).expect("JSON is UTF-8"))
 }
 
 /// A time of the journal as people read it.

@@ -1,6 +1,7 @@
 //! One file per command: its arguments and what it does with them.
 
 mod agent;
+mod bench;
 mod ca;
 mod config;
 mod demo;
@@ -9,7 +10,7 @@ mod documents;
 mod driving;
 mod generate;
 mod inputs;
-mod journal;
+pub(crate) mod journal;
 mod lab;
 mod lab_wan;
 pub(crate) mod observe;
@@ -22,6 +23,9 @@ mod sites;
 mod status;
 mod validate;
 mod vm;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Subcommand;
 
@@ -67,6 +71,9 @@ pub(crate) enum Command {
     /// Show the settings and where each comes from
     #[command(subcommand)]
     Config(config::Command),
+    /// Compare a move with a named peer on this machine. Needs root
+    #[command(hide = true)]
+    Bench(bench::Args),
     /// Write the generated files of the source tree
     #[command(name = "gen", hide = true)]
     Generate(generate::Args),
@@ -95,7 +102,8 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Ca(command) => ca::run(command, settings),
         Command::Agent(args) => agent::run(&args),
         Command::Config(config::Command::Show(args)) => Ok(config::show(&args, settings)),
-        Command::Generate(args) => generate::run(&args),
+        Command::Bench(args) => bench::run(args, settings),
+        Command::Generate(args) => generate::run(&args, settings),
         Command::DiskServer(args) => disk_server::run(&args),
         Command::LabWan(args) => lab_wan::run(&args),
     }
@@ -110,14 +118,22 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// Runs blocking work that ends by itself when a process it started is interrupted. The signal reaches that process as
 /// well; here it only must not kill, so that everything is cleaned up.
 pub(crate) fn until_interrupted<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    noticing_interrupts(|_| work())
+}
+
+/// The same for work in several parts, which is told to begin no further one.
+pub(crate) fn noticing_interrupts<T>(work: impl FnOnce(&AtomicBool) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.doing(exit_code::FAILED, || "start the runtime".to_owned())?;
-    let heard = runtime.spawn(async {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&interrupted);
+    let heard = runtime.spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
+            told.store(true, Ordering::Relaxed);
             crate::output::talk("interrupted; cleaning up");
         }
     });
-    let done = work();
+    let done = work(&interrupted);
     heard.abort();
     done
 }

@@ -15,8 +15,20 @@ pub(super) fn refresh(records: &[Record], also: Option<&Path>) -> Result<Vec<Pat
     let mut paths = longhaul_steps::report::paths(records);
     paths.extend(also.map(Path::to_owned));
     for path in &paths {
-        let written = longhaul_steps::report::write(records, path);
-        written.doing(exit_code::FAILED, || format!("write the report {}", path.display()))?;
+        write_one(records, path)?;
     }
     Ok(paths)
+}
+
+/// Writes the report at `to` if that is asked for, and nowhere else. Returns the HTML files written.
+pub(super) fn write(records: &[Record], to: Option<&Path>) -> Result<Vec<PathBuf>> {
+    if let Some(path) = to {
+        write_one(records, path)?;
+    }
+    Ok(to.map(Path::to_owned).into_iter().collect())
+}
+
+fn write_one(records: &[Record], path: &Path) -> Result<()> {
+    let written = longhaul_steps::report::write(records, path);
+    written.doing(exit_code::FAILED, || format!("write the report {}", path.display()))
 }

@@ -2,7 +2,7 @@
 
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
-use longhaul_saga::{Entry, Intent, Record, Saga, StepView};
+use longhaul_saga::{Entry, Intent, Record, Saga, Status, StepView};
 use serde_json::{Value, json};
 
 use crate::commands::{driving, journal};
@@ -47,6 +47,9 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
             table.row([view.step.to_string(), uses, view.state.to_owned(), view.attempt.to_string(), why]);
         }
         output::data(table);
+        if saga.status() == Status::Running && reader.owner()?.is_some_and(|owner| owner.is_gone()) {
+            output::data(format_args!("no controller works on it: `longhaul resume {run}` goes on"));
+        }
         for instruction in instructions(&records) {
             output::data(format_args!("to do at {}: {}", instruction["step"], instruction["action"]));
         }

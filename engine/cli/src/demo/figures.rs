@@ -3,7 +3,7 @@
 use longhaul_lab::place::Side;
 use serde_json::{Value, json};
 
-use super::evidence::Evidence;
+use crate::rehearsal::Evidence;
 
 /// The figures; what was not seen is null.
 ///
@@ -40,7 +40,7 @@ pub(super) fn figures(evidence: &Evidence) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::verdict::tests::good;
+    use crate::rehearsal::verdict::tests::good;
 
     /// The form that is compared over time.
     #[test]

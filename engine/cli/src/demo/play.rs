@@ -1,23 +1,21 @@
 //! The demo from beginning to end.
 
 use std::path::Path;
-
-use longhaul_lab::Lab;
-use longhaul_lab::client::Observation;
-use longhaul_lab::observer::Observer;
-use longhaul_lab::place::Side;
-use longhaul_run::Reader;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Break;
-use super::evidence::{self, Evidence, Said};
 use super::figures::figures;
-use super::moving::{self, Move};
-use super::stage::Stage;
-use super::verdict::{Check, judge};
-use crate::commands::{observe, until_interrupted};
+use crate::commands::until_interrupted;
 use crate::errors::{Explain as _, Result};
+use crate::rehearsal::evidence;
+use crate::rehearsal::moving::{self, Move, Order};
+use crate::rehearsal::verdict::{Check, judge};
+use crate::rehearsal::{Evidence, Said, Setting, Stage};
 use crate::settings::Settings;
 use crate::{exit_code, output};
+
+/// Less than nine tenths of the disk, so that reads through the WAN are really needed after the hand-over.
+const ORDER: Order = Order { prefix: "demo", present: Some("0.85"), log: None };
 
 /// Plays the demo and returns its exit code: 0 only if every check of the verdict holds.
 pub(crate) fn run(settings: &Settings, json: Option<&Path>, broken: Option<Break>) -> Result<u8> {
@@ -38,55 +36,30 @@ pub(crate) fn run(settings: &Settings, json: Option<&Path>, broken: Option<Break
 
 fn play(settings: &Settings, broken: Option<Break>) -> Result<(Evidence, Move)> {
     output::talk("making two sites, a WAN and a guest; the first time takes a minute");
-    let stage = Stage::set(settings.state(), broken)?;
+    let mut setting = Setting::named("demo");
+    setting.agent_arguments = broken.map(Break::agent_arguments).unwrap_or_default();
+    let stage = Stage::set(settings.state(), &setting)?;
     stage.start_guest()?;
-    let (observation, observer) = stage.watch(broken)?;
+    let mut client = stage.ticker_and_requests();
+    client.fault = broken.and_then(Break::client_fault);
+    let (observation, observer) = (stage.connect(client)?, stage.observe());
     output::talk("the guest serves at a and its client is connected; moving it to b");
-    let before = wire_bytes(stage.lab());
-    let moved = moving::carry_out(&stage, settings.state())?;
-    let wire_bytes = wire_bytes(stage.lab()).saturating_sub(before);
-    let mut evidence = gather(&stage, observation, observer);
+    let before = evidence::wire_bytes(stage.lab())?;
+    let over = AtomicBool::new(false);
+    let (moved, cold_read) = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| evidence::cold_read(stage.lab(), &observer, &over));
+        let moved = moving::carry_out(&stage, settings.state(), &ORDER);
+        over.store(true, Ordering::Relaxed);
+        (moved, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let moved = moved?;
+    let wire_bytes = evidence::wire_bytes(stage.lab())?.saturating_sub(before);
+    let mut evidence = evidence::gather(&stage, observation, observer);
     evidence.code = moved.code;
     evidence.wire_bytes = wire_bytes;
-    evidence.said = Said::of(&write_down(settings, &moved, &evidence)?);
+    evidence.cold_read = cold_read;
+    evidence.said = Said::of(&evidence::write_down(&moved.run, &evidence, settings)?);
     Ok((evidence, moved))
-}
-
-fn wire_bytes(lab: &Lab) -> u64 {
-    lab.wan().stats().map_or(0, |stats| stats.wire_bytes())
-}
-
-/// Looks at everything there is to see after the move. The link is cut last: the client's old connection needs it.
-fn gather(stage: &Stage, observation: Observation, observer: Observer) -> Evidence {
-    let lab = stage.lab();
-    let guest = lab.guest().verify().ok();
-    let answers = evidence::answers(lab);
-    let client = observation.stop();
-    let cut = lab.cut().is_ok();
-    let guest_alone = if cut { stage.guest_at_b().verify().ok() } else { None };
-    if let Err(error) = lab.heal() {
-        output::talk(format_args!("the link stays cut: {error}"));
-    }
-    Evidence {
-        client,
-        observer: observer.stop(),
-        guest,
-        guest_alone,
-        answers,
-        left_at_a: evidence::has_qemu(lab, Side::A),
-        ..Evidence::default()
-    }
-}
-
-/// Adds what was seen to the run, so that its report shows it, and returns the run's records.
-fn write_down(settings: &Settings, moved: &Move, evidence: &Evidence) -> Result<Vec<longhaul_saga::Record>> {
-    let views = [
-        ("client", observe::payload(&evidence.client)?),
-        ("observer", observe::payload(&evidence.observer)?),
-        ("wan", serde_json::json!({ "wire_bytes": evidence.wire_bytes })),
-    ];
-    observe::write_down(&moved.run, views, settings)?;
-    Ok(Reader::open(&settings.controller())?.records(&moved.run)?)
 }
 
 fn show_report(settings: &Settings, moved: &Move) {

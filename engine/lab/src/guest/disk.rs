@@ -21,6 +21,8 @@ pub const DISK_BYTES: u64 = 256 << 20;
 pub(super) const LOG_OFFSET: u64 = 224 << 20;
 const FILE_BYTES: usize = 4 << 20;
 const FILES_OF_EACH_KIND: u64 = 5;
+/// What the guest daemon takes for a file's end.
+const TAIL_BYTES: usize = 4 << 10;
 /// Duplicates repeat a block of this size.
 const DUPLICATE_BYTES: usize = 64 << 10;
 const MKFS_MAX: Duration = Duration::from_secs(60);
@@ -73,14 +75,19 @@ fn write_text(content: &mut [u8], number: u64) {
     }
 }
 
-/// What the guest daemon is told about the files: `NAME LENGTH CHECKSUM` a line.
+/// What the guest daemon is told about the files: `NAME LENGTH CHECKSUM TAIL-CHECKSUM` a line.
 pub(super) fn manifest() -> String {
     let line = |(name, content): (String, Vec<u8>)| {
-        let mut checksum = Checksum::new();
-        checksum.update(&content);
-        format!("{name} {} {}\n", content.len(), checksum.value())
+        let tail = checksum(&content[content.len() - TAIL_BYTES..]);
+        format!("{name} {} {} {tail}\n", content.len(), checksum(&content))
     };
     files().map(line).collect()
+}
+
+fn checksum(content: &[u8]) -> u64 {
+    let mut checksum = Checksum::new();
+    checksum.update(content);
+    checksum.value()
 }
 
 fn files() -> impl Iterator<Item = (String, Vec<u8>)> {

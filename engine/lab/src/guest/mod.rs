@@ -21,4 +21,4 @@ pub fn page_mark() -> [u8; 8] {
 pub use disk::{DISK_BYTES, write_disk};
 pub use image::{Error, Image, Options, file_digest};
 pub use kernel::Kernel;
-pub use probe::{Error as ProbeError, LastFile, MemoryStats, Probe, Stats, Verification, WriterStats};
+pub use probe::{Error as ProbeError, MemoryStats, Probe, Stats, Tails, Verification, WriterStats};

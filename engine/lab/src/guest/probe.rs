@@ -12,7 +12,7 @@ use crate::netns::{self, Netns};
 
 const STATISTICS: u16 = 7002;
 const VERIFICATION: u16 = 7003;
-const LAST_FILE: u16 = 7004;
+const TAILS: u16 = 7004;
 const HTTP: u16 = 80;
 /// For a connection; an answer may take longer.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -98,14 +98,14 @@ impl Verification {
     }
 }
 
-/// What came of a read of the file that lies last on the guest's disk.
+/// What came of a read of the end of every file on the guest's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastFile {
-    /// Its length.
+pub struct Tails {
+    /// Bytes read.
     pub bytes: u64,
-    /// Whether it held what it should.
-    pub good: bool,
-    /// How long the guest took to read it.
+    /// Files whose end was not what it should be.
+    pub bad: u64,
+    /// How long the guest took.
     pub took_ms: u64,
 }
 
@@ -153,12 +153,12 @@ impl Probe {
         self.line(VERIFICATION, VERIFY_MAX)
     }
 
-    /// Makes the guest read the file that lies last on its disk, from the disk: what a copy in order brings last.
+    /// Makes the guest read the end of every file from its disk: quick, and all over the disk.
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn read_last_file(&self) -> Result<LastFile, Error> {
-        self.line(LAST_FILE, VERIFY_MAX)
+    pub fn read_tails(&self) -> Result<Tails, Error> {
+        self.line(TAILS, VERIFY_MAX)
     }
 
     /// Downloads `bytes` over HTTP; whether they were the right ones.

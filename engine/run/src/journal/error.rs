@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use longhaul_model::ids::RunId;
-use longhaul_saga::Unreadable;
+use longhaul_saga::{FoldError, Unreadable};
 
 use super::{Broken, Owner};
 
@@ -58,8 +58,25 @@ pub enum Error {
     /// The run is there already.
     #[error("run `{0}` is in this journal already")]
     RunExists(RunId),
+    /// A file is no export of a journal.
+    #[error("the file is no export of a journal: its first line does not say so")]
+    NoExport,
+    /// A newer Longhaul wrote an export.
+    #[error("the export has format {found}; this binary reads format {known}")]
+    NewerExport {
+        /// The file's format.
+        found: u64,
+        /// Ours.
+        known: u32,
+    },
+    /// An export could not be written.
+    #[error("write the export")]
+    Write(#[source] io::Error),
+    /// What is left after redaction is not the same run any more.
+    #[error("redact the run: its decisions do not follow from what would be left")]
+    Redaction(#[source] FoldError),
     /// An exported line is not a record.
-    #[error("line {line} is no record")]
+    #[error("line {line} is not in the form of an export")]
     Line {
         /// The line, counted from 1.
         line: usize,

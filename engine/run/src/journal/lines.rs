@@ -1,44 +1,141 @@
-//! Records as JSON lines: the form of exports, fixtures and replays.
+//! One run's records as JSON lines: the form of exports, fixtures and replays.
+//!
+//! ```text
+//! {"export":1,"written_by":"longhaul 0.1.0","command":"...","redacted":false,"run":"...","records":2,"head":"..."}
+//! {"run":"...","seq":1, ... ,"kind":"run_created","payload":{...},"previous":"000..."}
+//! {"run":"...","seq":2, ... ,"kind":"start","payload":{...},"previous":"9a1..."}
+//! ```
+//!
+//! The first line says what follows and holds the hash of the last record, so that a torn file is told from a whole one.
 
 use std::io::{self, Write};
 
+use longhaul_model::ids::RunId;
 use longhaul_saga::{Header, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::chain::{self, Head};
-use super::{Error, Stored};
+use super::{Broken, Error, Stored};
 
-/// Writes one line per record.
+/// The form of the exports that this binary writes and reads.
+pub const EXPORT_FORMAT: u32 = 1;
+
+/// The first line of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The form of the file.
+    pub export: u32,
+    /// The program and its version.
+    pub written_by: String,
+    /// The command that wrote it.
+    pub command: String,
+    /// Whether what names machines, people and times was taken out; see [`redact`](super::redact()).
+    pub redacted: bool,
+    /// The run.
+    pub run: RunId,
+    /// How many records follow.
+    pub records: u64,
+    /// SHA-256 of the last record, in hex.
+    pub head: String,
+}
+
+/// Who writes an export.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    /// The program and its version.
+    pub program: &'a str,
+    /// The command that was given.
+    pub command: &'a str,
+    /// Whether the records were redacted.
+    pub redacted: bool,
+}
+
+/// An export that was read and whose chain was followed to its head.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// Its first line.
+    pub about: About,
+    /// The records as stored.
+    pub stored: Vec<Stored>,
+    /// The records as read.
+    pub records: Vec<Record>,
+}
+
+/// Writes the records of one run, all of them, from the first.
 ///
 /// # Errors
-/// When `out` cannot be written.
-pub fn write_lines(out: &mut dyn Write, records: &[Stored]) -> io::Result<()> {
-    for record in records {
-        let line = serde_json::to_string(&record.header)?;
-        writeln!(out, "{line}")?;
+/// When there are none or their chain is broken, and when `out` cannot be written.
+pub fn write_export(out: &mut dyn Write, writer: Writer<'_>, records: &[Stored]) -> Result<(), Error> {
+    let first = records.first().ok_or(Error::NoExport)?;
+    let run = first.header.run.clone();
+    let head = chain::follow(&run, records)?;
+    let about = About {
+        export: EXPORT_FORMAT,
+        written_by: writer.program.to_owned(),
+        command: writer.command.to_owned(),
+        redacted: writer.redacted,
+        run,
+        records: head.seq,
+        head: head.digest,
+    };
+    let mut write = || -> io::Result<()> {
+        writeln!(out, "{}", serde_json::to_string(&about)?)?;
+        for record in records {
+            writeln!(out, "{}", serde_json::to_string(&record.header)?)?;
+        }
+        out.flush()
+    };
+    write().map_err(Error::Write)
+}
+
+/// Reads an export and follows its chain to the head that its first line names.
+///
+/// # Errors
+/// [`Error::NoExport`] for a file of another kind, [`Error::NewerExport`] for one of a newer Longhaul,
+/// [`Error::Broken`] with the first record that cannot be trusted, [`Error::Line`] and [`Error::Unreadable`].
+pub fn read_export(text: &str) -> Result<Export, Error> {
+    let mut lines = text.lines();
+    let about = read_about(lines.next().unwrap_or_default())?;
+    let mut stored = Vec::new();
+    for (index, line) in lines.enumerate() {
+        let malformed = |source| Error::Line { line: index + 2, source };
+        let header: Header = serde_json::from_str(line).map_err(malformed)?;
+        stored.push(Stored { text: header.payload.to_string(), header });
+    }
+    follow(&about, &stored)?;
+    let records = stored.iter().map(|stored| Record::read(stored.header.clone()));
+    let records = records.collect::<Result<_, _>>()?;
+    Ok(Export { about, stored, records })
+}
+
+/// The form is looked at before anything else: a newer one may have other fields.
+fn read_about(line: &str) -> Result<About, Error> {
+    let value: Value = serde_json::from_str(line).map_err(|_| Error::NoExport)?;
+    let found = value["export"].as_u64().ok_or(Error::NoExport)?;
+    if found > u64::from(EXPORT_FORMAT) {
+        return Err(Error::NewerExport { found, known: EXPORT_FORMAT });
+    }
+    serde_json::from_value(value).map_err(|source| Error::Line { line: 1, source })
+}
+
+fn follow(about: &About, stored: &[Stored]) -> Result<(), Error> {
+    let broken = |seq, why: &str| Error::from(Broken { run: about.run.clone(), seq, why: why.to_owned() });
+    if let Some(other) = stored.iter().find(|record| record.header.run != about.run) {
+        return Err(broken(other.header.seq, "it is of another run"));
+    }
+    let Head { seq, digest } = chain::follow(&about.run, stored)?;
+    if seq < about.records {
+        return Err(broken(seq + 1, "it was written and is missing"));
+    }
+    if seq > about.records || digest != about.head {
+        return Err(broken(seq, "its content does not fit the hash in the export's first line"));
     }
     Ok(())
 }
 
-/// Reads exported lines of one run, follows their chain, and returns them as stored and as read.
-///
-/// # Errors
-/// When a line is no record, the chain is broken, or this binary cannot read a record.
-pub fn read_lines(text: &str) -> Result<(Vec<Stored>, Vec<Record>), Error> {
-    let mut stored = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let malformed = |source| Error::Line { line: index + 1, source };
-        let header: Header = serde_json::from_str(line).map_err(malformed)?;
-        stored.push(Stored { text: header.payload.to_string(), header });
-    }
-    if let Some(first) = stored.first() {
-        chain::follow(&first.header.run, &stored)?;
-    }
-    let records = stored.iter().map(|stored| Record::read(stored.header.clone()));
-    let records = records.collect::<Result<_, _>>()?;
-    Ok((stored, records))
-}
-
-/// Hashes records anew after something in them was redacted. Their order and numbers stay.
+/// Hashes records anew after something in them was changed. Their order and numbers stay.
 #[must_use]
 pub fn rechain(headers: Vec<Header>) -> Vec<Stored> {
     let mut head = Head::empty();

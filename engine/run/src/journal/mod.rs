@@ -13,6 +13,7 @@ mod error;
 mod lines;
 mod owner;
 mod reader;
+mod redact;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,8 @@ mod writer;
 
 pub use chain::{Broken, Stored};
 pub use error::Error;
-pub use lines::{read_lines, rechain, write_lines};
+pub use lines::{About, EXPORT_FORMAT, Export, Writer, read_export, rechain, write_export};
 pub use owner::Owner;
 pub use reader::{Reader, Recording, RunSummary, Verified};
+pub use redact::redact;
 pub use writer::Journal;

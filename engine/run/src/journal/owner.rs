@@ -22,6 +22,18 @@ pub struct Owner {
     pub generation: u64,
 }
 
+impl Owner {
+    /// Whether its process was on this host and is not there any more. A process that took its number over makes this say no.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.host == hostname() && !Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pid, host, started_at_unix_ms, generation } = self;
@@ -68,9 +80,8 @@ pub(super) fn read(db: &Connection) -> Result<Option<Owner>, Error> {
 /// Writes this process down as the owner, one generation higher than the last.
 pub(super) fn take_over(db: &Connection, now_unix_ms: u64) -> Result<Owner, Error> {
     let generation = read(db)?.map_or(0, |owner| owner.generation) + 1;
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim().to_owned();
-    let owner = Owner { pid: std::process::id(), host, started_at_unix_ms: now_unix_ms, generation };
+    let (pid, host) = (std::process::id(), hostname());
+    let owner = Owner { pid, host, started_at_unix_ms: now_unix_ms, generation };
     db.execute(
         "INSERT OR REPLACE INTO owner (one, pid, host, started_at_unix_ms, generation) VALUES (1, ?1, ?2, ?3, ?4)",
         (&owner.pid, &owner.host, &owner.started_at_unix_ms, &owner.generation),

@@ -8,7 +8,7 @@ use longhaul_saga::{Entry, Event};
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::{Error, Journal, Reader, read_lines, rechain, write_lines};
+use super::{Error, Journal, Reader, Stored, Writer, read_export, rechain, write_export};
 
 fn run() -> RunId {
     "run-a".parse().unwrap()
@@ -180,9 +180,7 @@ async fn newer_journals_are_refused_by_name() {
     let stored = Reader::open(folder.path()).unwrap().stored(&run()).unwrap();
     let mut headers: Vec<_> = stored.into_iter().map(|stored| stored.header).collect();
     headers[3].version = 2;
-    let mut lines = Vec::new();
-    write_lines(&mut lines, &rechain(headers)).unwrap();
-    let refused = read_lines(&String::from_utf8(lines).unwrap()).unwrap_err().to_string();
+    let refused = read_export(&export(&rechain(headers))).unwrap_err().to_string();
     assert_eq!(refused, "record 4 of run `run-a` has record version 2; this binary reads record version 1");
 
     tamper_again(folder.path(), "PRAGMA user_version = 7");
@@ -190,25 +188,84 @@ async fn newer_journals_are_refused_by_name() {
     assert_eq!(refused, "the journal has format 7; this binary reads and writes format 1");
 }
 
-/// An export is imported elsewhere as it was, once; a changed line is named.
+const WRITER: Writer<'_> =
+    Writer { program: "longhaul 0.1.0", command: "longhaul journal export", redacted: false };
+
+fn export(records: &[Stored]) -> String {
+    let mut lines = Vec::new();
+    write_export(&mut lines, WRITER, records).unwrap();
+    String::from_utf8(lines).unwrap()
+}
+
+/// An export is imported elsewhere as it was, once.
 #[tokio::test]
 async fn exports_travel() {
     let folder = tempfile::tempdir().unwrap();
     let journal = filled(folder.path()).await;
     let stored = journal.reader().unwrap().stored(&run()).unwrap();
-    let mut lines = Vec::new();
-    write_lines(&mut lines, &stored).unwrap();
-    let text = String::from_utf8(lines).unwrap();
-    let (again, records) = read_lines(&text).unwrap();
-    assert_eq!((again.len(), records.len()), (5, 5));
+    let again = read_export(&export(&stored)).unwrap();
+    assert_eq!((again.about.records, again.stored.len(), again.records.len()), (5, 5, 5));
 
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Journal::open(elsewhere.path(), 1).unwrap();
-    other.import(again.clone()).await.unwrap();
+    other.import(again.stored.clone()).await.unwrap();
     assert_eq!(other.reader().unwrap().stored(&run()).unwrap(), stored);
     other.reader().unwrap().verify().unwrap();
-    assert!(matches!(other.import(again).await, Err(Error::RunExists(_))));
+    assert!(matches!(other.import(again.stored).await, Err(Error::RunExists(_))));
+}
 
-    let changed = text.replacen("\"number\":3", "\"number\":4", 1);
-    assert!(matches!(read_lines(&changed), Err(Error::Broken(broken)) if broken.seq == 3));
+/// Fractions come back as they were written, to the last digit: the chain's hashes are over their text.
+#[tokio::test]
+async fn fractions_survive_an_export() {
+    let seed = std::env::var("LONGHAUL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("LONGHAUL_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), 1).unwrap();
+    let fractions: Vec<f64> = (0..1_000).map(|_| random.f64()).collect();
+    let payload = json!({ "fractions": fractions });
+    let seen = Entry::Event(Event::Observation(Observation { source: "test".into(), payload }));
+    let written = journal.append(&run(), 10, vec![seen.clone(), entry(2)]).await.unwrap();
+    assert_eq!(written[0].entry, seen);
+    let stored = journal.reader().unwrap().stored(&run()).unwrap();
+    let again = read_export(&export(&stored)).unwrap();
+    assert_eq!(again.stored, stored);
+    assert_eq!(again.records[0].entry, seen);
+}
+
+/// A changed line, the last one too, a torn file and a line too many are named by their record.
+#[tokio::test]
+async fn a_broken_export_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let text = export(&journal.reader().unwrap().stored(&run()).unwrap());
+    let broken = |text: &str| match read_export(text) {
+        Err(Error::Broken(broken)) => broken.seq,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(broken(&text.replacen("\"number\":3", "\"number\":4", 1)), 3);
+    assert_eq!(broken(&text.replacen("\"number\":5", "\"number\":6", 1)), 5);
+    let torn: Vec<_> = text.lines().take(4).collect();
+    assert_eq!(broken(&torn.join("\n")), 4);
+    assert_eq!(broken(text.lines().next().unwrap()), 1);
+    let last = text.lines().last().unwrap();
+    assert_eq!(broken(&format!("{text}{last}\n")), 6);
+    assert_eq!(broken(&text.replacen("\"run\":\"run-a\",\"seq\":2", "\"run\":\"run-b\",\"seq\":2", 1)), 2);
+}
+
+/// Files that are no exports, exports of a newer form and lines that are no records are told apart.
+#[tokio::test]
+async fn foreign_and_newer_exports_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let text = export(&journal.reader().unwrap().stored(&run()).unwrap());
+    let said = |text: &str| read_export(text).unwrap_err().to_string();
+    for foreign in ["", "kind: Workflow\n", "{\"run\":\"run-a\"}\n", "[]"] {
+        assert_eq!(said(foreign), "the file is no export of a journal: its first line does not say so");
+    }
+    let newer = text.replacen("\"export\":1", "\"export\":2,\"more\":[]", 1);
+    assert_eq!(said(&newer), "the export has format 2; this binary reads format 1");
+    assert_eq!(said(&format!("{text}{{\"half\":")), "line 7 is not in the form of an export");
+    assert!(matches!(write_export(&mut Vec::new(), WRITER, &[]), Err(Error::NoExport)));
 }

@@ -1,9 +1,13 @@
 //! The verdict: what must hold, and whether it does. Pure.
 
-use longhaul_lab::addresses::GUEST_AT_B;
+use std::net::Ipv4Addr;
+
+use longhaul_lab::addresses::{GUEST, GUEST_AT_B};
 use longhaul_lab::place::Side;
 
 use super::evidence::Evidence;
+use crate::errors::{Failure, Result};
+use crate::exit_code;
 
 /// The least share of the allocated bytes that must be absent at the hand-over, in per cent: else reads through the
 /// WAN were not needed and the demo would show less than it says.
@@ -15,27 +19,56 @@ const AROUND_PAUSE_MS: u64 = 3_000;
 
 /// One thing that must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Check {
-    pub(super) what: &'static str,
-    pub(super) holds: bool,
+pub(crate) struct Check {
+    pub(crate) what: &'static str,
+    pub(crate) holds: bool,
     /// What was seen.
-    pub(super) seen: String,
+    pub(crate) seen: String,
 }
 
-/// Every check; all must hold.
-pub(super) fn judge(evidence: &Evidence) -> Vec<Check> {
+/// What must hold of every move that a client watched by its ticker.
+pub(crate) fn judge_move(evidence: &Evidence) -> Vec<Check> {
     vec![
         run_succeeded(evidence),
         exactly_one(evidence),
         runs_at_b(evidence),
         gone_at_a(evidence),
         connection(evidence),
-        requests(evidence),
         guest(evidence),
-        absent(evidence),
         answers(evidence),
         independent(evidence),
     ]
+}
+
+/// Every check of the demo, which also makes requests by name and hands over before the whole disk is there.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<Check> {
+    let mut checks = judge_move(evidence);
+    checks.extend([requests(evidence), absent(evidence), read_through(evidence)]);
+    checks
+}
+
+/// What must hold of a move that was given up before its hand-over, and that a client watched.
+pub(crate) fn judge_stayed(evidence: &Evidence) -> Vec<Check> {
+    vec![
+        run_unwound(evidence),
+        exactly_one(evidence),
+        runs_at_a(evidence),
+        gone_at_b(evidence),
+        connection(evidence),
+        guest(evidence),
+        answers_a(evidence),
+    ]
+}
+
+/// Fails, as `failed` says it, with every check that does not hold.
+pub(crate) fn require(checks: &[Check], failed: &str) -> Result<()> {
+    let red = checks.iter().filter(|check| !check.holds);
+    let red: Vec<_> = red.map(|check| format!("not so: {}: {}", check.what, check.seen)).collect();
+    if red.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::said(exit_code::CHECK_FAILED, format!("{failed}: {}", red.join("; "))))
+    }
 }
 
 fn check(what: &'static str, holds: bool, seen: impl Into<String>) -> Check {
@@ -43,9 +76,15 @@ fn check(what: &'static str, holds: bool, seen: impl Into<String>) -> Check {
 }
 
 fn run_succeeded(evidence: &Evidence) -> Check {
-    let seen =
-        evidence.code.map_or_else(|| "not over in time".to_owned(), |code| format!("exit code {code}"));
-    check("the run succeeded", evidence.code == Some(0), seen)
+    check("the run succeeded", evidence.code == Some(exit_code::OK.into()), exit(evidence))
+}
+
+fn run_unwound(evidence: &Evidence) -> Check {
+    check("the run undid what it had done", evidence.code == Some(exit_code::FAILED.into()), exit(evidence))
+}
+
+fn exit(evidence: &Evidence) -> String {
+    evidence.code.map_or_else(|| "not over in time".to_owned(), |code| format!("exit code {code}"))
 }
 
 fn exactly_one(evidence: &Evidence) -> Check {
@@ -62,6 +101,16 @@ fn exactly_one(evidence: &Evidence) -> Check {
 fn runs_at_b(evidence: &Evidence) -> Check {
     let seen = evidence.observer.runs_at.map_or("nowhere", Side::as_str);
     check("the guest runs at b", evidence.observer.runs_at == Some(Side::B), seen)
+}
+
+fn runs_at_a(evidence: &Evidence) -> Check {
+    let seen = evidence.observer.runs_at.map_or("nowhere", Side::as_str);
+    check("the guest runs at a", evidence.observer.runs_at == Some(Side::A), seen)
+}
+
+fn gone_at_b(evidence: &Evidence) -> Check {
+    let seen = if evidence.left_at_b { "a QEMU is left there" } else { "no QEMU there" };
+    check("nothing is left at b", !evidence.left_at_b, seen)
 }
 
 fn gone_at_a(evidence: &Evidence) -> Check {
@@ -117,14 +166,38 @@ fn absent(evidence: &Evidence) -> Check {
     check("at least 10 % of the disk came after the hand-over", holds, seen)
 }
 
+/// The guest's own reads reached through the WAN for what was absent, and got the right bytes.
+fn read_through(evidence: &Evidence) -> Check {
+    let reads = evidence.said.disk.as_ref().map_or(0, |disk| disk.demand_reads);
+    let (good, read) = match evidence.cold_read {
+        Some(tails) => (
+            tails.bad == 0 && tails.bytes > 0,
+            format!("{} KiB all over its disk in {} ms", tails.bytes >> 10, tails.took_ms),
+        ),
+        None => (false, "nothing read".to_owned()),
+    };
+    check("the guest read through the WAN", good && reads > 0, format!("{read}, {reads} reads on demand"))
+}
+
 fn answers(evidence: &Evidence) -> Check {
+    let (holds, seen) = everywhere(evidence, GUEST_AT_B);
+    check("DNS answers b at both sites", holds, seen)
+}
+
+fn answers_a(evidence: &Evidence) -> Check {
+    let (holds, seen) = everywhere(evidence, GUEST);
+    check("DNS answers a at both sites", holds, seen)
+}
+
+/// Whether every site's DNS server answers this address, and what each says.
+fn everywhere(evidence: &Evidence, wanted: Ipv4Addr) -> (bool, String) {
     let said = evidence.answers.iter().map(|(side, address)| {
         let address = address.map_or_else(|| "nothing".to_owned(), |address| address.to_string());
         format!("{} says {address}", side.as_str())
     });
     let holds = evidence.answers.len() == Side::BOTH.len()
-        && evidence.answers.iter().all(|(_, address)| *address == Some(GUEST_AT_B));
-    check("DNS answers b at both sites", holds, said.collect::<Vec<_>>().join(", "))
+        && evidence.answers.iter().all(|(_, address)| *address == Some(wanted));
+    (holds, said.collect::<Vec<_>>().join(", "))
 }
 
 fn independent(evidence: &Evidence) -> Check {
@@ -138,16 +211,16 @@ fn independent(evidence: &Evidence) -> Check {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use longhaul_lab::client::{ClientView, Failure};
-    use longhaul_lab::guest::Verification;
+    use longhaul_lab::guest::{Tails, Verification};
     use longhaul_lab::observer::ObserverView;
     use longhaul_saga::report::{DiskProof, MovedVm};
 
     use super::*;
-    use crate::demo::evidence::Said;
+    use crate::rehearsal::Said;
 
-    pub(in crate::demo) fn good() -> Evidence {
+    pub(crate) fn good() -> Evidence {
         let found = Verification {
             memory_checked: 8192,
             memory_bad: 0,
@@ -173,10 +246,12 @@ pub(super) mod tests {
                 runs_at: Some(Side::B),
                 ..ObserverView::default()
             },
+            cold_read: Some(Tails { bytes: 4096, bad: 0, took_ms: 80 }),
             guest: Some(found),
             guest_alone: Some(found),
             answers: Side::BOTH.map(|side| (side, Some(GUEST_AT_B))).into(),
             left_at_a: false,
+            left_at_b: true,
             wire_bytes: 80_000_000,
             said: Said {
                 total_ms: Some(10_400),
@@ -220,7 +295,7 @@ pub(super) mod tests {
     #[test]
     fn each_fault_has_its_check() {
         type Breaks = (&'static str, fn(&mut Evidence));
-        let broken: [Breaks; 10] = [
+        let broken: [Breaks; 11] = [
             ("the run succeeded", |seen| seen.code = Some(6)),
             ("exactly one copy ran at every instant", |seen| seen.observer.second_runner.push(1)),
             ("the guest runs at b", |seen| seen.observer.runs_at = Some(Side::A)),
@@ -238,6 +313,7 @@ pub(super) mod tests {
                     moved.absent_bytes = 9;
                 }
             }),
+            ("the guest read through the WAN", |seen| seen.cold_read = None),
             ("DNS answers b at both sites", |seen| seen.answers[0].1 = None),
             ("b needs nothing of a any more", |seen| seen.guest_alone = None),
         ];
@@ -246,6 +322,27 @@ pub(super) mod tests {
             break_it(&mut evidence);
             assert_eq!(red(&evidence), [what]);
         }
+    }
+
+    fn stayed() -> Evidence {
+        let answers = Side::BOTH.map(|side| (side, Some(GUEST))).into();
+        let observer = ObserverView { runs_at: Some(Side::A), ..good().observer };
+        Evidence { code: Some(1), observer, answers, left_at_a: true, left_at_b: false, ..good() }
+    }
+
+    /// A move that was given up is judged by what it left: each trace of it turns its own check red, and so does a move
+    /// that was not given up.
+    #[test]
+    fn a_move_that_stayed_leaves_nothing() {
+        let red = |evidence: &Evidence| {
+            let checks = judge_stayed(evidence).into_iter().filter(|check| !check.holds);
+            checks.map(|check| check.what).collect::<Vec<_>>()
+        };
+        assert_eq!(red(&stayed()), Vec::<&str>::new());
+        assert_eq!(red(&Evidence { left_at_b: true, ..stayed() }), ["nothing is left at b"]);
+        assert_eq!(red(&Evidence { answers: good().answers, ..stayed() }), ["DNS answers a at both sites"]);
+        assert_eq!(red(&Evidence { code: Some(0), ..stayed() }), ["the run undid what it had done"]);
+        assert_eq!(red(&Evidence { observer: good().observer, ..stayed() }), ["the guest runs at a"]);
     }
 
     /// A request that failed while the guest stood still is no fault.

@@ -1,0 +1,142 @@
+//! What was seen of a move, and how it is looked at.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use longhaul_lab::client::{ClientView, Observation};
+use longhaul_lab::guest::{Tails, Verification};
+use longhaul_lab::observer::{Observer, ObserverView};
+use longhaul_lab::place::{Place, Side};
+use longhaul_lab::{Lab, addresses, client};
+use longhaul_model::ids::RunId;
+use longhaul_run::Reader;
+use longhaul_saga::report::{DiskProof, MovedVm};
+use longhaul_saga::{Record, Report};
+
+use super::stage::Stage;
+use crate::commands::observe;
+use crate::errors::{Explain as _, Result};
+use crate::settings::Settings;
+use crate::{exit_code, output};
+
+/// Everything the verdict and the figures are made of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Evidence {
+    /// The exit code of the run.
+    pub(crate) code: Option<i32>,
+    pub(crate) client: ClientView,
+    pub(crate) observer: ObserverView,
+    /// A read all over the disk in the moment in which the guest came to B.
+    pub(crate) cold_read: Option<Tails>,
+    /// The guest read all its memory and disk again after the move; none if it did not answer.
+    pub(crate) guest: Option<Verification>,
+    /// The same with the link to A cut, asked at its address at B.
+    pub(crate) guest_alone: Option<Verification>,
+    /// What each site's DNS server answers.
+    pub(crate) answers: Vec<(Side, Option<Ipv4Addr>)>,
+    /// Whether a QEMU is left at A.
+    pub(crate) left_at_a: bool,
+    /// The same at B.
+    pub(crate) left_at_b: bool,
+    /// Bytes on the WAN during the run.
+    pub(crate) wire_bytes: u64,
+    pub(crate) said: Said,
+}
+
+/// What the run's own report says of the one VM, for the figures.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Said {
+    /// From the run's start until the guest ran at B.
+    pub(crate) total_ms: Option<u64>,
+    /// From the run's start until B needed nothing of A.
+    pub(crate) independent_ms: Option<u64>,
+    pub(crate) moved: Option<MovedVm>,
+    pub(crate) disk: Option<DiskProof>,
+}
+
+impl Said {
+    pub(crate) fn of(records: &[Record]) -> Self {
+        let Some(report) = Report::fold(records) else { return Self::default() };
+        Self {
+            total_ms: report.runs_at_ms,
+            independent_ms: report.independent_ms,
+            moved: report.moved.into_iter().next(),
+            disk: report.disks.into_iter().next(),
+        }
+    }
+}
+
+/// How often it is looked whether the guest has come to B.
+const ARRIVAL_LOOK: Duration = Duration::from_millis(5);
+
+/// Waits until the guest runs at B, or the move is over, and makes it read at once all over its disk: some of it is
+/// a little too early for the background fill, as a busy guest's reads would be.
+pub(crate) fn cold_read(lab: &Lab, observer: &Observer, over: &AtomicBool) -> Option<Tails> {
+    while observer.runs_at() != Some(Side::B) {
+        if over.load(Ordering::Relaxed) {
+            return None;
+        }
+        std::thread::sleep(ARRIVAL_LOOK);
+    }
+    lab.guest().read_tails().ok()
+}
+
+/// Looks at everything there is to see after the move. The link is cut last: the client's old connection needs it.
+pub(crate) fn gather(stage: &Stage, observation: Observation, observer: Observer) -> Evidence {
+    let lab = stage.lab();
+    let guest = lab.guest().verify().ok();
+    let answers = answers(lab);
+    let client = observation.stop();
+    let cut = lab.cut().is_ok();
+    let guest_alone = if cut { stage.guest_at_b().verify().ok() } else { None };
+    if let Err(error) = lab.heal() {
+        output::talk(format_args!("the link stays cut: {error}"));
+    }
+    Evidence {
+        client,
+        observer: observer.stop(),
+        guest,
+        guest_alone,
+        answers,
+        left_at_a: has_qemu(lab, Side::A),
+        left_at_b: has_qemu(lab, Side::B),
+        ..Evidence::default()
+    }
+}
+
+/// Adds what was seen to the run, so that its report shows it, and returns the run's records.
+pub(crate) fn write_down(run: &RunId, evidence: &Evidence, settings: &Settings) -> Result<Vec<Record>> {
+    let views = [
+        ("client", observe::payload(&evidence.client)?),
+        ("observer", observe::payload(&evidence.observer)?),
+        ("wan", serde_json::json!({ "wire_bytes": evidence.wire_bytes })),
+    ];
+    observe::write_down(run, views, settings)?;
+    Ok(Reader::open(&settings.controller())?.records(run)?)
+}
+
+/// Bytes on the WAN since it was started, both directions.
+pub(crate) fn wire_bytes(lab: &Lab) -> Result<u64> {
+    let stats = lab.wan().stats().doing(exit_code::FAILED, || "read the WAN's figures".to_owned())?;
+    Ok(stats.wire_bytes())
+}
+
+/// What both sites' DNS servers answer for the VM, asked from the client's place.
+fn answers(lab: &Lab) -> Vec<(Side, Option<Ipv4Addr>)> {
+    let name = format!("{}.{}", lab.vm(), addresses::ZONE);
+    let ask = |side| {
+        let server = (addresses::edge(side), addresses::DNS_PORT).into();
+        let asked = lab.netns(Place::Client).run(|| client::query(server, &name));
+        asked.ok().and_then(std::result::Result::ok).map(|answer| answer.address)
+    };
+    Side::BOTH.map(|side| (side, ask(side))).into()
+}
+
+/// Whether a QEMU runs at a site.
+fn has_qemu(lab: &Lab, side: Side) -> bool {
+    let of_side = |site: &&longhaul_lab::SiteStatus| site.side == side;
+    let status = lab.status();
+    let processes = status.sites.iter().find(of_side).map_or(&[][..], |site| &site.processes);
+    processes.iter().any(|process| process.command.contains("qemu-system"))
+}

@@ -24,15 +24,9 @@ const DIRTY_WINDOW_SECONDS: u64 = 1;
 impl Agent {
     /// Space, memory, versions, the link to a peer, and the VMs named in the request.
     pub(crate) async fn observe(&self, request: &v1::ObserveRequest) -> Result<v1::ObserveReply, Error> {
-        let qemu = self.qemu().await?;
-        let link = match request.peer.as_str() {
-            "" => None,
-            peer => Some(self.tunnels.measure(peer).await?),
-        };
-        let mut vms = Vec::new();
-        for vm in &request.vms {
-            vms.push(self.vm_facts(vm).await?);
-        }
+        // The three wait for different things: a program, the WAN, the guests.
+        let (qemu, link, vms) =
+            tokio::try_join!(self.qemu(), self.link_to(&request.peer), self.all_vm_facts(&request.vms))?;
         Ok(v1::ObserveReply {
             site: self.site.id.to_string(),
             disk_free_bytes: disk_free_bytes(&self.folder)?,
@@ -44,6 +38,18 @@ impl Agent {
             link,
             vms,
         })
+    }
+
+    async fn link_to(&self, peer: &str) -> Result<Option<v1::PeerLink>, Error> {
+        if peer.is_empty() { Ok(None) } else { self.tunnels.measure(peer).await.map(Some) }
+    }
+
+    async fn all_vm_facts(&self, vms: &[String]) -> Result<Vec<v1::VmFacts>, Error> {
+        let mut all = Vec::with_capacity(vms.len());
+        for vm in vms {
+            all.push(self.vm_facts(vm).await?);
+        }
+        Ok(all)
     }
 
     async fn qemu(&self) -> Result<&Qemu, Error> {

@@ -29,11 +29,11 @@ use crate::operations::Asked;
 const READY_MAX: Duration = Duration::from_secs(20);
 /// How long the link is loaded in one round.
 const ROUND: Duration = Duration::from_millis(700);
-/// BBR's first round trips overfill the queue on purpose, and what is lost then says nothing about the link. So the best of at
-/// most so many rounds counts,
-const ROUNDS_MAX: usize = 4;
-/// and the first that loses less than this, in percent, is good enough.
-const LOSS_SETTLED_PERCENT: f64 = 3.0;
+/// BBR's first round trips look for the rate and overfill the queue on purpose, and what is carried or lost then says little
+/// about the link. So the best of at most so many rounds counts,
+const ROUNDS_MAX: usize = 3;
+/// and one that carries no more than this, in percent of the best before it, is the last.
+const SETTLED_PERCENT: u64 = 110;
 /// How long a measurement is good for: it costs as many bytes as a small disk.
 const MEASURED_FOR: Duration = Duration::from_secs(60);
 /// Pause before the stream for client packets is opened again after it ended.
@@ -259,9 +259,10 @@ async fn load(tunnel: &Tunnel) -> io::Result<v1::PeerLink> {
         let before = tunnel.stats();
         let measured = tunnel.measure(ROUND).await?;
         best.rtt_us = best.rtt_us.min(u64::try_from(measured.rtt.as_micros()).unwrap_or(u64::MAX));
-        best.bits_per_second = best.bits_per_second.max(measured.bits_per_second);
         best.loss_percent = best.loss_percent.min(repeated_percent(&before, &tunnel.stats()));
-        if best.loss_percent < LOSS_SETTLED_PERCENT {
+        let settled = measured.bits_per_second <= best.bits_per_second.saturating_mul(SETTLED_PERCENT) / 100;
+        best.bits_per_second = best.bits_per_second.max(measured.bits_per_second);
+        if settled {
             break;
         }
     }

@@ -1,9 +1,10 @@
 //! The agent as a whole: what it is made of, how it comes up, and when it has to stop.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use longhaul_dataplane::disk::{self, Fill};
 use longhaul_dataplane::edge::{Edge, EdgeConfig};
@@ -14,6 +15,7 @@ use longhaul_wire::server::{Inlet, inlet, serve};
 use longhaul_wire::tls::{Accepted, Acceptor, Connector, Protocol};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, OwnedMutexGuard};
+use tokio::time::Instant;
 
 use crate::disks::Disks;
 use crate::door;
@@ -29,6 +31,13 @@ use crate::server::{ForControllers, ForSites};
 use crate::specs::Specs;
 use crate::tunnels::Tunnels;
 use crate::vm::Machine;
+
+/// How long a predecessor that was just killed may hold its lock: until the kernel has buried the last of its threads, or
+/// a child that it had forked has begun its own program.
+const LOCK_MAX: Duration = Duration::from_secs(2);
+
+/// Between two tries to take the lock.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What an agent is told besides its site file.
 #[derive(Debug, Default)]
@@ -101,7 +110,7 @@ impl Agent {
 /// cannot be set up. When its facts can no longer be made durable.
 pub async fn run(site: Site, options: Options, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let folder = Folder::open(&site.state)?;
-    let lock = lock(&folder)?;
+    let lock = lock(&folder).await?;
     let facts =
         Facts::open(&folder.database()).map_err(|error| Error::internal("opening the facts", &error))?;
     let credentials = Credentials {
@@ -149,6 +158,7 @@ async fn serve_all(
     stop: impl Future<Output = ()>,
     open: Vec<crate::operations::Open>,
 ) -> Result<(), Error> {
+    let left = agent.left_over().await?;
     let (inlet, connections) = inlet();
     let mut parts = tokio::task::JoinSet::new();
     for address in &agent.site.listen {
@@ -169,7 +179,7 @@ async fn serve_all(
     );
     let services = tokio::spawn(services);
     Tunnels::serve(agent);
-    agent.recover().await?;
+    agent.recover(left).await;
     resume(agent, open);
     tracing::info!(site = %agent.site.id, "the agent serves");
     tokio::select! {
@@ -200,7 +210,7 @@ async fn accept(agent: Arc<Agent>, acceptor: Arc<Acceptor>, listener: TcpListene
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -217,17 +227,24 @@ async fn dispatch(agent: &Arc<Agent>, accepted: Accepted, inlet: &Inlet) {
     }
 }
 
-fn lock(folder: &Folder) -> Result<File, Error> {
+async fn lock(folder: &Folder) -> Result<File, Error> {
     let path = folder.lock();
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| Error::internal(&format!("opening {}", path.display()), &error))?;
-    file.try_lock().map_err(|_| {
-        let message = format!(
-            "another agent serves {}: stop it, or give this one a state directory of its own",
-            folder.root().display()
-        );
-        Error::new(Class::Conflict, message)
-    })?;
+    let deadline = Instant::now() + LOCK_MAX;
+    while let Err(error) = file.try_lock() {
+        if let TryLockError::Error(error) = error {
+            return Err(Error::internal(&format!("locking {}", path.display()), &error));
+        }
+        if Instant::now() > deadline {
+            let message = format!(
+                "another agent serves {}: stop it, or give this one a state directory of its own",
+                folder.root().display()
+            );
+            return Err(Error::new(Class::Conflict, message));
+        }
+        tokio::time::sleep(LOCK_AGAIN).await;
+    }
     Ok(file)
 }
 

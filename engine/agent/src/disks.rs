@@ -15,7 +15,8 @@ use longhaul_dataplane::disk::{Config, Control, ControlError, Faults, Initial, O
 use longhaul_model::ids::VmId;
 use longhaul_model::vm::Vm;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::Mutex;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Class, Error, chain};
@@ -23,8 +24,12 @@ use crate::folder::Folder;
 
 /// From start to the first answer. A server replays its map first.
 const START_MAX: Duration = Duration::from_secs(20);
+/// How often a server that ends before it answers is started, with [`LOOK_EVERY`] between: for a second.
+const STARTS_MAX: u32 = 10;
 /// How long a server may take to sync and end.
 const STOP_MAX: Duration = Duration::from_secs(20);
+/// How often a server that dies is asked the same; one that dies of the question itself would do so for ever.
+const TRIES_MAX: u32 = 5;
 /// How often a server that is coming or going is asked, and how soon a dead one is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -100,13 +105,30 @@ impl Disks {
         if let Ok(control) = self.ask(vm).await {
             return Ok(control);
         }
-        self.spawn(vm)?;
+        // Whoever ended it meanwhile did not want it back.
+        self.refuse_unwanted(vm)?;
+        self.start(vm).await
+    }
+
+    /// Starts a server and waits until it answers. One that ends at once is started again a few times: a predecessor that
+    /// was just killed may hold the disk's lock for some milliseconds more.
+    async fn start(&self, vm: &VmId) -> Result<Control, Error> {
         let deadline = Instant::now() + START_MAX;
+        let mut ended = self.spawn(vm)?;
+        let mut starts = 1;
         loop {
-            match self.ask(vm).await {
+            let error = match self.ask(vm).await {
                 Ok(control) => return Ok(control),
-                Err(_) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
-                Err(error) => return Err(self.not_up(vm, &error)),
+                Err(error) => error,
+            };
+            let is_gone = ended.try_recv() != Err(TryRecvError::Empty);
+            if Instant::now() > deadline || (is_gone && starts == STARTS_MAX) {
+                return Err(self.not_up(vm, &error));
+            }
+            sleep(LOOK_EVERY).await;
+            if is_gone {
+                ended = self.spawn(vm)?;
+                starts += 1;
             }
         }
     }
@@ -118,10 +140,33 @@ impl Disks {
 
     /// A connection to the VM's disk server, which must have been wanted before.
     pub(crate) async fn existing(&self, vm: &VmId) -> Result<Control, Error> {
-        if !self.folder.disk_config(vm).exists() {
-            return Err(Error::new(Class::Precondition, format!("vm {vm} has no disk at this site")));
-        }
+        self.refuse_unwanted(vm)?;
         self.wake(vm).await
+    }
+
+    /// Asks a disk server what may be asked twice, and again when it dies over the question: it is started anew with
+    /// everything that it has to know.
+    pub(crate) async fn insist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut tries = 1;
+        loop {
+            match ask().await {
+                Err(error) if error.class == Class::Transient && tries < TRIES_MAX => {
+                    tracing::warn!(%error, "a disk server is asked again");
+                    tries += 1;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    fn refuse_unwanted(&self, vm: &VmId) -> Result<(), Error> {
+        if self.folder.disk_config(vm).exists() {
+            return Ok(());
+        }
+        Err(Error::new(Class::Precondition, format!("vm {vm} has no disk at this site")))
     }
 
     fn not_up(&self, vm: &VmId, error: &ControlError) -> Error {
@@ -134,8 +179,9 @@ impl Disks {
         )
     }
 
-    /// Starts the server in a process group of its own: a signal to the agent's does not reach it.
-    fn spawn(&self, vm: &VmId) -> Result<(), Error> {
+    /// Starts the server in a process group of its own: a signal to the agent's does not reach it. What is returned tells
+    /// of its end.
+    fn spawn(&self, vm: &VmId) -> Result<oneshot::Receiver<()>, Error> {
         let start = || {
             let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.disk_log(vm))?;
             let mut child = Command::new(&self.program)
@@ -148,12 +194,18 @@ impl Disks {
                 .process_group(0)
                 .spawn()?;
             // Someone has to take note of its end, or it stays as a zombie that looks alive.
-            std::thread::spawn(move || child.wait());
-            Ok(())
+            let (tell, ended) = oneshot::channel();
+            std::thread::spawn(move || {
+                let _status = child.wait();
+                // Nobody may be waiting any more.
+                tell.send(())
+            });
+            Ok(ended)
         };
-        start().map_err(|error: std::io::Error| Error::internal("starting a disk server", &error))?;
+        let ended =
+            start().map_err(|error: std::io::Error| Error::internal("starting a disk server", &error))?;
         tracing::info!(%vm, "a disk server was started");
-        Ok(())
+        Ok(ended)
     }
 
     /// Ends the VM's disk server and wants it no more. A second call finds nothing to do.

@@ -24,6 +24,11 @@ impl Error {
         Self { class, message: message.into(), unknown: true }
     }
 
+    /// The same failure, after something has happened that may be left behind.
+    pub(crate) fn after_effects(self) -> Self {
+        Self { unknown: true, ..self }
+    }
+
     /// Something of this machine that had to work did not: the failure's whole chain becomes the message.
     pub(crate) fn internal(doing: &str, cause: &dyn std::error::Error) -> Self {
         Self::new(Class::Internal, format!("{doing}: {}", chain(cause)))

@@ -3,32 +3,36 @@
 //! The order of what clients see: the target's way to the guest is ready before the copy starts and parks packets; the
 //! source's way turns to the tunnel while the guest stands still; the target lets packets through when the guest runs.
 
+mod hooks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use longhaul_dataplane::edge::Service;
-use longhaul_dataplane::nbd::Span;
 use longhaul_dataplane::tunnel::{Class as Priority, Stream};
 use longhaul_model::ids::{RunId, VmId};
 use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use longhaul_wire::v1::handover_reply::Fact;
 use longhaul_wire::v1::outputs::Outputs as Kind;
+use tokio::time::sleep;
 
+use self::hooks::{SourceHooks, TargetHooks};
 use crate::agent::Agent;
 use crate::disks::{Begin, refused};
 use crate::error::{Class, Error};
-use crate::facts::{Attempt, Decision, Epoch, Role, Side};
+use crate::facts::{Attempt, Decision, Epoch, Role, Side, VmFacts};
 use crate::handover::{
-    Answer, Extent, Grant, HookError, Limits, Moved, PeerQuestions, Preparing, Progress, Received, Receiving,
-    Sending, Sent, SourceDisk, SourceSide, Stayed, TargetDisk, TargetSide, answer, prepare_incoming, receive,
-    recover_source, recover_target, send,
+    Answer, Limits, Moved, Preparing, Progress, Received, Receiving, Sending, Sent, SourceDisk, SourceSide,
+    Stayed, TargetSide, answer, prepare_incoming, receive, recover_source, recover_target, send,
 };
 use crate::operations::Asked;
 use crate::prefetch::{run_id, vm_id};
-use crate::vm::Machine;
+use crate::vm::{Machine, RunState};
 use crate::vms::from_facts;
+
+/// Between two tries to bring to its end what the last process left.
+const RECOVER_AGAIN: Duration = Duration::from_secs(1);
 
 /// The tunnel's service under which a target takes a guest in.
 pub(crate) const INCOMING: &str = "incoming/";
@@ -90,20 +94,51 @@ impl Agent {
                 recover_source(&sending.side).await.map(|sent| sent.unwrap_or_else(|| stopped(epoch)))
             }
         };
-        self.moved(wanted, sent.map_err(|error| self.undecided(&error))?).await
+        let sent = sent.map_err(|error| self.undecided(&error)).inspect_err(|error| {
+            if error.unknown {
+                // Whether or not anybody asks again: a guest must not stand still.
+                self.recover_source(vm.clone());
+            }
+        });
+        self.moved(wanted, sent?).await
     }
 
-    /// What an earlier process of this agent left of this run's move, brought to its end.
+    /// Brings to its end what was left of the VM's last attempt, by an earlier process of this agent or by an operation that
+    /// failed on the way: a guest that stands still cannot be moved. The outcome, if it is this run's and the VM moved.
     async fn take_up(self: &Arc<Self>, vm: &VmId, run: &RunId) -> Result<Option<Sent>, Error> {
-        let Some(attempt) = self.latest(vm).await? else { return Ok(None) };
-        let open = attempt.side == Side::Source && attempt.run == *run && !attempt.abandoned;
-        if !open || matches!(attempt.decision, Some(Decision::Nack { .. })) {
+        let Some(attempt) = self.latest(vm).await?.filter(|attempt| attempt.side == Side::Source) else {
+            return Ok(None);
+        };
+        let ours = attempt.run == *run;
+        let sent = self.see_through(vm, &attempt, ours).await;
+        let sent = sent.map_err(|error| match attempt.relinquished {
+            Some(_) => error.after_effects(),
+            None => error,
+        })?;
+        // A guest that stayed is moved again; one that moved is not.
+        Ok(sent.filter(|sent| ours && matches!(sent, Sent::Moved(_))))
+    }
+
+    async fn see_through(
+        self: &Arc<Self>,
+        vm: &VmId,
+        attempt: &Attempt,
+        ours: bool,
+    ) -> Result<Option<Sent>, Error> {
+        let state = match self.machine(vm)? {
+            Some(machine) => machine.state().await.map_err(|error| Error::internal("asking QEMU", &error))?,
+            None => None,
+        };
+        // Letting the guest go on is the last thing that is done after a NACK. What another run gave up before its promise
+        // was seen through when that run's operation ended, and to do it again would undo dirty rounds of this run.
+        let nothing_open =
+            matches!(attempt.decision, Some(Decision::Nack { .. })) || (attempt.abandoned && !ours);
+        let ended = nothing_open && state == Some(RunState::Running);
+        if ended || (!ours && state.is_none()) {
             return Ok(None);
         }
-        let side = self.source_of(vm, &attempt).await?;
-        let sent = recover_source(&side).await.map_err(|error| self.undecided(&error))?;
-        // A guest that stayed is moved again; one that moved is not.
-        Ok(sent.filter(|sent| matches!(sent, Sent::Moved(_))))
+        let side = self.source_of(vm, attempt).await?;
+        recover_source(&side).await.map_err(|error| self.undecided(&error))
     }
 
     async fn latest(&self, vm: &VmId) -> Result<Option<Attempt>, Error> {
@@ -175,7 +210,8 @@ impl Agent {
         }
     }
 
-    /// An end that could not be brought about: fatal ones stop the agent, and recovery goes on with the others.
+    /// An end that could not be brought about: fatal ones stop the agent, and recovery goes on in the background with the
+    /// others.
     fn undecided(&self, error: &crate::handover::Error) -> Error {
         let unknown = Error::unknown(Class::Internal, error.chain());
         if error.is_fatal() {
@@ -190,9 +226,10 @@ impl Agent {
     async fn moved(&self, wanted: &v1::MoveVm, sent: Sent) -> Result<v1::VmMoved, Error> {
         match sent {
             Sent::Moved(moved) => {
-                let spec = self.specs.get(&wanted.vm)?;
+                let spec = self.specs.get(&wanted.vm).map_err(Error::after_effects)?;
                 let away = self.edge.route_away(spec.nic.address, &wanted.target).await;
-                away.map_err(|error| Error::internal("sending packets after the vm", &error))?;
+                let away = away.map_err(|error| Error::internal("sending packets after the vm", &error));
+                away.map_err(Error::after_effects)?;
                 Ok(self.describe_move(&spec, &moved, &wanted.target).await)
             }
             Sent::Stayed(stayed) => {
@@ -217,6 +254,7 @@ impl Agent {
             allocated_bytes: there.as_ref().map_or(0, |reply| reply.allocated_bytes),
             runs_at_unix_ms: moved.runs_at_unix_us / 1000,
             wire: Some(wire),
+            memory_lost: there.is_some_and(|reply| reply.memory_lost),
         }
     }
 
@@ -256,6 +294,7 @@ impl Agent {
         request: &v1::PrepareIncomingRequest,
     ) -> Result<(), Error> {
         let (vm, run, epoch) = (vm_id(&request.vm)?, run_id(&request.run)?, Epoch(request.epoch));
+        let _alone = self.hand_over_alone(&vm).await;
         let controller = request.controller.clone();
         let (id, held) = (vm.clone(), run.clone());
         self.facts
@@ -299,9 +338,15 @@ impl Agent {
             .filter(|attempt| attempt.side == Side::Target && attempt.decision.is_none());
         let attempt = attempt.ok_or_else(|| Error::new(Class::Precondition, "nothing was prepared"))?;
         let side = self.target_side(&spec)?;
-        let receiving = Receiving { side, run: attempt.run, epoch: attempt.epoch };
+        let epoch = attempt.epoch;
+        let receiving = Receiving { side, run: attempt.run, epoch };
         let received = receive(&receiving, stream).await;
-        self.received(&spec, received).await
+        let received = self.received((&spec, epoch), received).await;
+        if received.is_err() {
+            // It may have been decided that the guest runs here: then it has to.
+            self.recover_target(vm, epoch);
+        }
+        received
     }
 
     fn target_side(self: &Arc<Self>, spec: &Vm) -> Result<TargetSide, Error> {
@@ -317,7 +362,7 @@ impl Agent {
 
     async fn received(
         &self,
-        spec: &Vm,
+        (spec, epoch): (&Vm, Epoch),
         received: Result<Received, crate::handover::Error>,
     ) -> Result<(), Error> {
         let received = received.map_err(|error| self.undecided(&error))?;
@@ -327,12 +372,17 @@ impl Agent {
                 self.edge.release(spec.nic.address).await;
                 Ok(())
             }
-            Received::Refused { .. } => self.turn_back(spec).await,
+            Received::Refused { .. } => self.turn_back(spec, epoch).await,
         }
     }
 
-    /// Target: what was made ready for a guest that does not come goes away; the copy of its disk stays for another try.
-    async fn turn_back(&self, spec: &Vm) -> Result<(), Error> {
+    /// Target: what was made ready for a guest that does not come goes away; the copy of its disk stays for another try. If
+    /// the next attempt has begun, all of that is its own already.
+    async fn turn_back(&self, spec: &Vm, epoch: Epoch) -> Result<(), Error> {
+        let _alone = self.hand_over_alone(&spec.id).await;
+        if !self.is_latest(&spec.id, epoch).await? {
+            return Ok(());
+        }
         let edge = |error| Error::internal("clearing the edge", &error);
         self.edge.route_none(spec.nic.address).await.map_err(edge)?;
         self.edge.unserve(spec.nic.address).await.map_err(edge)?;
@@ -353,6 +403,7 @@ impl Agent {
             Answer::Decided(Decision::Run { runs_at_unix_us }) => {
                 reply.set_fact(Fact::Run);
                 reply.runs_at_unix_us = runs_at_unix_us;
+                reply.memory_lost = self.machine(&vm)?.is_none() && self.has_crashed(&vm);
             }
             Answer::Decided(Decision::Nack { reason }) => {
                 reply.set_fact(Fact::Nack);
@@ -365,50 +416,96 @@ impl Agent {
         Ok(reply)
     }
 
+    /// The latest attempt of every VM, as the last process left it. To be asked before anybody can begin another one.
+    pub(crate) async fn left_over(&self) -> Result<Vec<(VmFacts, Attempt)>, Error> {
+        let mut left = Vec::new();
+        for row in self.facts.apart(crate::facts::Facts::vms).await.map_err(from_facts)? {
+            if let Some(attempt) = self.latest(&row.vm).await? {
+                left.push((row, attempt));
+            }
+        }
+        Ok(left)
+    }
+
     /// Brings every hand-over that the last process left to its end, as far as that needs no peer; asks on in the background
     /// where it does.
-    pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), Error> {
-        let rows = self.facts.apart(crate::facts::Facts::vms).await.map_err(from_facts)?;
-        for row in rows {
-            let Some(attempt) = self.latest(&row.vm).await? else { continue };
+    pub(crate) async fn recover(self: &Arc<Self>, left: Vec<(VmFacts, Attempt)>) {
+        for (row, attempt) in left {
             match (attempt.side, row.role) {
-                (Side::Target, _) => self.recover_target(&row.vm).await?,
-                (Side::Source, Role::Owner(_) | Role::Relinquished(_)) => {
-                    self.recover_source(row.vm, attempt);
+                // One VM that cannot be brought to its end yet does not keep the others from theirs.
+                (Side::Target, _) => {
+                    if let Err(error) = self.recover_target_once(&row.vm, attempt.epoch).await {
+                        tracing::error!(vm = %row.vm, %error, "a hand-over of the last process is not ended yet");
+                        self.recover_target(row.vm, attempt.epoch);
+                    }
                 }
+                (Side::Source, Role::Owner(_) | Role::Relinquished(_)) => self.recover_source(row.vm),
                 (Side::Source, Role::Incoming(_) | Role::Absent(_)) => {}
             }
         }
-        Ok(())
     }
 
-    async fn recover_target(self: &Arc<Self>, vm: &VmId) -> Result<(), Error> {
+    /// In the background, until it succeeds.
+    fn recover_target(self: &Arc<Self>, vm: VmId, epoch: Epoch) {
+        let agent = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Err(error) = agent.recover_target_once(&vm, epoch).await {
+                tracing::error!(%vm, %error, "a hand-over is not ended yet at the target");
+                sleep(RECOVER_AGAIN).await;
+            }
+        });
+    }
+
+    async fn recover_target_once(self: &Arc<Self>, vm: &VmId, epoch: Epoch) -> Result<(), Error> {
+        let alone = self.hand_over_alone(vm).await;
+        if !self.is_latest(vm, epoch).await? {
+            return Ok(());
+        }
         let spec = self.specs.get(vm.as_str())?;
         let side = self.target_side(&spec)?;
-        match recover_target(&side).await {
-            Ok(Some(received)) => self.received(&spec, Ok(received)).await,
+        let recovered = recover_target(&side).await;
+        drop(alone);
+        match recovered {
+            Ok(Some(received)) => self.received((&spec, epoch), Ok(received)).await,
             Ok(None) => Ok(()),
             Err(error) => Err(self.undecided(&error)),
         }
     }
 
+    async fn is_latest(&self, vm: &VmId, epoch: Epoch) -> Result<bool, Error> {
+        Ok(self.latest(vm).await?.is_some_and(|attempt| attempt.epoch == epoch))
+    }
+
     /// In the background: after RELINQUISH it may take as long as the link is down. The operation of the move, taken up
     /// at the same time, waits for the same decision.
-    fn recover_source(self: &Arc<Self>, vm: VmId, attempt: Attempt) {
+    fn recover_source(self: &Arc<Self>, vm: VmId) {
         let agent = Arc::clone(self);
         tokio::spawn(async move {
-            let _alone = agent.hand_over_alone(&vm).await;
-            let recovered = match agent.source_of(&vm, &attempt).await {
-                Ok(side) => recover_source(&side).await.map_err(|error| agent.undecided(&error)),
-                Err(error) => Err(error),
-            };
-            match recovered {
-                Ok(sent) => tracing::info!(%vm, ?sent, "a hand-over of the last process was taken up"),
-                Err(error) => {
-                    tracing::error!(%vm, %error, "a hand-over of the last process could not be ended");
+            loop {
+                match agent.recover_source_once(&vm).await {
+                    Ok(sent) => {
+                        tracing::info!(%vm, ?sent, "a hand-over was taken up");
+                        return;
+                    }
+                    // The guest died: there is nothing that could go on.
+                    Err(error) if error.class == Class::Permanent => {
+                        tracing::error!(%vm, %error, "a hand-over ended");
+                        return;
+                    }
+                    // A guest may stand still as long as it is not ended.
+                    Err(error) => tracing::error!(%vm, %error, "a hand-over is not ended yet"),
                 }
+                sleep(RECOVER_AGAIN).await;
             }
         });
+    }
+
+    async fn recover_source_once(self: &Arc<Self>, vm: &VmId) -> Result<Option<Sent>, Error> {
+        let _alone = self.hand_over_alone(vm).await;
+        // The operation of the move may have come first and made another attempt.
+        let Some(attempt) = self.latest(vm).await? else { return Ok(None) };
+        let side = self.source_of(vm, &attempt).await?;
+        recover_source(&side).await.map_err(|error| self.undecided(&error))
     }
 }
 
@@ -422,95 +519,5 @@ fn on_the_wire(progress: Progress) -> v1::Progress {
         bytes_total: progress.bytes_total,
         bytes_per_second: progress.bytes_per_second,
         phase: progress.phase.to_owned(),
-    }
-}
-
-/// The source's parts in a hand-over.
-struct SourceHooks {
-    agent: Arc<Agent>,
-    spec: Vm,
-    epoch: Epoch,
-    target: String,
-}
-
-#[async_trait]
-impl SourceDisk for SourceHooks {
-    async fn last_round(&self) -> Result<Vec<Extent>, HookError> {
-        // The guest stands still: from here on its packets go to where it will run, and wait there.
-        self.agent.edge.route_away(self.spec.nic.address, &self.target).await?;
-        let mut disk = self.agent.disks.existing(&self.spec.id).await?;
-        disk.freeze(self.epoch.0).await?;
-        let round = disk.dirty_round(0).await?;
-        Ok(round.extents.iter().map(|span| Extent { offset: span.offset, length: span.length }).collect())
-    }
-
-    async fn thaw(&self) -> Result<(), HookError> {
-        self.resume(self.epoch).await
-    }
-
-    async fn grant(&self, grant: Grant) -> Result<(), HookError> {
-        self.resume(grant.epoch).await
-    }
-}
-
-impl SourceHooks {
-    /// The guest goes on here: what was dirtied counts as dirty again, its disk takes writes, its packets come here.
-    async fn resume(&self, epoch: Epoch) -> Result<(), HookError> {
-        let mut disk = self.agent.disks.existing(&self.spec.id).await?;
-        disk.thaw(epoch.0).await?;
-        if disk.status().await?.origin.is_some() {
-            disk.abort_rounds().await?;
-        }
-        self.agent.route_here(&self.spec).await?;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl PeerQuestions for SourceHooks {
-    async fn handover(
-        &self,
-        vm: &VmId,
-        run: &RunId,
-        (epoch, give_up): (Epoch, bool),
-    ) -> Result<Answer, HookError> {
-        let request =
-            v1::HandoverRequest { vm: vm.to_string(), run: run.to_string(), epoch: epoch.0, give_up };
-        let reply = self
-            .agent
-            .peers
-            .ask(&self.target, |mut peer| async move { peer.handover(request).await })
-            .await?;
-        match reply.fact() {
-            Fact::Open => Ok(Answer::Open),
-            Fact::Run => Ok(Answer::Decided(Decision::Run { runs_at_unix_us: reply.runs_at_unix_us })),
-            Fact::Nack => Ok(Answer::Decided(Decision::Nack { reason: reply.nack_reason })),
-            Fact::Unspecified => Err("the target's answer is none".into()),
-        }
-    }
-}
-
-/// The target's parts in a hand-over.
-struct TargetHooks {
-    agent: Arc<Agent>,
-    spec: Vm,
-}
-
-#[async_trait]
-impl TargetDisk for TargetHooks {
-    async fn mark_absent(&self, extents: &[Extent]) -> Result<(), HookError> {
-        let spans = extents.iter().map(|extent| Span { offset: extent.offset, length: extent.length });
-        let mut disk = self.agent.disks.existing(&self.spec.id).await?;
-        disk.mark_absent(spans.collect()).await?;
-        Ok(())
-    }
-
-    async fn grant(&self, grant: Grant) -> Result<(), HookError> {
-        let mut disk = self.agent.disks.existing(&self.spec.id).await?;
-        disk.grant(grant.epoch.0).await?;
-        self.agent.note_fill(&self.spec.id, &disk.status().await?.fill);
-        // Every answer of the guest finds its way from its first instruction on.
-        self.agent.route_here(&self.spec).await?;
-        Ok(())
     }
 }

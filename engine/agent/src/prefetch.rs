@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use longhaul_dataplane::disk::{Control, FillCondition, Round, Status};
+use longhaul_dataplane::disk::{FillCondition, Round, Status};
 use longhaul_dataplane::nbd::Span;
 use longhaul_model::ids::{RunId, VmId};
 use longhaul_model::vm::Vm;
@@ -34,6 +34,13 @@ impl Agent {
         wanted: &v1::Prefetch,
         asked: &Asked<'_>,
     ) -> Result<v1::Prefetched, Error> {
+        let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
+        asked.task.phase("opening the source");
+        // What is refused here has left nothing, and what is here belongs to somebody else.
+        self.refuse_owned(&vm)?;
+        let controller = asked.controller.to_owned();
+        let taken = self.facts.apart(move |facts| facts.moving_take(&vm, &run, &controller)).await;
+        taken.map_err(from_facts)?;
         let filled = self.fill(wanted, asked).await;
         if let Err(error) = &filled {
             // A failed step is not undone by the run, so what it left goes here.
@@ -46,13 +53,7 @@ impl Agent {
     }
 
     async fn fill(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<v1::Prefetched, Error> {
-        let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
-        asked.task.phase("opening the source");
-        self.refuse_owned(&vm)?;
-        let controller = asked.controller.to_owned();
-        let (id, held) = (vm.clone(), run.clone());
-        let taken = self.facts.apart(move |facts| facts.moving_take(&id, &held, &controller)).await;
-        taken.map_err(from_facts)?;
+        let vm = vm_id(&wanted.vm)?;
         let spec = self.specification(&wanted.vm, &wanted.source).await?;
         self.names.ensure(&spec)?;
         self.tunnels.ensure(&wanted.source).await?;
@@ -72,7 +73,16 @@ impl Agent {
         let permille = u16::try_from(wanted.present_permille.min(1000)).unwrap_or(1000);
         disk.limit_fill(permille).await.map_err(refused("limiting the fill"))?;
         disk.start_fill(opened.origin).await.map_err(refused("starting the fill"))?;
-        self.rounds(&mut disk, wanted, asked).await
+        self.rounds(&vm, wanted, asked).await
+    }
+
+    /// What a VM's disk server says of itself, also when it dies over the question.
+    pub(crate) async fn disk_status(&self, vm: &VmId) -> Result<Status, Error> {
+        let asked = self.disks.insist(|| async {
+            let mut disk = self.disks.existing(vm).await?;
+            disk.status().await.map_err(refused("asking the disk server"))
+        });
+        asked.await
     }
 
     fn refuse_owned(&self, vm: &VmId) -> Result<(), Error> {
@@ -111,17 +121,17 @@ impl Agent {
 
     async fn rounds(
         &self,
-        disk: &mut Control,
+        vm: &VmId,
         wanted: &v1::Prefetch,
         asked: &Asked<'_>,
     ) -> Result<v1::Prefetched, Error> {
         let (mut rounds, mut applied) = (0, 0);
         loop {
             let phase = if rounds == 0 { "filling".to_owned() } else { format!("round {rounds}") };
-            let status = wait_for_fill(disk, wanted.present_permille, &phase, asked.task).await?;
+            let status = self.wait_for_fill(vm, wanted.present_permille, &phase, asked.task).await?;
             let round = self.ask_round(wanted, asked, applied).await?;
             let dirty_bytes: u64 = round.extents.iter().map(|span| span.length).sum();
-            disk.mark_absent(round.extents).await.map_err(refused("marking dirtied blocks"))?;
+            self.mark_absent(vm, &round.extents).await?;
             rounds += 1;
             applied = round.round;
             if dirty_bytes <= ROUND_SMALL_BYTES || rounds >= ROUNDS_MAX {
@@ -134,6 +144,59 @@ impl Agent {
                     dirty_bytes,
                 });
             }
+        }
+    }
+
+    /// Takes blocks back that the source has other content for.
+    pub(crate) async fn mark_absent(&self, vm: &VmId, extents: &[Span]) -> Result<(), Error> {
+        let marked = self.disks.insist(|| async {
+            let mut disk = self.disks.existing(vm).await?;
+            disk.mark_absent(extents.to_vec()).await.map_err(refused("marking dirtied blocks"))
+        });
+        marked.await
+    }
+
+    /// Waits until enough is here. A link that is down is waited for; a disk that is full is not.
+    async fn wait_for_fill(
+        &self,
+        vm: &VmId,
+        permille: u32,
+        phase: &str,
+        task: &Task,
+    ) -> Result<Status, Error> {
+        let mut seen = (Instant::now(), 0);
+        loop {
+            let status = self.disk_status(vm).await?;
+            task.check()?;
+            let fill = &status.fill;
+            match &fill.condition {
+                Some(FillCondition::NoSpace) => {
+                    return Err(Error::new(
+                        Class::Permanent,
+                        "the disk of the target site is full: free space and run again",
+                    ));
+                }
+                Some(FillCondition::Disk { message }) => {
+                    return Err(Error::new(
+                        Class::Permanent,
+                        format!("the target's copy cannot be written: {message}"),
+                    ));
+                }
+                Some(FillCondition::Unreachable { .. }) | None => {}
+            }
+            let total = fill.allocated_bytes.unwrap_or(status.disk_bytes);
+            let enough = u128::from(total) * u128::from(permille) / 1000;
+            if fill.allocated_bytes.is_some() && u128::from(fill.present_bytes) >= enough {
+                return Ok(status);
+            }
+            let waiting = matches!(fill.condition, Some(FillCondition::Unreachable { .. }));
+            task.progress(v1::Progress {
+                bytes_done: fill.present_bytes,
+                bytes_total: total,
+                bytes_per_second: rate(&mut seen, fill.fetched_bytes),
+                phase: if waiting { "waiting for the link".to_owned() } else { phase.to_owned() },
+            });
+            sleep(LOOK_EVERY).await;
         }
     }
 
@@ -166,6 +229,10 @@ impl Agent {
         if let Some(row) = self.facts.vm(&vm).map_err(from_facts)?.filter(crate::facts::VmFacts::is_owner) {
             let message = format!("vm {vm} belongs to this site since epoch {}: its disk stays", row.highest);
             return Err(Error::new(Class::Precondition, message));
+        }
+        if self.facts.moving(&vm).map_err(from_facts)?.is_some_and(|moving| moving.run != run) {
+            // The copy is another run's.
+            return Ok(());
         }
         let request = v1::CloseOriginRequest { vm: wanted.vm.clone(), run: run.to_string() };
         self.peers
@@ -245,8 +312,12 @@ impl Agent {
         &self,
         request: &v1::DirtyRoundRequest,
     ) -> Result<v1::DirtyRoundReply, Error> {
-        let mut disk = self.disks.existing(&vm_id(&request.vm)?).await?;
-        let round = disk.dirty_round(request.applied).await.map_err(refused("ending a dirty round"))?;
+        let vm = vm_id(&request.vm)?;
+        let round = self.disks.insist(|| async {
+            let mut disk = self.disks.existing(&vm).await?;
+            disk.dirty_round(request.applied).await.map_err(refused("ending a dirty round"))
+        });
+        let round = round.await?;
         let dirty = round.extents.iter().map(|span| v1::Extent { offset: span.offset, length: span.length });
         Ok(v1::DirtyRoundReply { dirty: dirty.collect(), round: round.round })
     }
@@ -260,44 +331,6 @@ impl Agent {
             disk.close_origin().await.map_err(refused("ending the dirty map"))?;
         }
         self.facts.moving_release(&vm, &run).map_err(from_facts)
-    }
-}
-
-/// Waits until enough is here. A link that is down is waited for; a disk that is full is not.
-async fn wait_for_fill(disk: &mut Control, permille: u32, phase: &str, task: &Task) -> Result<Status, Error> {
-    let mut seen = (Instant::now(), 0);
-    loop {
-        let status = disk.status().await.map_err(refused("asking the disk server"))?;
-        task.check()?;
-        let fill = &status.fill;
-        match &fill.condition {
-            Some(FillCondition::NoSpace) => {
-                return Err(Error::new(
-                    Class::Permanent,
-                    "the disk of the target site is full: free space and run again",
-                ));
-            }
-            Some(FillCondition::Disk { message }) => {
-                return Err(Error::new(
-                    Class::Permanent,
-                    format!("the target's copy cannot be written: {message}"),
-                ));
-            }
-            Some(FillCondition::Unreachable { .. }) | None => {}
-        }
-        let total = fill.allocated_bytes.unwrap_or(status.disk_bytes);
-        let enough = u128::from(total) * u128::from(permille) / 1000;
-        if fill.allocated_bytes.is_some() && u128::from(fill.present_bytes) >= enough {
-            return Ok(status);
-        }
-        let waiting = matches!(fill.condition, Some(FillCondition::Unreachable { .. }));
-        task.progress(v1::Progress {
-            bytes_done: fill.present_bytes,
-            bytes_total: total,
-            bytes_per_second: rate(&mut seen, fill.fetched_bytes),
-            phase: if waiting { "waiting for the link".to_owned() } else { phase.to_owned() },
-        });
-        sleep(LOOK_EVERY).await;
     }
 }
 

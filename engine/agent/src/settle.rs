@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use longhaul_dataplane::disk::{Control, FillCondition, ProofState, Status};
+use longhaul_dataplane::disk::{FillCondition, ProofState, Status};
+use longhaul_model::ids::VmId;
 use longhaul_wire::v1;
 use tokio::time::sleep;
 
@@ -30,15 +31,12 @@ impl Agent {
                 format!("vm {vm} does not run at site {}: there is nothing to settle", self.site.id);
             return Err(Error::new(Class::Precondition, message));
         };
-        let mut disk = self.disks.existing(&vm).await?;
-        let status = disk.status().await.map_err(refused("asking the disk server"))?;
-        if !status.complete {
-            disk.limit_fill(1000).await.map_err(refused("going on with the fill"))?;
-            wait_for_all(&mut disk, asked.task).await?;
-            disk.verify().await.map_err(refused("starting the proof"))?;
-            wait_for_proof(&mut disk, asked.task).await?;
+        if !self.disk_status(&vm).await?.complete {
+            self.wait_for_all(&vm, asked.task).await?;
+            self.wait_for_proof(&vm, asked.task).await?;
         }
-        let status = disk.status().await.map_err(refused("asking the disk server"))?;
+        let status = self.disk_status(&vm).await?;
+        let mut disk = self.disks.existing(&vm).await?;
         disk.finish().await.map_err(refused("detaching the source"))?;
         let settled = self.settled(&status, &wanted.source);
         let request = v1::ReleaseSourceRequest {
@@ -60,7 +58,8 @@ impl Agent {
     fn settled(&self, status: &Status, source: &str) -> v1::DiskSettled {
         let (wire, lanes) = self.tunnels.report(source);
         v1::DiskSettled {
-            proof_ok: status.proof.state == ProofState::Good,
+            // A disk is complete only after its proof; a server that was started since has forgotten how that went.
+            proof_ok: status.complete || status.proof.state == ProofState::Good,
             root: status.proof.root.clone().unwrap_or_default(),
             extents: status.proof.leaves,
             superseded: status.proof.superseded,
@@ -104,69 +103,82 @@ impl Agent {
             .map_err(|error| Error::internal("removing the tap", &error))?;
         self.facts.moving_release(&vm, &run).map_err(from_facts)
     }
-}
 
-async fn wait_for_all(disk: &mut Control, task: &Task) -> Result<(), Error> {
-    loop {
-        let status = disk.status().await.map_err(refused("asking the disk server"))?;
-        task.check()?;
-        let total = status.fill.allocated_bytes.unwrap_or(status.disk_bytes);
-        match &status.fill.condition {
-            Some(FillCondition::NoSpace) => {
-                let message =
-                    "the target's disk is full and the guest still needs the source: free space, then resume";
-                return Err(Error::new(Class::Transient, message));
+    /// Waits until nothing is absent. A disk server that was started anew fills without a limit anyway.
+    async fn wait_for_all(&self, vm: &VmId, task: &Task) -> Result<(), Error> {
+        let mut disk = self.disks.existing(vm).await?;
+        disk.limit_fill(1000).await.map_err(refused("going on with the fill"))?;
+        loop {
+            let status = self.disk_status(vm).await?;
+            task.check()?;
+            let total = status.fill.allocated_bytes.unwrap_or(status.disk_bytes);
+            match &status.fill.condition {
+                Some(FillCondition::NoSpace) => {
+                    let message = "the target's disk is full and the guest still needs the source: free space, then resume";
+                    return Err(Error::new(Class::Transient, message));
+                }
+                Some(FillCondition::Disk { message }) => {
+                    return Err(Error::new(
+                        Class::Transient,
+                        format!("the target's copy cannot be written: {message}"),
+                    ));
+                }
+                Some(FillCondition::Unreachable { .. }) | None => {}
             }
-            Some(FillCondition::Disk { message }) => {
-                return Err(Error::new(
-                    Class::Transient,
-                    format!("the target's copy cannot be written: {message}"),
-                ));
+            if status.fill.absent_bytes == 0 {
+                return Ok(());
             }
-            Some(FillCondition::Unreachable { .. }) | None => {}
+            task.progress(v1::Progress {
+                bytes_done: status.fill.present_bytes,
+                bytes_total: total,
+                bytes_per_second: 0,
+                phase: "filling the rest".to_owned(),
+            });
+            sleep(LOOK_EVERY).await;
         }
-        if status.fill.absent_bytes == 0 {
-            return Ok(());
-        }
-        task.progress(v1::Progress {
-            bytes_done: status.fill.present_bytes,
-            bytes_total: total,
-            bytes_per_second: 0,
-            phase: "filling the rest".to_owned(),
-        });
-        sleep(LOOK_EVERY).await;
     }
-}
 
-async fn wait_for_proof(disk: &mut Control, task: &Task) -> Result<(), Error> {
-    loop {
-        let proof = disk.status().await.map_err(refused("asking the disk server"))?.proof;
-        task.check()?;
-        match proof.state {
-            ProofState::Good => return Ok(()),
-            ProofState::Bad => {
-                let at = proof.first_bad.unwrap_or_default();
-                let message = format!(
-                    "the copy differs from the source in {} of {} leaves, the first at byte {at}: the source's disk is kept; \
-                     stop the vm and restore it from there",
-                    proof.bad, proof.leaves
-                );
-                return Err(Error::new(Class::Permanent, message));
+    /// Has every leaf compared with the source's. A disk server that was started anew begins again.
+    async fn wait_for_proof(&self, vm: &VmId, task: &Task) -> Result<(), Error> {
+        self.begin_proof(vm).await?;
+        loop {
+            let proof = self.disk_status(vm).await?.proof;
+            task.check()?;
+            match proof.state {
+                ProofState::Good => return Ok(()),
+                ProofState::Bad => {
+                    let at = proof.first_bad.unwrap_or_default();
+                    let message = format!(
+                        "the copy differs from the source in {} of {} leaves, the first at byte {at}: the source's disk is kept; \
+                         stop the vm and restore it from there",
+                        proof.bad, proof.leaves
+                    );
+                    return Err(Error::new(Class::Permanent, message));
+                }
+                ProofState::Failed { message } => {
+                    return Err(Error::new(
+                        Class::Transient,
+                        format!("the copy could not be compared: {message}"),
+                    ));
+                }
+                ProofState::None => self.begin_proof(vm).await?,
+                ProofState::Running => {}
             }
-            ProofState::Failed { message } => {
-                return Err(Error::new(
-                    Class::Transient,
-                    format!("the copy could not be compared: {message}"),
-                ));
-            }
-            ProofState::None | ProofState::Running => {}
+            task.progress(v1::Progress {
+                bytes_done: proof.checked * 64 * 1024,
+                bytes_total: proof.leaves * 64 * 1024,
+                bytes_per_second: 0,
+                phase: "comparing with the source".to_owned(),
+            });
+            sleep(LOOK_EVERY).await;
         }
-        task.progress(v1::Progress {
-            bytes_done: proof.checked * 64 * 1024,
-            bytes_total: proof.leaves * 64 * 1024,
-            bytes_per_second: 0,
-            phase: "comparing with the source".to_owned(),
+    }
+
+    async fn begin_proof(&self, vm: &VmId) -> Result<(), Error> {
+        let begun = self.disks.insist(|| async {
+            let mut disk = self.disks.existing(vm).await?;
+            disk.verify().await.map_err(refused("starting the proof"))
         });
-        sleep(LOOK_EVERY).await;
+        begun.await
     }
 }

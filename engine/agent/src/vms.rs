@@ -126,6 +126,11 @@ impl Agent {
         })
     }
 
+    /// Whether the VM's QEMU died here without being asked to. What cannot be read counts as no.
+    pub(crate) fn has_crashed(&self, vm: &VmId) -> bool {
+        Machine::has_crashed(&self.folder.run(vm), vm).unwrap_or_default()
+    }
+
     /// What a VM is doing here, in the words of `Vm.state`.
     pub(crate) async fn state(&self, row: &VmFacts, machine: Option<&Machine>) -> &'static str {
         let running = match machine {
@@ -140,6 +145,7 @@ impl Agent {
             }
             (Role::Owner(_), Some(RunState::Shutdown)) => "stopped",
             (Role::Owner(_), Some(RunState::Broken)) => "crashed",
+            (Role::Owner(_), None) if self.has_crashed(&row.vm) => "crashed",
             (Role::Owner(_), None) => "stopped",
             (Role::Owner(_) | Role::Relinquished(_) | Role::Absent(_), _) => "paused",
         }

@@ -187,6 +187,7 @@ pub(crate) fn vm_moved(out: &VmMoved) -> Value {
         "absent_bytes": out.absent_bytes,
         "allocated_bytes": out.allocated_bytes,
         "runs_at_unix_ms": out.runs_at_unix_ms,
+        "memory_lost": out.memory_lost,
         "wire": wire(out.wire.as_ref()),
     })
 }
@@ -205,7 +206,7 @@ pub(crate) fn vm_moved_schema() -> Value {
             ("runs_at_unix_ms", count()),
             ("wire", wire_schema()),
         ],
-        [],
+        [("memory_lost", boolean())],
     )
 }
 

@@ -93,6 +93,15 @@ impl Machine {
         Ok(Some(Self { paths: paths.clone(), runtime, qmp }))
     }
 
+    /// Whether the VM's last QEMU died without being asked to: one that ends in good order removes its pid file, and so
+    /// does whoever ends one here.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn has_crashed(paths: &Paths, vm: &VmId) -> Result<bool, Error> {
+        Ok(paths.pid().exists() && find(paths, vm)?.is_none())
+    }
+
     /// Its files.
     #[must_use]
     pub fn paths(&self) -> &Paths {
@@ -175,7 +184,13 @@ impl Machine {
                 return Err(Error::Survived { vm, pid, deadline: KILL_DEADLINE });
             }
         }
-        Ok(())
+        self.forget(process)
+    }
+
+    /// Removes the pid file, unless the next QEMU has written its own meanwhile.
+    fn forget(&self, process: &Process) -> Result<(), Error> {
+        let written = fs::read_to_string(self.paths.pid()).unwrap_or_default();
+        if written.trim().parse() == Ok(process.pid) { remove(&self.paths.pid()) } else { Ok(()) }
     }
 
     fn process(&self) -> Result<Option<Process>, Error> {
@@ -212,13 +227,18 @@ fn prepare_folder(paths: &Paths) -> Result<(), Error> {
     fs::create_dir_all(paths.folder())
         .map_err(|source| Error::Io { path: paths.folder().to_owned(), source })?;
     for path in [paths.pid(), paths.runtime(), paths.qmp(), paths.observer(), paths.qemu_log()] {
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Io { path, source }),
-        }
+        remove(&path)?;
     }
     Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Io { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Starts QEMU and waits until it has detached itself. Its words go to its log: a pipe would be held open by the daemon.

@@ -181,8 +181,9 @@ impl Control {
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).await?;
         let mut answer = Vec::new();
-        let bound = (&mut self.stream).take(MAX_LINE as u64).read_until(b'\n', &mut answer).await?;
-        if bound == 0 {
+        let read = (&mut self.stream).take(MAX_LINE as u64).read_until(b'\n', &mut answer).await?;
+        // A server that dies in mid-answer has not answered.
+        if read < MAX_LINE && !answer.ends_with(b"\n") {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         serde_json::from_slice(&answer).map_err(|error| ControlError::Reply(error.to_string()))

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, client};
 use crate::event::RunCreated;
-use crate::intent::{Compensate, End, Start};
+use crate::intent::{Compensate, End, Instruction, Start};
 use crate::{Answer, Entry, Event, Intent, Record, Status, Work};
 
 /// The source of the driver's estimates.
@@ -23,6 +23,8 @@ struct Folding {
     /// The line of the step's effect that is open.
     open: BTreeMap<(StepPath, Work), usize>,
     plan: longhaul_plan::Plan,
+    /// What is to be done about VMs whose memory was lost.
+    lost: Vec<Instruction>,
 }
 
 impl Report {
@@ -77,7 +79,8 @@ impl Folding {
             instructions: Vec::new(),
             safe_now: Vec::new(),
         };
-        Self { report, started: BTreeMap::new(), open: BTreeMap::new(), plan: created.plan.clone() }
+        let plan = created.plan.clone();
+        Self { report, started: BTreeMap::new(), open: BTreeMap::new(), plan, lost: Vec::new() }
     }
 
     fn record(&mut self, record: &Record) {
@@ -188,6 +191,9 @@ impl Folding {
                 let runs_at_ms = moved.runs_at_unix_ms.saturating_sub(report.began_at_unix_ms);
                 report.runs_at_ms = report.runs_at_ms.max(Some(runs_at_ms));
                 report.owners.insert(moved.vm.clone(), moved.target.clone());
+                if outputs["memory_lost"] == true {
+                    self.lost.push(lost_memory(step, &moved));
+                }
                 report.moved.push(moved);
             }
             "storage.settle" => {
@@ -229,7 +235,22 @@ impl Folding {
 
     fn finish(mut self) -> Report {
         self.report.safe_now = safe_now(&self.report);
+        self.report.instructions.splice(..0, self.lost);
         self.report
+    }
+}
+
+/// A hand-over whose guest died at the target before it was heard of again: the VM stays there, and somebody has to boot it.
+fn lost_memory(step: &StepPath, moved: &MovedVm) -> Instruction {
+    let MovedVm { vm, target, .. } = moved;
+    Instruction {
+        step: step.clone(),
+        problem: format!(
+            "the memory of {vm} was lost: its QEMU died at site {target} right after the hand-over"
+        ),
+        action: format!(
+            "only site {target} may run it: longhaul vm start {vm} --site {target} boots it from its disk"
+        ),
     }
 }
 

@@ -124,3 +124,14 @@ fn the_written_report_can_be_made_again() {
     assert!(outside.iter().all(|foreign| !html.contains(foreign)), "{html}");
     assert!(html.contains("longest gap of an existing connection 412 ms"));
 }
+
+/// A guest that died right after it was handed over is something to be done, and where.
+#[test]
+fn lost_memory_is_something_to_do() {
+    let mut records = moved();
+    let outputs = json!({ "epoch": 2, "runs_at_unix_ms": 1_007_800, "memory_lost": true });
+    records[5] = record(6, 8_000, "done", done("go", &outputs));
+    let text = Report::fold(&records).unwrap().text();
+    assert!(text.contains("longhaul vm start vm-a --site b"), "{text}");
+    assert!(!Report::fold(&moved()).unwrap().text().contains("vm start"));
+}

@@ -5,7 +5,10 @@
 mod breaks;
 mod faults;
 mod identity;
+mod outages;
 mod rig;
+mod small;
+mod sweep;
 mod wan;
 
 pub(crate) use rig::binary;

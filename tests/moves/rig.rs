@@ -1,5 +1,6 @@
 //! A lab with a guest that serves, and the commands an operator would type.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -58,6 +59,11 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(name: &str) -> Self {
+        Self::with_arguments(name, Vec::new())
+    }
+
+    /// The same with more arguments for both agents.
+    pub(super) fn with_arguments(name: &str, agent_arguments: Vec<OsString>) -> Self {
         // Nothing of an earlier test run may be taken for this one's.
         for controller in [name.to_owned(), format!("{name}-other")] {
             let _ = std::fs::remove_dir_all(state().join(controller));
@@ -65,6 +71,7 @@ impl Rig {
         let mut options = UpOptions::new(&state()).unwrap();
         options.name = name.parse().unwrap();
         options.binary = binary();
+        options.agent_arguments = agent_arguments;
         let lab = Lab::up(&options).unwrap();
         let mut rig = Self { lab, name: name.to_owned(), observation: None, observer: None };
         rig.expect(&["vm", "start", "vm-a", "--site", "a"], 0);

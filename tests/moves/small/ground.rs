@@ -1,0 +1,191 @@
+//! Where the sweep happens: a lab with a fast link and the small guest, and what can be done to its processes.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use longhaul_lab::place::Side;
+use longhaul_lab::wan::Link;
+use longhaul_lab::{Lab, UpOptions};
+use longhaul_model::units::{Bandwidth, Size, Time};
+use serde_json::Value;
+
+use super::gate::Gate;
+use super::guest::{self, Marks};
+use super::processes::{self, SOON, wait};
+use crate::moves::rig::{binary, state};
+
+const WORKFLOW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/moves/small/move.yaml");
+
+/// A lab, gone when dropped.
+pub(in crate::moves) struct Ground {
+    pub(in crate::moves) lab: Lab,
+    pub(in crate::moves) gate: Gate,
+    name: String,
+}
+
+/// One site's word on the VM.
+#[derive(Debug, Clone, Default)]
+pub(in crate::moves) struct Word {
+    pub(in crate::moves) owner: bool,
+    pub(in crate::moves) state: String,
+    /// The run that moves it; empty when none does.
+    pub(in crate::moves) moving: String,
+}
+
+impl Ground {
+    pub(in crate::moves) fn new(name: &str) -> Self {
+        let folder = state().join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let gate = folder.join("gate");
+        let mut options = UpOptions::new(&state()).unwrap();
+        options.name = name.parse().unwrap();
+        options.binary = binary();
+        options.link = Link {
+            rate: Bandwidth::from_bits_per_second(1_000_000_000),
+            delay: Time::from_millis(1),
+            loss: 0.0,
+            queue: Size::from_bytes(4 << 20),
+            seed: 1,
+        };
+        options.agent_arguments = vec!["--fault-points".into(), gate.clone().into()];
+        let lab = Lab::up(&options).unwrap();
+        let ground = Self { lab, gate: Gate::open(&gate), name: name.to_owned() };
+        guest::install(&ground.lab).unwrap();
+        ground
+    }
+
+    fn longhaul(&self, arguments: &[&str]) -> Command {
+        let folder = state().join(&self.name);
+        let mut command = Command::new(binary());
+        command.arg("--state").arg(&folder).arg("--sites").arg(self.lab.files().sites());
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        command
+    }
+
+    fn log(&self, run: &str) -> PathBuf {
+        state().join(&self.name).join(format!("{run}.log"))
+    }
+
+    fn spawn(&self, run: &str, arguments: &[&str]) -> Child {
+        let log = File::options().create(true).append(true).open(self.log(run)).unwrap();
+        let mut command = self.longhaul(arguments);
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    /// Starts a move in a process of its own.
+    pub(in crate::moves) fn start_move(&self, run: &str, from: Side) -> Child {
+        let from_input = format!("from={}", from.as_str());
+        let to_input = format!("to={}", from.other().as_str());
+        self.spawn(run, &["run", WORKFLOW, "--id", run, "--input", &from_input, "--input", &to_input])
+    }
+
+    pub(in crate::moves) fn resume(&self, run: &str) -> Child {
+        self.spawn(run, &["resume", run])
+    }
+
+    /// What a run printed.
+    pub(in crate::moves) fn said(&self, run: &str) -> String {
+        std::fs::read_to_string(self.log(run)).unwrap_or_default()
+    }
+
+    /// Everything written down about a run.
+    pub(in crate::moves) fn records(&self, run: &str) -> Vec<Value> {
+        let exported = self.longhaul(&["journal", "export", run]).output().unwrap().stdout;
+        String::from_utf8_lossy(&exported)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// What both sites say of the VM, A first; `None` from one that does not answer.
+    pub(in crate::moves) fn words(&self) -> [Option<Word>; 2] {
+        let output = self.longhaul(&["vm", "list", "--json"]).output().unwrap();
+        let list: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let complete = output.status.success();
+        Side::BOTH.map(|side| {
+            let rows = list.as_array().map(Vec::as_slice).unwrap_or_default();
+            let row = rows.iter().find(|row| row["site"] == side.as_str());
+            let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            let word = row.map(|row| Word {
+                owner: row["owner"] == true,
+                state: text(row, "state"),
+                moving: text(row, "moving_run"),
+            });
+            word.or_else(|| complete.then(Word::default))
+        })
+    }
+
+    /// Boots the VM and waits until it has counted.
+    pub(in crate::moves) fn boot(&self, side: Side) -> Result<Marks, String> {
+        let before = self.marks(side);
+        let output =
+            self.longhaul(&["vm", "start", self.lab.vm(), "--site", side.as_str()]).output().unwrap();
+        if !output.status.success() {
+            return Err(format!("the VM does not start: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let up =
+            wait(SOON, || self.marks(side).boots > before.boots && self.marks(side).count > before.count);
+        let marks = self.marks(side);
+        if up && marks.boots == before.boots + 1 {
+            Ok(marks)
+        } else {
+            Err(format!("it did not boot once: {marks:?}"))
+        }
+    }
+
+    /// Switches the VM off.
+    pub(in crate::moves) fn stop(&self, side: Side) {
+        let status = self.longhaul(&["vm", "stop", self.lab.vm(), "--site", side.as_str()]).status().unwrap();
+        assert!(status.success(), "the VM does not stop");
+    }
+
+    pub(in crate::moves) fn image(&self, side: Side) -> PathBuf {
+        self.lab.files().agent(side).join("disks").join(format!("{}.raw", self.lab.vm()))
+    }
+
+    pub(in crate::moves) fn marks(&self, side: Side) -> Marks {
+        guest::marks(&self.image(side))
+    }
+
+    pub(in crate::moves) fn processes(&self, side: Side, word: &str) -> usize {
+        processes::of(&self.lab, side, word).len()
+    }
+
+    pub(in crate::moves) fn kill(&self, side: Side, word: &str) -> Result<(), String> {
+        processes::kill(&self.lab, side, word)
+    }
+
+    pub(in crate::moves) fn start_agent(&self, side: Side) -> Result<(), String> {
+        self.lab.start_agent(side).map_err(|error| format!("the agent of site {}: {error}", side.as_str()))
+    }
+
+    /// Cuts the link until it has lost something, and heals it.
+    pub(in crate::moves) fn cut(&self, meanwhile: impl FnOnce()) -> Result<(), String> {
+        let lost =
+            || self.lab.wan().stats().map_or(0, |stats| stats.a_to_b.cut_drops + stats.b_to_a.cut_drops);
+        self.lab.cut().map_err(|error| error.to_string())?;
+        let before = lost();
+        meanwhile();
+        let met = wait(SOON, || lost() > before);
+        self.lab.heal().map_err(|error| error.to_string())?;
+        if met { Ok(()) } else { Err("nothing met the cut".to_owned()) }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.gate.release_all();
+        if std::thread::panicking() {
+            for side in Side::BOTH {
+                let log = std::fs::read_to_string(self.lab.files().agent_log(side)).unwrap_or_default();
+                let _ =
+                    std::fs::write(state().join(format!("{}-agent-{}.log", self.name, side.as_str())), log);
+            }
+        }
+        if let Err(error) = Lab::down(&state(), self.lab.name()) {
+            eprintln!("the lab is not wholly removed: {error}");
+        }
+    }
+}

@@ -29,6 +29,9 @@ const INSTANT: &str = "_unix_ms";
 /// Words after which a number is a process.
 const PROCESS: [&str; 2] = ["pid ", "process "];
 
+/// What stands before two slashes that are no path's.
+const WEB: [&str; 2] = ["http:", "https:"];
+
 /// The records of a run without what names machines, people and times, under the id `run`.
 ///
 /// # Errors
@@ -124,16 +127,17 @@ impl Redaction {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
-            let (taken, put) = self.piece(out.chars().next_back(), next, rest);
+            let (taken, put) = self.piece(&out, next, rest);
             out.push_str(&put);
             rest = &rest[taken..];
         }
         out
     }
 
-    /// The length of the first piece of `rest`, which begins with `next`, and what becomes of it.
-    fn piece(&mut self, before: Option<char>, next: char, rest: &str) -> (usize, String) {
-        if next == '/' && before.is_none_or(ends_before_path) && !rest.starts_with("//") {
+    /// The length of the first piece of `rest`, which begins with `next` and follows `before`, and what becomes of it.
+    fn piece(&mut self, before: &str, next: char, rest: &str) -> (usize, String) {
+        let of_the_web = rest.starts_with("//") && WEB.iter().any(|scheme| before.ends_with(scheme));
+        if next == '/' && !of_the_web && before.chars().next_back().is_none_or(ends_before_path) {
             let length = rest.find(ends_path).unwrap_or(rest.len());
             let put = if length > 1 { self.path(&rest[..length]) } else { rest[..length].to_owned() };
             return (length, put);
@@ -274,6 +278,11 @@ mod tests {
         assert_eq!(text(r#"{"to":"/srv/a","k":"move/vm-a"}"#), r#"{"to":"/redacted/1","k":"move/vm-a"}"#);
         for same in ["move/vm-a/prefetch", "10.1.2.3/32", "https://example.org/x", "1 / 2", "/"] {
             assert_eq!(text(same), same);
+            assert_eq!(
+                text("read file:///home/jane/x, see //srv/y"),
+                "read file:/redacted/1, see /redacted/2"
+            );
+            assert_eq!(text("at http://example.org/docs"), "at http://example.org/docs");
         }
     }
 

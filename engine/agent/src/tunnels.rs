@@ -176,6 +176,7 @@ impl Link {
             id: tunnel_id(first.as_str(), second.as_str()),
             lanes: LANES,
             notsent_lowat_bytes: 128 * 1024,
+            window_bytes_initial: 1024 * 1024,
             ..Config::default()
         };
         let tunnel = if dials { dial(config, peer, connector)? } else { Tunnel::accepting(config) };

@@ -164,6 +164,11 @@ impl Filler {
 
     /// Goes through the disk once: the source's allocation map, then what of it is absent.
     async fn pass(&self) {
+        // The others' round trips to connect pass while the first one asks.
+        for lane in &self.lanes[1..] {
+            let lane = Arc::clone(lane);
+            tokio::spawn(async move { lane.connect().await });
+        }
         let known = self.store.state().allocated.is_some();
         for question in self.questions(!known) {
             self.ask(question).await;

@@ -140,6 +140,13 @@ impl Lane {
         Self { export: format!("{}#leaves", origin.vm), ..Self::to_disk(origin, Class::Background) }
     }
 
+    /// Connects ahead of the first request, once; a request connects by itself if this failed.
+    pub(crate) async fn connect(&self) {
+        if let Err(error) = self.client().await {
+            tracing::debug!(vm = self.origin.vm, %error, "source not reached yet");
+        }
+    }
+
     /// Reads, for as long as it takes.
     pub(crate) async fn read(&self, span: Span) -> Vec<Piece> {
         self.persist(|client| async move { client.read(span).await }).await

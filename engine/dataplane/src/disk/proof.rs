@@ -4,7 +4,10 @@
 //! has written is counted as superseded: there is nothing left to compare it with.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::control::{Proof, ProofState};
 use super::demand::blocking;
@@ -16,6 +19,8 @@ use crate::nbd::{Piece, Span};
 
 /// Leaves per question: 16 KiB of hashes for 32 MiB of disk.
 pub(crate) const BATCH: u64 = 512;
+/// Questions in flight: the source hashes 256 MiB within the time an answer may take, however slow its disk is.
+const PIPELINE: usize = 8;
 
 /// The proof of one disk; the latest one counts.
 #[derive(Debug, Default)]
@@ -74,15 +79,15 @@ impl Prover {
 
     async fn compare_all(&self, store: &Arc<Store>, lane: &Lane, leaves: u64) -> Result<String, String> {
         let mut root = Root::default();
-        let mut first = 0;
-        while first < leaves {
-            let batch = first..(first + BATCH).min(leaves);
-            let theirs = read_leaves(lane, &batch).await?;
+        let batches = (0..leaves).step_by(BATCH as usize).map(|first| first..(first + BATCH).min(leaves));
+        let answers =
+            batches.map(|batch| async move { read_leaves(lane, &batch).await.map(|theirs| (batch, theirs)) });
+        let mut answers = pin!(stream::iter(answers).buffered(PIPELINE));
+        while let Some((batch, theirs)) = answers.try_next().await? {
             theirs.iter().for_each(|leaf| root.push(*leaf));
             let (here, range) = (Arc::clone(store), batch.clone());
             let found = blocking(move || compare(&here, range, &theirs)).await;
             self.note(&batch, &found.map_err(|error| error.to_string())?);
-            first = batch.end;
         }
         Ok(root.finish())
     }

@@ -289,20 +289,27 @@ async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, export: &s
     if flags & greeting::FIXED_NEWSTYLE == 0 {
         return Err(Error::Greeting);
     }
-    stream.write_u32(u32::from(flags & (greeting::FIXED_NEWSTYLE | greeting::NO_ZEROES))).await?;
-    ask(stream, &ClientOption::StructuredReply).await?;
     let query = MetaQuery { export: export.into(), queries: vec![BASE_ALLOCATION.into()] };
-    ask(stream, &ClientOption::SetMetaContext(query)).await?;
-    ask(stream, &ClientOption::Go(export.into())).await?.ok_or(Error::Greeting)
+    let options =
+        [ClientOption::StructuredReply, ClientOption::SetMetaContext(query), ClientOption::Go(export.into())];
+    // All at once: each wait for an answer would be a round trip of the WAN, and a refusal ends the connection anyway.
+    let flags = u32::from(flags & (greeting::FIXED_NEWSTYLE | greeting::NO_ZEROES));
+    let mut bytes = flags.to_be_bytes().to_vec();
+    options.iter().for_each(|option| bytes.extend_from_slice(&option.encode()));
+    stream.write_all(&bytes).await?;
+    stream.flush().await?;
+    let mut facts = None;
+    for option in &options {
+        facts = answer(stream, option).await?.or(facts);
+    }
+    facts.ok_or(Error::Greeting)
 }
 
-/// Sends one option and reads its replies; returns the export's facts if there were any.
-async fn ask<S>(stream: &mut S, asked: &ClientOption) -> Result<Option<Info>, Error>
+/// Reads the replies to one option; returns the export's facts if there were any.
+async fn answer<S>(stream: &mut S, asked: &ClientOption) -> Result<Option<Info>, Error>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + Unpin,
 {
-    stream.write_all(&asked.encode()).await?;
-    stream.flush().await?;
     let mut facts = None;
     loop {
         let mut header = [0; option::REPLY_HEADER];

@@ -13,18 +13,35 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const INET_DIAG_INFO: u16 = 2;
+/// Asks for the congestion control's own numbers, whichever it is.
+const INET_DIAG_VEGASINFO: u16 = 3;
+const INET_DIAG_BBRINFO: u16 = 16;
 /// Netlink header, family to states, ports, addresses, interface, cookie.
 const REQUEST_LEN: u32 = 16 + 8 + 4 + 32 + 4 + 8;
 /// Netlink header and `struct inet_diag_msg`, before the attributes.
 const REPLY_FIXED_LEN: usize = 16 + 4 + 48 + 20;
 
-/// Counters of one connection since it was made.
+/// One connection: its counters since it was made, and what its congestion control thinks of the path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TcpInfo {
     pub(super) rtt_us: u64,
     pub(super) retransmits: u64,
+    /// Segments with data, repeated ones included.
+    pub(super) segments_sent: u64,
     pub(super) bytes_sent: u64,
+    pub(super) bytes_acked: u64,
     pub(super) bytes_received: u64,
+    /// Only where BBR is in charge.
+    pub(super) bbr: Option<Bbr>,
+}
+
+/// BBR's model of the path; gains in 256ths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Bbr {
+    pub(super) bytes_per_second: u64,
+    pub(super) min_rtt_us: u64,
+    pub(super) pacing_gain: u64,
+    pub(super) cwnd_gain: u64,
 }
 
 /// Asks about the connection with these ends, in the network namespace of the calling thread.
@@ -52,7 +69,8 @@ fn request(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     bytes.extend(NLM_F_REQUEST.to_ne_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
+    let wanted = 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_VEGASINFO - 1);
+    bytes.extend([family, IPPROTO_TCP, wanted, 0]);
     bytes.extend(u32::MAX.to_ne_bytes());
     bytes.extend(local.port().to_be_bytes());
     bytes.extend(remote.port().to_be_bytes());
@@ -79,12 +97,16 @@ fn parse(reply: &[u8]) -> Option<TcpInfo> {
     if kind != SOCK_DIAG_BY_FAMILY {
         return None;
     }
+    let info = tcp_info(attribute(reply, INET_DIAG_INFO)?)?;
+    Some(TcpInfo { bbr: attribute(reply, INET_DIAG_BBRINFO).and_then(bbr_info), ..info })
+}
+
+fn attribute(reply: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut rest = reply.get(REPLY_FIXED_LEN..)?;
     loop {
         let len = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
-        let attribute = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?);
-        if attribute == INET_DIAG_INFO {
-            return tcp_info(rest.get(4..len)?);
+        if u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) == wanted {
+            return rest.get(4..len);
         }
         // Attributes are padded to four bytes; one shorter than its own header would never end.
         rest = rest.get(len.max(4).next_multiple_of(4)..)?;
@@ -93,14 +115,30 @@ fn parse(reply: &[u8]) -> Option<TcpInfo> {
 
 /// Reads `struct tcp_info`, whose kernel only ever appends to it.
 fn tcp_info(info: &[u8]) -> Option<TcpInfo> {
-    let short = |at: usize| Some(u64::from(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?)));
     let long = |at: usize| Some(u64::from_ne_bytes(info.get(at..at + 8)?.try_into().ok()?));
     Some(TcpInfo {
-        rtt_us: short(68)?,
-        retransmits: short(100)?,
+        rtt_us: short(info, 68)?,
+        retransmits: short(info, 100)?,
+        bytes_acked: long(120)?,
         bytes_received: long(128)?,
+        segments_sent: short(info, 156)?,
         bytes_sent: long(200)?,
+        bbr: None,
     })
+}
+
+/// Reads `struct tcp_bbr_info`.
+fn bbr_info(info: &[u8]) -> Option<Bbr> {
+    Some(Bbr {
+        bytes_per_second: short(info, 0)? | short(info, 4)? << 32,
+        min_rtt_us: short(info, 8)?,
+        pacing_gain: short(info, 12)?,
+        cwnd_gain: short(info, 16)?,
+    })
+}
+
+fn short(info: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?)))
 }
 
 #[cfg(test)]
@@ -120,6 +158,7 @@ mod tests {
         server.read_exact(&mut [0; 5000]).unwrap();
         let info = query(client.local_addr().unwrap(), client.peer_addr().unwrap()).unwrap();
         assert_eq!(info.bytes_sent, 5000);
+        assert!(info.segments_sent > 0 && info.bytes_acked <= 5001, "{info:?}");
         let info = query(server.local_addr().unwrap(), server.peer_addr().unwrap()).unwrap();
         assert_eq!(info.bytes_received, 5000);
     }

@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::codec::{Decoder, Encoder, OFFLOAD_MIN};
 use super::core::{Next, Outgoing, Record, Ticket};
 use super::error::{Error, LaneError};
+use super::governor::Governor;
 use super::inet_diag::{self, TcpInfo};
+use super::pacer::Pacer;
 use super::record::{HEADER_LEN, Header, Op, RECORD_BYTES_MAX};
 use super::shared::Shared;
 use super::socket;
@@ -76,7 +78,7 @@ impl Probe {
 pub(super) async fn run(shared: &Arc<Shared>, ticket: &Ticket, lane: Lane) -> LaneError {
     let error = match prepare(shared, ticket, &lane) {
         Ok(probe) => {
-            let error = carry(shared, ticket, lane.io).await;
+            let error = carry(shared, ticket, lane.io, &probe).await;
             shared.core().detach(ticket);
             shared.lane_down(ticket.lane, &probe);
             error
@@ -98,24 +100,29 @@ fn prepare(shared: &Shared, ticket: &Ticket, lane: &Lane) -> io::Result<Probe> {
     Ok(probe)
 }
 
-async fn carry(shared: &Arc<Shared>, ticket: &Ticket, io: Box<dyn Io>) -> LaneError {
+async fn carry(shared: &Arc<Shared>, ticket: &Ticket, io: Box<dyn Io>, probe: &Probe) -> LaneError {
     let (read, write) = tokio::io::split(io);
     let mut closing = shared.closing.subscribe();
     tokio::select! {
         error = receive(shared, ticket, read) => error,
-        error = send(shared, ticket, write) => error,
+        error = send(shared, ticket, write, Pace::new(probe)) => error,
         () = ticket.kill.notified() => LaneError::Replaced,
         _ = closing.wait_for(|closing| *closing) => LaneError::Closed,
     }
 }
 
-async fn send(shared: &Shared, ticket: &Ticket, mut write: WriteHalf<Box<dyn Io>>) -> LaneError {
+async fn send(
+    shared: &Shared,
+    ticket: &Ticket,
+    mut write: WriteHalf<Box<dyn Io>>,
+    mut pace: Pace<'_>,
+) -> LaneError {
     let mut bench = match Encoder::new() {
         Ok(encoder) => Workbench { encoder, out: Vec::new() },
         Err(error) => return error.into(),
     };
     loop {
-        pace(shared).await;
+        pace.wait(shared).await;
         let next = shared.core().next(ticket, Instant::now());
         let sent = match next {
             Next::Gone => return LaneError::Replaced,
@@ -127,6 +134,7 @@ async fn send(shared: &Shared, ticket: &Ticket, mut write: WriteHalf<Box<dyn Io>
                 continue;
             }
             Next::Send(Outgoing::Small(header)) => {
+                bench.out.clear();
                 send_small(shared, header, &mut write).await.map(|()| bench)
             }
             Next::Send(Outgoing::Record { record, again }) => {
@@ -137,13 +145,39 @@ async fn send(shared: &Shared, ticket: &Ticket, mut write: WriteHalf<Box<dyn Io>
             Ok(bench) => bench,
             Err(error) => return error.into(),
         };
+        pace.charge(shared, bench.out.len());
     }
 }
 
-async fn pace(shared: &Shared) {
-    let ready_at = shared.pacer.lock().expect("no holder of this lock panics").ready_at();
-    if let Some(ready_at) = ready_at.filter(|ready_at| *ready_at > Instant::now()) {
-        sleep_until(ready_at).await;
+/// When a lane may send its next record: by the tunnel's cap, and by what its path delivers.
+struct Pace<'a> {
+    probe: &'a Probe,
+    governor: Governor,
+    own: Pacer,
+}
+
+impl<'a> Pace<'a> {
+    fn new(probe: &'a Probe) -> Self {
+        Self { probe, governor: Governor::default(), own: Pacer::new(None) }
+    }
+
+    async fn wait(&mut self, shared: &Shared) {
+        let of_all = shared.pacer.lock().expect("no holder of this lock panics").ready_at();
+        let ready_at = of_all.max(self.own.ready_at());
+        if let Some(ready_at) = ready_at.filter(|ready_at| *ready_at > Instant::now()) {
+            sleep_until(ready_at).await;
+        }
+    }
+
+    fn charge(&mut self, shared: &Shared, bytes: usize) {
+        let now = Instant::now();
+        if self.governor.is_due(now)
+            && let Some(info) = self.probe.info()
+        {
+            self.own.hold(self.governor.observe(&info, now));
+        }
+        self.own.charge(bytes, now);
+        shared.pacer.lock().expect("no holder of this lock panics").charge(bytes, now);
     }
 }
 
@@ -207,7 +241,6 @@ async fn send_record(
     write.write_all(&bench.out).await?;
     write.flush().await?;
     shared.core().written(ticket, record.sequence);
-    shared.pacer.lock().expect("no holder of this lock panics").charge(bench.out.len(), Instant::now());
     shared.count_sent(&counts(&header, !again));
     Ok(bench)
 }

@@ -18,6 +18,7 @@ mod codec;
 mod config;
 mod core;
 mod error;
+mod governor;
 mod hello;
 mod inet_diag;
 mod lane;

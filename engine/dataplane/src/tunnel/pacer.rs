@@ -1,4 +1,4 @@
-//! A cap on what a tunnel sends, shared by its lanes.
+//! A cap on what is sent: by a whole tunnel, or by one lane.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -18,6 +18,11 @@ pub(super) struct Pacer {
 impl Pacer {
     pub(super) fn new(bits_per_second: Option<NonZeroU64>) -> Self {
         Self { bits_per_second, free_at: Instant::now() }
+    }
+
+    /// Changes the cap; what was sent before stays charged.
+    pub(super) fn hold(&mut self, bits_per_second: Option<NonZeroU64>) {
+        self.bits_per_second = bits_per_second;
     }
 
     /// The instant from which a record may be sent.

@@ -21,6 +21,9 @@ use crate::wan;
 const COMMAND_MAX: Duration = Duration::from_secs(10);
 /// A whole disk over a slow and lossy link.
 const MIRROR_MAX: Duration = Duration::from_secs(300);
+const MIRROR_LOOK: Duration = Duration::from_millis(50);
+/// A tenth of a second of the link.
+const MIRROR_NEARLY_DONE: u64 = 1024 * 1024;
 const MIGRATE_MAX: Duration = Duration::from_secs(300);
 const NBD_PORT: u16 = 10_809;
 const MIGRATION_PORT: u16 = 4_444;
@@ -45,6 +48,9 @@ pub enum Error {
     /// QEMU gave the migration up.
     #[error("migrate: QEMU reports `{0}`")]
     Migration(String),
+    /// The mirror ended before the copy was complete.
+    #[error("mirror: QEMU no longer has the job; its jobs are {0}")]
+    NoMirror(String),
     /// A namespace cannot be used.
     #[error("use a site")]
     Netns(#[from] netns::Error),
@@ -148,8 +154,37 @@ impl<'a> PlainMove<'a> {
         command(&mut self.source, "blockdev-add", &far)?;
         let job = json!({ "job-id": "mirror", "device": "disk0", "target": "far0", "sync": "full" });
         command(&mut self.source, "blockdev-mirror", &job)?;
-        self.source.qmp.wait_event("BLOCK_JOB_READY", MIRROR_MAX, |event| event.name == "BLOCK_JOB_READY")?;
-        Ok(())
+        self.converge()
+    }
+
+    /// Waits until the copy is the disk. In the background alone it never is: every guest write leaves a chunk to copy
+    /// again, and with one write per round trip there is always one on its way (measured 2026-11: no end after 70 s).
+    /// So for the last of it guest writes wait for the far side, as libvirt's synchronous writes do.
+    fn converge(&mut self) -> Result<(), Error> {
+        let until = Instant::now() + MIRROR_MAX;
+        let mut synchronous = false;
+        while Instant::now() < until {
+            let ready = |event: &Event| event.name == "BLOCK_JOB_READY";
+            match self.source.qmp.wait_event("BLOCK_JOB_READY", MIRROR_LOOK, ready) {
+                Err(qmp::Error::Late { .. }) => {}
+                outcome => return Ok(outcome.map(drop)?),
+            }
+            if !synchronous && self.left_to_mirror()? <= MIRROR_NEARLY_DONE {
+                let change = json!({ "id": "mirror", "type": "mirror", "copy-mode": "write-blocking" });
+                command(&mut self.source, "block-job-change", &change)?;
+                synchronous = true;
+            }
+        }
+        let what = "BLOCK_JOB_READY of the mirror".to_owned();
+        Err(qmp::Error::Late { what, seconds: MIRROR_MAX.as_secs() }.into())
+    }
+
+    /// Bytes the mirror still has to copy.
+    fn left_to_mirror(&mut self) -> Result<u64, Error> {
+        let jobs = self.source.qmp.execute("query-block-jobs", &json!({}), COMMAND_MAX)?;
+        let bytes = |key: &str| jobs[0][key].as_u64();
+        let left = bytes("len").zip(bytes("offset")).map(|(all, done)| all.saturating_sub(done));
+        left.ok_or_else(|| Error::NoMirror(jobs.to_string()))
     }
 
     /// Migrates; returns when the source stopped, milliseconds since the epoch.

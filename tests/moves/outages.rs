@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use longhaul_agent::handover::FaultPoint;
 use longhaul_lab::place::Side;
 
-use super::rig::{Rig, state, turn};
+use super::rig::{Rig, shared_turn, state, turn};
 use super::small::gate::Gate;
 use super::small::ground::Ground;
 use super::small::processes::{self, DISK_SERVER, QEMU, SOON, wait};
@@ -44,31 +44,37 @@ fn a_cut_inside_the_hand_over_heals() {
 /// The source's disk server is killed while the guest moves: its agent starts it again and the move goes through.
 #[test]
 fn a_killed_source_disk_server_comes_back() {
-    moves_although_killed("mvdiska", Side::A, DISK_SERVER);
+    let Some(_turn) = turn() else { return };
+    assert_eq!(moves_although_killed("mvdiska", Side::A, DISK_SERVER), 1);
 }
 
 /// The same at the target.
 #[test]
 fn a_killed_target_disk_server_comes_back() {
-    moves_although_killed("mvdiskb", Side::B, DISK_SERVER);
+    let Some(_turn) = turn() else { return };
+    assert_eq!(moves_although_killed("mvdiskb", Side::B, DISK_SERVER), 1);
 }
 
 /// The QEMU that takes the guest in is killed: the guest goes on where it is, and the next attempt brings it over.
 #[test]
 fn a_killed_target_qemu_costs_an_attempt() {
-    moves_although_killed("mvqemub", Side::B, QEMU);
+    let Some(_turn) = turn() else { return };
+    assert_eq!(moves_although_killed("mvqemub", Side::B, QEMU), 2);
 }
 
-fn moves_although_killed(name: &str, side: Side, word: &str) {
-    let Some(_turn) = turn() else { return };
+/// How many attempts the move took.
+fn moves_although_killed(name: &str, side: Side, word: &str) -> usize {
     let mut rig = Rig::new(name);
     let mut run = rig.start("run-killed-part");
     rig.wait_for_step(&mut run, "run-killed-part", MOVE);
     assert!(wait(SOON, || !processes::of(&rig.lab, side, word).is_empty()), "there is no {word} to kill");
-    processes::kill(&rig.lab, side, word).unwrap();
+    assert_eq!(processes::kill(&rig.lab, side, word), Ok(1));
     let (code, said) = Rig::finish(run, "run-killed-part");
     assert_eq!(code, Some(0), "{said}");
     rig.assert_moved();
+    let records = rig.records("run-killed-part");
+    let starts = records.iter().filter(|it| it["kind"] == "start" && it["payload"]["step"] == MOVE);
+    starts.count()
 }
 
 /// The QEMU that the guest leaves is killed while it is copied: the guest's memory is lost, the run fails and says so, the
@@ -79,11 +85,13 @@ fn a_killed_source_qemu_is_a_crash() {
     let mut rig = Rig::new("mvqemua");
     let mut run = rig.start("run-crash");
     rig.wait_for_step(&mut run, "run-crash", MOVE);
-    processes::kill(&rig.lab, Side::A, QEMU).unwrap();
+    assert_eq!(processes::kill(&rig.lab, Side::A, QEMU), Ok(1));
     let (code, said) = Rig::finish(run, "run-crash");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the guest is lost"), "{said}");
     assert_eq!((rig.vm("a").as_str(), processes::of(&rig.lab, Side::B, QEMU).len()), ("crashed", 0));
+    rig.expect(&["vm", "stop", "vm-a", "--site", "a"], 0);
+    assert_eq!(rig.vm("a"), "stopped");
     rig.expect(&["vm", "start", "vm-a", "--site", "a"], 0);
     rig.wait_for("the guest to run again", |rig| rig.vm("a") == "running");
     let (_, observer) = rig.watched();
@@ -140,7 +148,7 @@ impl Drop for Mounted<'_> {
 /// A target that has a VM of that name refuses the move, and both go on.
 #[test]
 fn a_name_that_is_taken_is_refused() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let ground = Ground::new("mvname");
     ground.boot(Side::A).unwrap();
     for file in ["vms/vm-a.yaml", "disks/vm-a.raw"] {
@@ -160,7 +168,7 @@ fn a_name_that_is_taken_is_refused() {
 /// A VM that does not run is not moved: the run says so, and leaves nothing at the target.
 #[test]
 fn a_vm_that_does_not_run_is_refused() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let ground = Ground::new("mvstopped");
     ground.boot(Side::A).unwrap();
     ground.stop(Side::A);
@@ -176,7 +184,7 @@ fn a_vm_that_does_not_run_is_refused() {
 /// and again: what was acknowledged is there, and what was not is written again.
 #[test]
 fn a_guest_reads_its_own_writes_from_a_disk_server_that_dies() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let ground = Ground::new("mvwrites");
     let mut marks = ground.boot(Side::A).unwrap();
     let seed = fastrand::u64(..);
@@ -190,7 +198,7 @@ fn a_guest_reads_its_own_writes_from_a_disk_server_that_dies() {
         // Anywhere between two writes, or in one.
         let moment = Instant::now() + Duration::from_micros(random.u64(..220_000));
         assert!(wait(SOON, || Instant::now() >= moment));
-        ground.kill(Side::A, DISK_SERVER).unwrap();
+        assert_eq!(ground.kill(Side::A, DISK_SERVER), Ok(1), "seed {seed}");
         marks = ground.marks(Side::A);
     }
     counts_on(&ground, Side::A);

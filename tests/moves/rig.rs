@@ -31,13 +31,22 @@ pub(crate) fn binary() -> PathBuf {
 
 /// Waits for its turn; `None` without root, where a lab cannot be made, which is a failure in CI.
 pub(super) fn turn() -> Option<File> {
+    take_turn(File::lock)
+}
+
+/// A turn beside others of its kind: for labs that leave the processors idle, where the order of events is all that counts.
+pub(super) fn shared_turn() -> Option<File> {
+    take_turn(File::lock_shared)
+}
+
+fn take_turn(lock: impl FnOnce(&File) -> std::io::Result<()>) -> Option<File> {
     if !rustix::process::geteuid().is_root() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "moves need root");
         eprintln!("skipped: moves need root");
         return None;
     }
     let file = File::create(state().join("turn.lock")).unwrap();
-    file.lock().unwrap();
+    lock(&file).unwrap();
     Some(file)
 }
 

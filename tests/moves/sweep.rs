@@ -19,7 +19,7 @@ use longhaul_agent::handover::FaultPoint;
 
 use self::case::Sweep;
 use self::fault::Fault;
-use super::rig::turn;
+use super::rig::shared_turn;
 
 macro_rules! sweeps {
     ($($(#[$doc:meta])* $test:ident is $fault:ident in $lab:literal;)*) => {
@@ -48,7 +48,7 @@ sweeps! {
 
 /// Visits every point with one fault and reports all mismatches together.
 fn sweep(fault: Fault, lab: &str) {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut sweep = Sweep::new(lab);
     let mut reached = BTreeSet::new();
     let mut mismatches = Vec::new();

@@ -63,9 +63,9 @@ impl Agent {
             )
         })?;
         let id = vm.clone();
-        let held = run.clone();
-        let epoch =
-            self.facts.apart(move |facts| facts.begin_attempt(&id, &held)).await.map_err(from_facts)?;
+        let (held, target) = (run.clone(), wanted.target.clone());
+        let begun = self.facts.apart(move |facts| facts.begin_attempt(&id, &held, &target)).await;
+        let epoch = begun.map_err(from_facts)?;
         asked.task.phase("preparing the target");
         let stream = match self.prepare_target(wanted, asked, epoch).await {
             Ok(stream) => stream,
@@ -168,23 +168,14 @@ impl Agent {
 
     async fn source_of(self: &Arc<Self>, vm: &VmId, attempt: &Attempt) -> Result<SourceSide, Error> {
         let spec = self.specs.get(vm.as_str())?;
-        let target = self.other_site()?;
+        let target = attempt.target.as_deref().ok_or_else(|| {
+            let said =
+                format!("vm {vm}: the attempt of epoch {} did not go out from this site", attempt.epoch);
+            Error::new(Class::Precondition, said)
+        })?;
         let machine = self.machine(vm)?;
         let limits = Limits::for_pause(Duration::from_millis(300));
-        Ok(self.source_side(&spec, machine, attempt.epoch, &target, limits))
-    }
-
-    /// The peer of an attempt that is taken up. Two sites know each other here; with more, the attempt will name it.
-    fn other_site(&self) -> Result<String, Error> {
-        let mut names = self.peers.names();
-        match (names.next(), names.next()) {
-            (Some(only), None) => Ok(only.to_owned()),
-            (None, _) => Err(Error::new(Class::Precondition, "this site has no peer")),
-            (Some(_), Some(_)) => Err(Error::new(
-                Class::Precondition,
-                "this site has several peers and does not know which one the attempt went to",
-            )),
-        }
+        Ok(self.source_side(&spec, machine, attempt.epoch, target, limits))
     }
 
     fn source_side(

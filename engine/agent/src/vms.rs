@@ -38,8 +38,10 @@ impl Agent {
     pub(crate) async fn stop_vm(&self, wanted: &v1::StopVm) -> Result<v1::VmStopped, Error> {
         let spec = self.specs.get(&wanted.vm)?;
         self.refuse_while_moving(&spec.id)?;
-        if let Some(machine) = self.machine(&spec.id)? {
-            machine.stop().await.map_err(|error| Error::internal("stopping QEMU", &error))?;
+        let stopping = |error| Error::internal("stopping QEMU", &error);
+        match self.machine(&spec.id)? {
+            Some(machine) => machine.stop().await.map_err(stopping)?,
+            None => Machine::forget_crash(&self.folder.run(&spec.id), &spec.id).map_err(stopping)?,
         }
         Ok(v1::VmStopped {})
     }
@@ -77,6 +79,7 @@ impl Agent {
 
     /// Everything QEMU needs to be started with at this site; its tap is there afterwards.
     pub(crate) async fn launch(&self, spec: &Vm, epoch: Epoch) -> Result<Launch, Error> {
+        self.refuse_without_boot_files(spec)?;
         let tap = TapSpec {
             vm: spec.id.to_string(),
             address: spec.nic.address,
@@ -86,6 +89,22 @@ impl Agent {
             self.edge.tap_create(&tap).await.map_err(|error| Error::internal("making a tap", &error))?;
         let attachments = Attachments { disk: true, tap: Some(tap), boot: Some(self.folder.boot()) };
         Ok(Launch { vm: spec.clone(), epoch, paths: self.folder.run(&spec.id), attachments })
+    }
+
+    fn refuse_without_boot_files(&self, spec: &Vm) -> Result<(), Error> {
+        let folder = self.folder.boot();
+        for (what, file) in [("kernel", &spec.boot.kernel), ("initrd", &spec.boot.initrd)] {
+            if !folder.join(file).exists() {
+                let message = format!(
+                    "site {} does not have the {what} {file} of vm {}: copy it to {}",
+                    self.site.id,
+                    spec.id,
+                    folder.display()
+                );
+                return Err(Error::new(Class::Precondition, message));
+            }
+        }
+        Ok(())
     }
 
     /// Sends the VM's packets to its tap here.

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use longhaul_lab::place::Side;
+use longhaul_dataplane::edge::tap_name;
+use longhaul_lab::place::{Place, Side};
 use longhaul_lab::wan::Link;
 use longhaul_lab::{Lab, UpOptions};
 use longhaul_model::units::{Bandwidth, Size, Time};
@@ -149,11 +150,26 @@ impl Ground {
         guest::marks(&self.image(side))
     }
 
+    /// What a site has of the VM besides processes: its image, the map of its blocks, its tap.
+    pub(in crate::moves) fn belongings(&self, side: Side) -> Vec<String> {
+        let disks = self.lab.files().agent(side).join("disks");
+        let files = ["raw", "map"].map(|kind| format!("{}.{kind}", self.lab.vm()));
+        let mut found: Vec<String> = files.into_iter().filter(|file| disks.join(file).exists()).collect();
+        let devices = || std::fs::read_to_string("/proc/thread-self/net/dev");
+        let devices = self.lab.netns(Place::Site(side)).run(devices).unwrap().unwrap();
+        let tap = tap_name(self.lab.vm());
+        if devices.lines().any(|line| line.trim_start().starts_with(&format!("{tap}:"))) {
+            found.push(tap);
+        }
+        found
+    }
+
     pub(in crate::moves) fn processes(&self, side: Side, word: &str) -> usize {
         processes::of(&self.lab, side, word).len()
     }
 
-    pub(in crate::moves) fn kill(&self, side: Side, word: &str) -> Result<(), String> {
+    /// How many there were to kill.
+    pub(in crate::moves) fn kill(&self, side: Side, word: &str) -> Result<usize, String> {
         processes::kill(&self.lab, side, word)
     }
 

@@ -22,15 +22,15 @@ pub(in crate::moves) fn of(lab: &Lab, side: Side, word: &str) -> Vec<Pid> {
     inside.into_iter().filter(|pid| arguments(*pid).iter().take(2).any(|it| it.ends_with(word))).collect()
 }
 
-/// Kills the processes, if there are any, and waits until they are gone.
-pub(in crate::moves) fn kill(lab: &Lab, side: Side, word: &str) -> Result<(), String> {
+/// Kills the processes, waits until they are gone and says how many there were.
+pub(in crate::moves) fn kill(lab: &Lab, side: Side, word: &str) -> Result<usize, String> {
     let doomed = of(lab, side, word);
     for pid in &doomed {
         // One that ended by itself meanwhile is as dead.
         let _ = kill_process(*pid, Signal::KILL);
     }
     let gone = wait(SOON, || !doomed.iter().any(|pid| lives(*pid)));
-    if gone { Ok(()) } else { Err(format!("a killed {word} lives on")) }
+    if gone { Ok(doomed.len()) } else { Err(format!("a killed {word} lives on")) }
 }
 
 /// Waits until something holds; false if it does not in time.

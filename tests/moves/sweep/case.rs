@@ -100,7 +100,11 @@ impl Sweep {
         if let Beside::At(other) = beside(case.point) {
             self.arrive(case, other)?;
         }
-        self.inject(case)
+        let (met, there) = (self.inject(case)?, self.table.is_there(case.point, case.fault));
+        if met == usize::from(there) {
+            return Ok(());
+        }
+        Err(format!("{met} processes were met, and the page says {}", if there { "one" } else { "none" }))
     }
 
     /// The guest runs, and finds on its disk what it wrote.
@@ -126,13 +130,14 @@ impl Sweep {
     fn provoke_refusal(&self, case: &Case) -> Result<(), String> {
         let target = case.source.other();
         if case.fault == Fault::TargetQemu {
-            self.ground.kill(target, AGENT)?;
+            only(self.ground.kill(target, AGENT)?)?;
             return self.ground.start_agent(target);
         }
-        self.ground.kill(target, QEMU)
+        only(self.ground.kill(target, QEMU)?)
     }
 
-    fn inject(&self, case: &mut Case) -> Result<(), String> {
+    /// How many processes it met; a cut link is one.
+    fn inject(&self, case: &mut Case) -> Result<usize, String> {
         let (ground, source) = (&self.ground, case.source);
         match case.fault {
             Fault::SourceAgent => self.restart_agent(source),
@@ -142,18 +147,18 @@ impl Sweep {
             Fault::TargetQemu => ground.kill(source.other(), QEMU),
             Fault::SourceDiskServer => ground.kill(source, DISK_SERVER),
             Fault::TargetDiskServer => ground.kill(source.other(), DISK_SERVER),
-            Fault::LinkCut => ground.cut(|| ground.gate.release_all()),
+            Fault::LinkCut => ground.cut(|| ground.gate.release_all()).map(|()| 1),
         }
     }
 
-    fn restart_agent(&self, side: Side) -> Result<(), String> {
-        self.ground.kill(side, AGENT)?;
+    fn restart_agent(&self, side: Side) -> Result<usize, String> {
+        let met = self.ground.kill(side, AGENT)?;
         self.ground.gate.release_all();
-        self.ground.start_agent(side)
+        self.ground.start_agent(side).map(|()| met)
     }
 
     /// The move is still held when the next controller takes it up, so that it sees the move's own end.
-    fn restart_controller(&self, case: &mut Case) -> Result<(), String> {
+    fn restart_controller(&self, case: &mut Case) -> Result<usize, String> {
         case.controller.kill().map_err(|error| error.to_string())?;
         case.controller.wait().map_err(|error| error.to_string())?;
         case.controller = self.ground.resume(&case.run);
@@ -162,7 +167,7 @@ impl Sweep {
             let resumed = records.iter().rposition(|record| record["kind"] == "run_resumed");
             resumed.is_some_and(|at| records[at..].iter().any(|record| record["kind"] == "handle_given"))
         };
-        if wait(SOON, taken_up) { Ok(()) } else { Err("the run was not taken up".to_owned()) }
+        if wait(SOON, taken_up) { Ok(1) } else { Err("the run was not taken up".to_owned()) }
     }
 
     /// Waits for the run's end; its exit code.
@@ -233,7 +238,7 @@ impl Sweep {
         self.ground.records(run).iter().any(|record| record["payload"]["outputs"]["memory_lost"] == true)
     }
 
-    /// Processes and claims that have no business here any more.
+    /// Processes, files, taps and claims that have no business here any more.
     fn left_behind(&self, words: &[Option<Word>; 2]) -> Vec<String> {
         let mut left = Vec::new();
         for (side, word) in Side::BOTH.into_iter().zip(words) {
@@ -243,6 +248,10 @@ impl Sweep {
             let most = usize::from(side == self.here);
             if qemus > most || disks > most {
                 left.push(format!("{qemus} QEMUs and {disks} disk servers are at site {site}"));
+            }
+            if side != self.here {
+                let belongings = self.ground.belongings(side);
+                left.extend(belongings.into_iter().map(|what| format!("{what} is left at site {site}")));
             }
             match word {
                 Some(word) if word.moving.is_empty() => {}
@@ -283,6 +292,10 @@ impl Sweep {
             }
         }
     }
+}
+
+fn only(met: usize) -> Result<(), String> {
+    if met == 1 { Ok(()) } else { Err(format!("{met} processes were there to make the target refuse")) }
 }
 
 fn two_at_once(view: &ObserverView) -> Option<String> {

@@ -32,7 +32,21 @@ impl fmt::Display for Outcome {
 /// The page's two tables.
 pub(super) struct Table {
     outcomes: BTreeMap<String, Outcome>,
-    points: BTreeMap<(String, String), String>,
+    points: BTreeMap<(String, String), Cell>,
+}
+
+/// A cell of the table of points.
+struct Cell {
+    outcome: String,
+    /// Whether what the fault is done to is there at this point.
+    is_there: bool,
+}
+
+impl Cell {
+    fn read(text: &str) -> Self {
+        let absent = text.strip_suffix('*');
+        Self { outcome: absent.unwrap_or(text).to_owned(), is_there: absent.is_none() }
+    }
 }
 
 impl Table {
@@ -50,13 +64,14 @@ impl Table {
             let point = row["point"].trim_matches('`').to_owned();
             assert!(FaultPoint::ALL.iter().any(|it| it.name() == point), "no such point: {point}");
             for fault in Fault::ALL {
-                let outcome = &row[fault.column()];
+                let cell = Cell::read(&row[fault.column()]);
                 assert!(
-                    outcomes.contains_key(outcome),
-                    "{point}, {}: no such outcome: {outcome}",
-                    fault.column()
+                    outcomes.contains_key(&cell.outcome),
+                    "{point}, {}: no such outcome: {}",
+                    fault.column(),
+                    cell.outcome
                 );
-                let before = points.insert((point.clone(), fault.column().to_owned()), outcome.clone());
+                let before = points.insert((point.clone(), fault.column().to_owned()), cell);
                 assert!(before.is_none(), "{point} has two rows");
             }
         }
@@ -66,8 +81,17 @@ impl Table {
 
     /// The word for what has to happen, and what it means.
     pub(super) fn expected(&self, point: FaultPoint, fault: Fault) -> (&str, &Outcome) {
-        let word = &self.points[&(point.name().to_owned(), fault.column().to_owned())];
+        let word = &self.cell(point, fault).outcome;
         (word, &self.outcomes[word])
+    }
+
+    /// Whether what the fault is done to is there at this point.
+    pub(super) fn is_there(&self, point: FaultPoint, fault: Fault) -> bool {
+        self.cell(point, fault).is_there
+    }
+
+    fn cell(&self, point: FaultPoint, fault: Fault) -> &Cell {
+        &self.points[&(point.name().to_owned(), fault.column().to_owned())]
     }
 }
 

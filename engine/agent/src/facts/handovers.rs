@@ -73,6 +73,8 @@ pub struct Attempt {
     pub run: RunId,
     /// Where this site stands.
     pub side: Side,
+    /// Source only: the site that the VM goes to.
+    pub target: Option<String>,
     /// Source only: given up before anything was promised.
     pub abandoned: bool,
     /// Source only: the promise.
@@ -82,11 +84,12 @@ pub struct Attempt {
 }
 
 impl Facts {
-    /// Source: mints the epoch of an attempt. It is used up, whatever becomes of the attempt.
+    /// Source: mints the epoch of an attempt to move the VM to another site. It is used up, whatever becomes of the
+    /// attempt.
     ///
     /// # Errors
     /// [`Error::Role`] if this site does not own the VM; fatal ones.
-    pub fn begin_attempt(&self, vm: &VmId, run: &RunId) -> Result<Epoch, Error> {
+    pub fn begin_attempt(&self, vm: &VmId, run: &RunId, target: &str) -> Result<Epoch, Error> {
         self.write(|transaction| {
             let row = look(transaction, vm)?;
             let (role, highest) =
@@ -96,7 +99,7 @@ impl Facts {
                 return Err(Error::Role { step: "move", vm: vm.clone(), epoch, role });
             };
             put(transaction, vm, role, epoch)?;
-            insert(transaction, vm, epoch, &Entry::new("attempt", Side::Source, run, &()))?;
+            insert(transaction, vm, epoch, &Entry::new("attempt", Side::Source, run, &target))?;
             Ok(epoch)
         })
     }
@@ -312,7 +315,8 @@ fn attempt(connection: &Connection, vm: &VmId, epoch: Epoch) -> Result<Option<At
         let (run, detail): (String, String) = (row.get(2)?, row.get(3)?);
         let run = run.parse().map_err(|_| Error::Corrupt { what: "a run's id", found: run })?;
         let side = if side == "source" { Side::Source } else { Side::Target };
-        let fresh = Attempt { epoch, run, side, abandoned: false, relinquished: None, decision: None };
+        let fresh =
+            Attempt { epoch, run, side, target: None, abandoned: false, relinquished: None, decision: None };
         fold(folded.get_or_insert(fresh), &fact, &detail)?;
     }
     Ok(folded)
@@ -321,7 +325,7 @@ fn attempt(connection: &Connection, vm: &VmId, epoch: Epoch) -> Result<Option<At
 fn fold(attempt: &mut Attempt, fact: &str, detail: &str) -> Result<(), Error> {
     let corrupt = |_| Error::Corrupt { what: "a hand-over fact", found: detail.to_owned() };
     match fact {
-        "attempt" => {}
+        "attempt" => attempt.target = serde_json::from_str(detail).map_err(corrupt)?,
         "abandoned" => attempt.abandoned = true,
         "relinquish" => attempt.relinquished = Some(serde_json::from_str(detail).map_err(corrupt)?),
         "run" | "nack" => attempt.decision = Some(serde_json::from_str(detail).map_err(corrupt)?),
@@ -363,19 +367,20 @@ mod tests {
     #[test]
     fn a_source_keeps_its_promises() {
         let Site { facts, vm, run, .. } = &site();
-        assert!(facts.begin_attempt(vm, run).is_err(), "nobody owns it");
+        assert!(facts.begin_attempt(vm, run, "b").is_err(), "nobody owns it");
         assert_eq!(facts.begin_start(vm).unwrap(), Epoch(1));
-        let first = facts.begin_attempt(vm, run).unwrap();
+        let first = facts.begin_attempt(vm, run, "b").unwrap();
         facts.abandon(vm, first, "x").unwrap();
         assert!(facts.relinquish(vm, first, &promise()).is_err(), "given up before");
-        let second = facts.begin_attempt(vm, run).unwrap();
+        let second = facts.begin_attempt(vm, run, "b").unwrap();
         assert_eq!((first, second), (Epoch(2), Epoch(3)));
+        assert_eq!(facts.latest_attempt(vm).unwrap().unwrap().target.as_deref(), Some("b"));
         facts.relinquish(vm, second, &promise()).unwrap();
         assert!(facts.abandon(vm, second, "x").is_err(), "promised before");
         assert!(facts.begin_start(vm).is_err(), "a promised VM is not started");
         assert_eq!(facts.learn(vm, second, &nack()).unwrap(), Role::Owner(Epoch(4)));
         assert_eq!(facts.learn(vm, second, &RUN).unwrap(), Role::Owner(Epoch(4)), "the first answer stands");
-        let third = facts.begin_attempt(vm, run).unwrap();
+        let third = facts.begin_attempt(vm, run, "b").unwrap();
         facts.relinquish(vm, third, &promise()).unwrap();
         assert_eq!(facts.learn(vm, third, &RUN).unwrap(), Role::Absent(Epoch(5)));
         assert!(facts.begin_start(vm).is_err(), "it runs elsewhere");

@@ -185,7 +185,7 @@ impl Bed {
 
     /// Starts both drivers. The target's begins with its preparation, as the agents do it.
     fn start(&self) -> Drivers {
-        let epoch = self.source.facts.begin_attempt(&self.source.vm, &self.run).unwrap();
+        let epoch = self.source.facts.begin_attempt(&self.source.vm, &self.run, "b").unwrap();
         let (here, there) = tokio::io::duplex(64 << 10);
         let preparing = Preparing {
             run: self.run.clone(),

@@ -102,6 +102,14 @@ impl Machine {
         Ok(paths.pid().exists() && find(paths, vm)?.is_none())
     }
 
+    /// From now on the VM's last QEMU counts as one that was ended; changes nothing while it lives.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn forget_crash(paths: &Paths, vm: &VmId) -> Result<(), Error> {
+        if Self::has_crashed(paths, vm)? { remove(&paths.pid()) } else { Ok(()) }
+    }
+
     /// Its files.
     #[must_use]
     pub fn paths(&self) -> &Paths {

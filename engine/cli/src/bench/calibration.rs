@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use longhaul_dataplane::arrivals::Arrivals;
 use longhaul_lab::place::{Place, Side};
 use longhaul_lab::{Lab, addresses};
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,8 @@ use crate::rehearsal::{Setting, Stage};
 const PORT: u16 = 5201;
 const FLUSHES: usize = 50;
 const FLUSHED_BYTES: usize = 4096;
-/// BBR needs some ten round trips to find the link's rate.
-const WARM_UP: Duration = Duration::from_secs(2);
-const MEASURED: Duration = Duration::from_secs(3);
-/// A reader is many times faster than the link.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// BBR needs some ten round trips to find the link's rate; the second half counts.
+const MEASURED: Duration = Duration::from_secs(5);
 /// For a connection over a link that works.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const CHUNK: usize = 1 << 16;
@@ -101,7 +99,7 @@ fn fdatasync_p50_us(folder: &Path) -> io::Result<u64> {
     Ok(u64::try_from(times[FLUSHES / 2].as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Payload bits a second that arrive at B after the warm-up.
+/// Payload bits a second that arrive at B when TCP has found the link's rate.
 fn stream(lab: &Lab) -> Result<u64> {
     let sending = || "send a plain TCP stream over the WAN".to_owned();
     let address = SocketAddr::from((addresses::wan(Side::B), PORT));
@@ -127,30 +125,12 @@ fn send_until_closed(mut near: TcpStream) {
 fn receive(mut far: TcpStream) -> io::Result<u64> {
     far.set_read_timeout(Some(CONNECT_MAX))?;
     let mut chunk = vec![0; CHUNK];
-    let begun = Instant::now();
-    while begun.elapsed() < WARM_UP {
-        far.read(&mut chunk).and_then(some)?;
-    }
-    drain(&mut far, &mut chunk)?;
-    let (begun, mut bytes) = (Instant::now(), 0);
+    let (begun, mut arrivals) = (Instant::now(), Arrivals::default());
     while begun.elapsed() < MEASURED {
-        bytes += far.read(&mut chunk).and_then(some)?;
+        let bytes = far.read(&mut chunk).and_then(some)?;
+        arrivals.note(bytes as u64, begun.elapsed());
     }
-    Ok((bytes as f64 * 8.0 / begun.elapsed().as_secs_f64()) as u64)
-}
-
-/// Takes what waits already: a reader that was kept from running would count it as if the link had carried it just now,
-/// and find more than the link's rate. What is left at the end makes the figure smaller, never larger.
-fn drain(far: &mut TcpStream, chunk: &mut [u8]) -> io::Result<()> {
-    far.set_nonblocking(true)?;
-    let until = Instant::now() + DRAIN_MAX;
-    while Instant::now() < until {
-        match far.read(chunk).and_then(some) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return far.set_nonblocking(false),
-            other => other?,
-        };
-    }
-    Err(io::Error::other("the reader does not keep up with the link"))
+    Ok(arrivals.bits_per_second())
 }
 
 fn some(length: usize) -> io::Result<usize> {
@@ -174,25 +154,6 @@ mod tests {
         assert_eq!(bound(89, 60.0, 60.0).unwrap(), "a plain TCP stream reached 89 % of the link");
         assert_eq!(bound(95, 9.0, 60.0).unwrap(), "9 % of the CPU time was idle");
         assert_eq!(bound(95, 60.0, 3.0).unwrap(), "3 % of the CPU time was idle");
-    }
-
-    /// What arrived before is not counted, and the reader waits again afterwards.
-    #[test]
-    fn a_backlog_is_drained() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut far, _) = listener.accept().unwrap();
-        near.write_all(&[1; 10_000]).unwrap();
-        far.set_read_timeout(Some(CONNECT_MAX)).unwrap();
-        // The first byte is here, so all of them are: loopback delivers a write as one.
-        assert_eq!(far.peek(&mut [0]).unwrap(), 1);
-        drain(&mut far, &mut [0; 1000]).unwrap();
-        near.write_all(&[2; 10]).unwrap();
-        let mut late = [0; 10];
-        far.read_exact(&mut late).unwrap();
-        assert_eq!(late, [2; 10]);
-        drop(near);
-        assert_eq!(drain(&mut far, &mut [0; 1000]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     /// Flushing takes time, and leaves no file.

@@ -31,13 +31,14 @@ impl Agent {
                 format!("vm {vm} does not run at site {}: there is nothing to settle", self.site.id);
             return Err(Error::new(Class::Precondition, message));
         };
-        if !self.disk_status(&vm).await?.complete {
-            self.wait_for_all(&vm, asked.task).await?;
-            self.wait_for_proof(&vm, asked.task).await?;
-        }
-        let status = self.disk_status(&vm).await?;
-        let mut disk = self.disks.existing(&vm).await?;
-        disk.finish().await.map_err(refused("detaching the source"))?;
+        let status = match self.complete(&vm, asked.task).await {
+            // Nothing more comes of this run, and whoever mends the disk has to stop the VM.
+            Err(error) if error.class == Class::Permanent => {
+                self.facts.moving_release(&vm, &run).map_err(from_facts)?;
+                return Err(error);
+            }
+            other => other?,
+        };
         let settled = self.settled(&status, &wanted.source);
         let request = v1::ReleaseSourceRequest {
             vm: wanted.vm.clone(),
@@ -55,11 +56,32 @@ impl Agent {
         Ok(settled)
     }
 
+    /// Makes the disk need no source. A disk server that is started anew in between has forgotten its proof, and begins
+    /// again; one that is complete remembers.
+    async fn complete(&self, vm: &VmId, task: &Task) -> Result<Status, Error> {
+        loop {
+            let status = self.disk_status(vm).await?;
+            if status.complete {
+                return Ok(status);
+            }
+            if status.proof.state == ProofState::Good {
+                let mut disk = self.disks.existing(vm).await?;
+                let finished = disk.finish().await.map_err(refused("detaching the source"));
+                let is_forgotten = self.disk_status(vm).await?.proof.state != ProofState::Good;
+                match finished {
+                    Err(error) if !is_forgotten => return Err(error),
+                    Ok(()) | Err(_) => continue,
+                }
+            }
+            self.wait_for_all(vm, task).await?;
+            self.wait_for_proof(vm, task).await?;
+        }
+    }
+
     fn settled(&self, status: &Status, source: &str) -> v1::DiskSettled {
         let (wire, lanes) = self.tunnels.report(source);
         v1::DiskSettled {
-            // A disk is complete only after its proof; a server that was started since has forgotten how that went.
-            proof_ok: status.complete || status.proof.state == ProofState::Good,
+            proof_ok: status.proof.state == ProofState::Good,
             root: status.proof.root.clone().unwrap_or_default(),
             extents: status.proof.leaves,
             superseded: status.proof.superseded,
@@ -106,8 +128,11 @@ impl Agent {
 
     /// Waits until nothing is absent. A disk server that was started anew fills without a limit anyway.
     async fn wait_for_all(&self, vm: &VmId, task: &Task) -> Result<(), Error> {
-        let mut disk = self.disks.existing(vm).await?;
-        disk.limit_fill(1000).await.map_err(refused("going on with the fill"))?;
+        let unlimited = self.disks.insist(|| async {
+            let mut disk = self.disks.existing(vm).await?;
+            disk.limit_fill(1000).await.map_err(refused("going on with the fill"))
+        });
+        unlimited.await?;
         loop {
             let status = self.disk_status(vm).await?;
             task.check()?;
@@ -150,7 +175,7 @@ impl Agent {
                     let at = proof.first_bad.unwrap_or_default();
                     let message = format!(
                         "the copy differs from the source in {} of {} leaves, the first at byte {at}: the source's disk is kept; \
-                         stop the vm and restore it from there",
+                         stop the vm here with `longhaul vm stop` and restore its disk from there",
                         proof.bad, proof.leaves
                     );
                     return Err(Error::new(Class::Permanent, message));

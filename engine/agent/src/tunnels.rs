@@ -45,6 +45,11 @@ const SEGMENT_BYTES: u64 = 1448;
 /// one and a half bandwidth-delay products and lose a tenth of what they send (measured at 100 Mbit/s, 50 ms, 512 KiB).
 const LANES: u16 = 2;
 
+/// Half of what 100 Mbit/s hold over 150 ms: a stream that begins with less waits for its window, round trip by round trip.
+const WINDOW_BYTES_INITIAL: u32 = 1024 * 1024;
+/// Their first windows together are the bound of what may lie unread.
+const STREAMS_MAX: usize = 128;
+
 /// The tunnel's service for client packets.
 const PACKETS: &str = "packets";
 /// The tunnel's service for disks.
@@ -176,7 +181,8 @@ impl Link {
             id: tunnel_id(first.as_str(), second.as_str()),
             lanes: LANES,
             notsent_lowat_bytes: 128 * 1024,
-            window_bytes_initial: 1024 * 1024,
+            window_bytes_initial: WINDOW_BYTES_INITIAL,
+            streams_max: STREAMS_MAX,
             ..Config::default()
         };
         let tunnel = if dials { dial(config, peer, connector)? } else { Tunnel::accepting(config) };

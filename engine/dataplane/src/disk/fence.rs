@@ -10,7 +10,7 @@ use super::allocation;
 use super::bitmap::Bitmap;
 use super::control::{Frozen, OriginOpened, Round};
 use super::geometry::BLOCK;
-use super::header::Process;
+use super::header::{Process, Settled};
 use super::rounds::Rounds;
 use super::store::Store;
 use crate::nbd::Span;
@@ -210,7 +210,7 @@ impl Store {
     }
 
     /// See [`super::Request::Finish`]; the caller has seen the proof.
-    pub(crate) fn finish(&self) -> Result<(), Error> {
+    pub(crate) fn finish(&self, settled: Settled) -> Result<(), Error> {
         if self.header().complete {
             return Ok(());
         }
@@ -221,6 +221,7 @@ impl Store {
         self.change_header(|header| {
             header.complete = true;
             header.fetched_from = None;
+            header.settled = Some(settled);
             Ok(())
         })
     }

@@ -16,6 +16,7 @@ use super::control::{Fill, FillCondition};
 use super::demand::{add, blocking, data_bytes};
 use super::fetch::Flight;
 use super::geometry::BLOCK;
+use super::header::Settled;
 use super::origin::{Class, Lane, Origin};
 use super::store::Store;
 use crate::nbd::{AllocationRun, Errno, Piece, Span};
@@ -44,11 +45,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn new() -> Arc<Self> {
+    /// Those of a disk that was settled before go on being told.
+    pub(crate) fn new(settled: Option<&Settled>) -> Arc<Self> {
         Arc::new(Self {
             fetched_bytes: AtomicU64::new(0),
-            demand_reads: AtomicU64::new(0),
-            demand_bytes: AtomicU64::new(0),
+            demand_reads: AtomicU64::new(settled.map_or(0, |it| it.demand_reads)),
+            demand_bytes: AtomicU64::new(settled.map_or(0, |it| it.demand_bytes)),
             superseded: AtomicU64::new(0),
             limit_permille: AtomicU16::new(1000),
             stopped: AtomicBool::new(false),
@@ -102,6 +104,11 @@ impl Counters {
             superseded: load(&self.superseded),
             condition: local.or_else(|| origin.and_then(|origin| origin.condition())),
         }
+    }
+
+    /// Reads that the guest waited for, and their bytes.
+    pub(crate) fn demand(&self) -> (u64, u64) {
+        (self.demand_reads.load(Ordering::Relaxed), self.demand_bytes.load(Ordering::Relaxed))
     }
 
     fn is_stopped(&self) -> bool {

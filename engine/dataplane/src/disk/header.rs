@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::control::Proof;
 
 /// Bytes of one copy.
 pub(crate) const SLOT: u64 = 4096;
@@ -40,6 +41,18 @@ pub(crate) struct Header {
     pub(crate) fetched_from: Option<u64>,
     /// Source: the dirty map that runs.
     pub(crate) origin: Option<u64>,
+    /// How a disk that came from elsewhere became complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settled: Option<Settled>,
+}
+
+/// What is known of a disk that was filled and proven; asked for as long as it exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settled {
+    pub(crate) proof: Proof,
+    pub(crate) demand_reads: u64,
+    pub(crate) demand_bytes: u64,
 }
 
 /// A process that cannot be confused with a later one of the same number.
@@ -66,6 +79,7 @@ impl Header {
             complete,
             fetched_from: None,
             origin: None,
+            settled: None,
         }
     }
 

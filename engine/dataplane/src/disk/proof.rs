@@ -17,18 +17,23 @@ use super::origin::{Lane, Origin};
 use super::store::Store;
 use crate::nbd::{Piece, Span};
 
-/// Leaves per question: 16 KiB of hashes for 32 MiB of disk.
-pub(crate) const BATCH: u64 = 512;
-/// Questions in flight: the source hashes 256 MiB within the time an answer may take, however slow its disk is.
+/// Leaves per question: 4 KiB of hashes for 8 MiB of disk.
+const BATCH: u64 = 128;
+/// Questions in flight. The source reads and hashes all of their disk within the time that an answer may take.
 const PIPELINE: usize = 8;
 
 /// The proof of one disk; the latest one counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Prover {
     proof: Mutex<Proof>,
 }
 
 impl Prover {
+    /// With the proof of a disk that was settled before.
+    pub(crate) fn new(settled: Option<Proof>) -> Self {
+        Self { proof: Mutex::new(settled.unwrap_or_default()) }
+    }
+
     pub(crate) fn proof(&self) -> Proof {
         self.lock().clone()
     }

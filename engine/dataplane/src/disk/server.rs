@@ -13,13 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use super::config::Config;
-use super::control::{MAX_LINE, Refusal, RefusalKind, Reply, Request, Status};
+use super::control::{MAX_LINE, ProofState, Refusal, RefusalKind, Reply, Request, Status};
 use super::demand::{Demand, blocking};
 use super::error::Error;
 use super::export::{OriginExports, Sessions, WriterExports};
 use super::fill::{Counters, Filler};
 use super::geometry::BLOCK;
-use super::header::Process;
+use super::header::{Process, Settled};
 use super::origin::{Class, Lane, Origin};
 use super::proof::Prover;
 use super::rounds::Rounds;
@@ -56,7 +56,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     if !header.complete && config.origin.is_none() {
         return Err(Error::Config("origin: needed, for the disk is not complete".into()));
     }
-    let counters = Counters::new();
+    let counters = Counters::new(header.settled.as_ref());
     let origin = config.origin.as_ref().map(|way| Origin::new(way, &config.vm));
     let demand = origin.as_ref().map(|origin| {
         Demand::new(Arc::clone(&store), Lane::to_disk(origin, Class::Demand), Arc::clone(&counters))
@@ -64,7 +64,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let served = Arc::new(Served {
         granted: watch::Sender::new(header.epoch),
         sessions: Arc::default(),
-        prover: Arc::default(),
+        prover: Arc::new(Prover::new(header.settled.map(|settled| settled.proof))),
         origin,
         demand,
         counters,
@@ -267,10 +267,11 @@ impl Served {
     }
 
     fn finish(&self) -> Result<(), Error> {
-        let complete = self.store.header().complete;
-        if !complete && self.prover.proof().state != super::control::ProofState::Good {
+        let proof = self.prover.proof();
+        if !self.store.header().complete && proof.state != ProofState::Good {
             return Err(Error::State("the disk is not verified".into()));
         }
-        self.store.finish()
+        let (demand_reads, demand_bytes) = self.counters.demand();
+        self.store.finish(Settled { proof, demand_reads, demand_bytes })
     }
 }

@@ -3,8 +3,11 @@
 //! BBR begins at 2.9 times the rate it has seen delivered and slows down when that stops growing. It does not look while
 //! the sender leaves gaps, and a sender whose records are compressed as they go always leaves some at 2.9 times the link.
 //! So BBR stays in its start-up, every burst overruns the queue, and a fifth of what is sent is sent twice (measured 2026-11
-//! at 100 Mbit/s and 150 ms). The governor makes the observation in BBR's place: a queue that grows and overflows is a
-//! path that is full. It lets go as soon as BBR has found out by itself.
+//! at 100 Mbit/s and 150 ms). The governor makes the observation in BBR's place: losses with a queue are a path that is
+//! full. It lets go when BBR has found out by itself, or the lane has had little to do for a while.
+//!
+//! It must never hold a lane that is not in BBR's start-up, nor below half of what BBR believes of the path: what looks
+//! like an overrun may be a link that loses and shakes by itself.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -30,16 +33,29 @@ const QUEUE_MIN: Duration = Duration::from_millis(5);
 /// ... or this share of the shortest, whichever is more.
 const QUEUE_SHARE: u32 = 8;
 
+/// A lane that was not held back for so long begins anew.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
 /// Finds out how fast one lane may send.
 #[derive(Debug, Default)]
 pub(super) struct Governor {
-    bytes_per_second: Option<u64>,
-    /// The rate at which the path was full last.
-    full: u64,
-    /// The cap was lowered by the round before this one.
-    is_settling: bool,
+    /// Another congestion control is in charge.
+    is_idle: bool,
     asked: Option<Instant>,
     round: Option<Round>,
+    hold: Option<Hold>,
+}
+
+/// What a lane is held at.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    bytes_per_second: u64,
+    /// The rate at which the path was full last.
+    full: u64,
+    /// Lowered by the round before this one, which saw what was sent before.
+    is_settling: bool,
+    /// When it last held anything back.
+    used: Instant,
 }
 
 /// About one round trip.
@@ -60,15 +76,21 @@ struct Seen {
 }
 
 impl Governor {
-    /// Whether it is time to look again.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.asked.is_none_or(|asked| now - asked >= LOOK_EVERY)
+    /// Whether the kernel is to be asked now; it then counts as asked, whatever it answers.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let due = !self.is_idle && self.asked.is_none_or(|asked| now - asked >= LOOK_EVERY);
+        if due {
+            self.asked = Some(now);
+        }
+        due
     }
 
     /// Notes what the kernel says; the cap from now on, bits per second.
     pub(super) fn observe(&mut self, info: &TcpInfo, now: Instant) -> Option<NonZeroU64> {
-        self.asked = Some(now);
-        let bbr = info.bbr?;
+        let Some(bbr) = info.bbr else {
+            self.is_idle = true;
+            return None;
+        };
         let begun = || Round { began: now, first: *info, rtt_us_max: info.rtt_us };
         let round = self.round.get_or_insert_with(begun);
         round.rtt_us_max = round.rtt_us_max.max(info.rtt_us);
@@ -77,34 +99,37 @@ impl Governor {
             let seen = round.seen(info, elapsed, Duration::from_micros(bbr.min_rtt_us));
             *round = begun();
             if bbr.pacing_gain > TWICE {
-                self.start_up(&seen, bbr.bytes_per_second);
+                self.hold = self.start_up(&seen, bbr.bytes_per_second, now);
             } else if bbr.cwnd_gain == TWICE {
-                self.bytes_per_second = None;
+                self.hold = None;
             }
         }
-        self.bytes_per_second.and_then(|rate| NonZeroU64::new(rate.saturating_mul(8)))
+        self.hold.and_then(|hold| NonZeroU64::new(hold.bytes_per_second.saturating_mul(8)))
     }
 
-    fn start_up(&mut self, seen: &Seen, best: u64) {
-        let is_settling = std::mem::take(&mut self.is_settling);
-        self.bytes_per_second = match self.bytes_per_second {
-            None if seen.is_overrun() => {
-                (self.is_settling, self.full) = (true, best);
-                Some(percent(best, 95))
-            }
-            // What this round saw was sent before.
-            Some(held) if is_settling => Some(held),
-            Some(held) if seen.is_overrun() || seen.is_queueing => {
-                (self.is_settling, self.full) = (true, seen.bytes_acked_per_second.min(held));
-                let least = percent(held, if seen.lost_percent >= LOST_PERCENT { 50 } else { 85 });
-                Some(seen.bytes_acked_per_second.clamp(least, percent(held, 95)))
-            }
-            Some(held) if seen.bytes_sent_per_second > percent(held, 80) => {
-                let is_near = (percent(self.full, 90)..percent(self.full, 120)).contains(&held);
-                Some(percent(held, if is_near { 102 } else { 110 }))
-            }
-            held => held,
+    fn start_up(&self, seen: &Seen, best: u64, now: Instant) -> Option<Hold> {
+        let Some(hold) = self.hold else {
+            let first =
+                Hold { bytes_per_second: percent(best, 95), full: best, is_settling: true, used: now };
+            return seen.is_overrun().then_some(first);
         };
+        let held = hold.bytes_per_second;
+        if seen.bytes_sent_per_second <= percent(held, 80) {
+            return (now - hold.used < FORGOTTEN_AFTER).then_some(hold);
+        }
+        let (is_settling, full, bytes_per_second) = if hold.is_settling {
+            (false, hold.full, held)
+        } else if seen.is_overrun() {
+            let delivered = seen.bytes_acked_per_second;
+            (true, delivered.min(held), delivered.clamp(percent(held, 85), percent(held, 95)))
+        } else if seen.is_queueing {
+            // Ours or another's: it does not get longer by us.
+            (false, held, percent(held, 98))
+        } else {
+            let is_near = (percent(hold.full, 90)..percent(hold.full, 120)).contains(&held);
+            (false, hold.full, percent(held, if is_near { 102 } else { 110 }))
+        };
+        Some(Hold { bytes_per_second: bytes_per_second.max(best / 2), full, is_settling, used: now })
     }
 }
 
@@ -155,6 +180,8 @@ mod tests {
         info: TcpInfo,
         capacity: u64,
         random_loss_percent: u64,
+        /// The round trip is longer by this.
+        shake_us: u64,
         queued: u64,
     }
 
@@ -169,6 +196,7 @@ mod tests {
                 info,
                 capacity: 10_000_000,
                 random_loss_percent: 0,
+                shake_us: 0,
                 queued: 0,
             }
         }
@@ -177,13 +205,17 @@ mod tests {
         fn round(&mut self, gains: (u64, u64), wanted: u64) -> Option<u64> {
             let mut cap = None;
             for _ in 0..5 {
-                self.slice(wanted.min(self.governor.bytes_per_second.unwrap_or(u64::MAX)) / 50);
+                self.slice(wanted.min(self.held().unwrap_or(u64::MAX)) / 50);
                 if let Some(bbr) = &mut self.info.bbr {
                     (bbr.pacing_gain, bbr.cwnd_gain) = gains;
                 }
                 cap = self.governor.observe(&self.info, self.now);
             }
             cap.map(|bits| bits.get() / 8)
+        }
+
+        fn held(&self) -> Option<u64> {
+            self.governor.hold.map(|hold| hold.bytes_per_second)
         }
 
         fn rounds(&mut self, count: usize) {
@@ -204,7 +236,7 @@ mod tests {
             self.info.bytes_acked += sent.min(through);
             self.info.segments_sent += sent / 1_448;
             self.info.retransmits += (dropped + lost_at_random) / 1_448;
-            self.info.rtt_us = 100_000 + self.queued * 1_000_000 / self.capacity;
+            self.info.rtt_us = 100_000 + self.shake_us + self.queued * 1_000_000 / self.capacity;
         }
     }
 
@@ -228,19 +260,50 @@ mod tests {
         assert_eq!(path.round(AFTER_IT, 28_000_000), None);
     }
 
-    /// A path that gets narrower or wider is followed.
+    /// A path that gets narrower is followed down to half of what BBR believes, and one that gets wider up again.
     #[test]
     fn a_path_that_changes_is_followed() {
         let mut path = Path::new();
         path.rounds(20);
         path.capacity = 2_000_000;
         path.rounds(30);
-        let narrow = path.governor.bytes_per_second.unwrap();
+        assert_eq!(path.held(), Some(4_900_000));
+        path.info.bbr.as_mut().unwrap().bytes_per_second = 2_000_000;
+        path.rounds(30);
+        let narrow = path.held().unwrap();
         assert!((1_500_000..2_300_000).contains(&narrow), "{narrow}");
         path.capacity = 10_000_000;
-        path.rounds(30);
-        let wide = path.governor.bytes_per_second.unwrap();
+        path.rounds(50);
+        let wide = path.held().unwrap();
         assert!((8_500_000..12_000_000).contains(&wide), "{wide}");
+    }
+
+    /// A lane with nothing to do keeps its rate, however long its round trips are, and begins anew after a while.
+    #[test]
+    fn a_quiet_lane_is_not_talked_down() {
+        let mut path = Path::new();
+        path.rounds(20);
+        let before = path.held();
+        assert!(before.is_some());
+        let slow = |path: &mut Path| {
+            path.info.rtt_us = 150_000;
+            path.now += Duration::from_secs(2);
+            path.info.bytes_sent += 100;
+            path.governor.observe(&path.info.clone(), path.now);
+        };
+        (0..4).for_each(|_| slow(&mut path));
+        assert_eq!(path.held(), before);
+        (0..4).for_each(|_| slow(&mut path));
+        assert_eq!(path.held(), None);
+    }
+
+    /// A link that loses and shakes by itself costs at most half of what BBR believes.
+    #[test]
+    fn a_bad_link_is_not_talked_down() {
+        let mut path = Path::new();
+        (path.random_loss_percent, path.shake_us) = (5, 40_000);
+        path.rounds(500);
+        assert_eq!(path.held(), Some(4_900_000));
     }
 
     /// Neither a link that loses at random nor a lane with little to say nor another congestion control is held.

@@ -3,7 +3,7 @@
 //! A VM's server is wanted as long as its configuration file is there. The agent starts a wanted server that does not
 //! answer, at its own start and whenever one dies; a live one is found by its control socket and left alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -32,6 +32,10 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 const TRIES_MAX: u32 = 5;
 /// How often a server that is coming or going is asked, and how soon a dead one is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Pause before a server that could not be started is started again: first, and at most.
+const START_AGAIN_MIN: Duration = Duration::from_secs(1);
+const START_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Starts, finds, asks and ends disk servers.
 pub(crate) struct Disks {
@@ -218,7 +222,12 @@ impl Disks {
             Ok(()) | Err(_) => {}
         }
         let Ok(mut control) = self.ask(vm).await else { return Ok(()) };
-        let Ok(status) = control.status().await else { return Ok(()) };
+        let status = match control.status().await {
+            Ok(status) => status,
+            Err(_) if self.ask(vm).await.is_err() => return Ok(()),
+            // It lives and hangs. Nobody may take its files away: it would go on writing into what nobody can open.
+            Err(error) => return Err(refused("ending a disk server")(error)),
+        };
         let Some(pid) = i32::try_from(status.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
         let deadline = Instant::now() + STOP_MAX;
         let mut signal = Signal::TERM;
@@ -243,13 +252,20 @@ impl Disks {
 
     /// Keeps every wanted server alive for as long as the agent lives.
     pub(crate) async fn supervise(self: Arc<Self>) {
+        let mut failing: HashMap<VmId, (Instant, Duration)> = HashMap::new();
         loop {
             for vm in self.wanted() {
-                if self.ask(&vm).await.is_err() {
-                    tracing::warn!(%vm, "a disk server is not there");
-                    if let Err(error) = self.wake(&vm).await {
-                        tracing::error!(%vm, %error, "a disk server could not be started");
-                    }
+                let earlier = failing.get(&vm).copied();
+                if earlier.is_some_and(|(next, _)| Instant::now() < next) || self.ask(&vm).await.is_ok() {
+                    continue;
+                }
+                tracing::warn!(%vm, "a disk server is not there");
+                failing.remove(&vm);
+                if let Err(error) = self.wake(&vm).await {
+                    let pause =
+                        earlier.map_or(START_AGAIN_MIN, |(_, pause)| (pause * 2).min(START_AGAIN_MAX));
+                    tracing::error!(%vm, %error, ?pause, "a disk server could not be started");
+                    failing.insert(vm, (Instant::now() + pause, pause));
                 }
             }
             sleep(LOOK_EVERY).await;

@@ -45,18 +45,33 @@ impl Agent {
         asked: &Asked<'_>,
     ) -> Result<v1::VmMoved, Error> {
         let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
-        let controller = asked.controller.to_owned();
-        let (id, held) = (vm.clone(), run.clone());
-        self.facts
-            .apart(move |facts| facts.moving_take(&id, &held, &controller))
-            .await
-            .map_err(from_facts)?;
+        let was_free = self.claim(&vm, &run, asked.controller).await?;
         let _alone = self.hand_over_alone(&vm).await;
-        if let Some(sent) = self.take_up(&vm, &run).await? {
+        let moved = self.hand_over(wanted, asked, (&vm, &run)).await;
+        if was_free && moved.as_ref().is_err_and(|error| !error.unknown) {
+            // No earlier step holds the VM, so no undoing would let it go.
+            self.facts.moving_release(&vm, &run).map_err(from_facts)?;
+        }
+        moved
+    }
+
+    /// Takes the VM for a run; whether it was free.
+    async fn claim(&self, vm: &VmId, run: &RunId, controller: &str) -> Result<bool, Error> {
+        let (vm, run, controller) = (vm.clone(), run.clone(), controller.to_owned());
+        self.facts.apart(move |facts| facts.moving_take(&vm, &run, &controller)).await.map_err(from_facts)
+    }
+
+    async fn hand_over(
+        self: &Arc<Self>,
+        wanted: &v1::MoveVm,
+        asked: &Asked<'_>,
+        (vm, run): (&VmId, &RunId),
+    ) -> Result<v1::VmMoved, Error> {
+        if let Some(sent) = self.take_up(vm, run).await? {
             return self.moved(wanted, sent).await;
         }
         let spec = self.specs.get(&wanted.vm)?;
-        let machine = self.machine(&vm)?.ok_or_else(|| {
+        let machine = self.machine(vm)?.ok_or_else(|| {
             Error::new(
                 Class::Precondition,
                 format!("vm {vm} does not run at site {}: start it, or move it where it runs", self.site.id),
@@ -85,7 +100,7 @@ impl Agent {
         let side = self.source_side(&spec, Some(machine), epoch, &wanted.target, limits);
         let task = asked.task.clone();
         let progress = Arc::new(move |progress: Progress| task.progress(on_the_wire(progress)));
-        let sending = Sending { side, run, epoch, progress };
+        let sending = Sending { side, run: run.clone(), epoch, progress };
         let sent = tokio::select! {
             sent = send(&sending, stream) => sent,
             // Dropping the hand-over is like the agent's death, so it is taken up like after one: what was not promised is
@@ -286,18 +301,30 @@ impl Agent {
     ) -> Result<(), Error> {
         let (vm, run, epoch) = (vm_id(&request.vm)?, run_id(&request.run)?, Epoch(request.epoch));
         let _alone = self.hand_over_alone(&vm).await;
-        let controller = request.controller.clone();
-        let (id, held) = (vm.clone(), run.clone());
-        self.facts
-            .apart(move |facts| facts.moving_take(&id, &held, &controller))
-            .await
-            .map_err(from_facts)?;
+        let was_free = self.claim(&vm, &run, &request.controller).await?;
         let spec = self.specification(&request.vm, source).await?;
-        let mut disk = self.disks.open(&spec, &Begin::Absent { source }).await?;
+        let ready = self.make_ready(source, &spec, (&run, epoch)).await;
+        if ready.is_err() {
+            // No stream will come that could be refused, so nobody else clears this away.
+            self.clear_edge(&spec).await?;
+            if was_free {
+                self.facts.moving_release(&vm, &run).map_err(from_facts)?;
+            }
+        }
+        ready
+    }
+
+    async fn make_ready(
+        self: &Arc<Self>,
+        source: &str,
+        spec: &Vm,
+        (run, epoch): (&RunId, Epoch),
+    ) -> Result<(), Error> {
+        let mut disk = self.disks.open(spec, &Begin::Absent { source }).await?;
         disk.grant(epoch.0).await.map_err(refused("granting the disk"))?;
-        let launch = self.launch(&spec, epoch).await?;
+        let launch = self.launch(spec, epoch).await?;
         if spec.home != self.site.id {
-            let service = crate::names::address_at(&spec, self.site.id.as_str())?;
+            let service = crate::names::address_at(spec, self.site.id.as_str())?;
             let served = Service { home: spec.nic.address, service, home_site: spec.home.to_string() };
             self.edge
                 .serve(&served)
@@ -305,11 +332,15 @@ impl Agent {
                 .map_err(|error| Error::internal("serving the vm's address", &error))?;
         }
         self.edge.park(spec.nic.address);
-        let preparing =
-            Preparing { run, launch, facts: self.facts.clone(), faults: self.options.faults.clone() };
+        let preparing = Preparing {
+            run: run.clone(),
+            launch,
+            facts: self.facts.clone(),
+            faults: self.options.faults.clone(),
+        };
         let prepared = prepare_incoming(&preparing).await;
         let machine = prepared.map_err(|error| Error::new(Class::Transient, error.chain()))?;
-        self.remember(&vm, machine);
+        self.remember(&spec.id, machine);
         Ok(())
     }
 
@@ -374,11 +405,26 @@ impl Agent {
         if !self.is_latest(&spec.id, epoch).await? {
             return Ok(());
         }
+        self.clear_edge(spec).await
+    }
+
+    /// Target: no packet of the VM is looked for, kept or brought to a tap here. Safe to repeat.
+    pub(crate) async fn clear_edge(&self, spec: &Vm) -> Result<(), Error> {
         let edge = |error| Error::internal("clearing the edge", &error);
         self.edge.route_none(spec.nic.address).await.map_err(edge)?;
         self.edge.unserve(spec.nic.address).await.map_err(edge)?;
         self.edge.release(spec.nic.address).await;
         self.edge.tap_remove(spec.id.as_str()).await.map_err(edge)
+    }
+
+    /// Target: an attempt that was prepared and is not decided never runs here.
+    pub(crate) async fn refuse_prepared(&self, vm: &VmId, run: &RunId) -> Result<(), Error> {
+        let open = |attempt: &Attempt| attempt.side == Side::Target && attempt.decision.is_none();
+        let Some(attempt) = self.latest(vm).await?.filter(open) else { return Ok(()) };
+        let nack = Decision::Nack { reason: "the target's copy of the disk was removed".to_owned() };
+        let (vm, run) = (vm.clone(), run.clone());
+        let decided = self.facts.apart(move |facts| facts.decide(&vm, &run, attempt.epoch, &nack)).await;
+        decided.map(drop).map_err(from_facts)
     }
 
     /// Target: what is durable about an epoch.
@@ -478,11 +524,6 @@ impl Agent {
                         tracing::info!(%vm, ?sent, "a hand-over was taken up");
                         return;
                     }
-                    // The guest died: there is nothing that could go on.
-                    Err(error) if error.class == Class::Permanent => {
-                        tracing::error!(%vm, %error, "a hand-over ended");
-                        return;
-                    }
                     // A guest may stand still as long as it is not ended.
                     Err(error) => tracing::error!(%vm, %error, "a hand-over is not ended yet"),
                 }
@@ -494,9 +535,18 @@ impl Agent {
     async fn recover_source_once(self: &Arc<Self>, vm: &VmId) -> Result<Option<Sent>, Error> {
         let _alone = self.hand_over_alone(vm).await;
         // The operation of the move may have come first and made another attempt.
-        let Some(attempt) = self.latest(vm).await? else { return Ok(None) };
+        let Some(attempt) = self.latest(vm).await?.filter(|attempt| attempt.side == Side::Source) else {
+            return Ok(None);
+        };
         let side = self.source_of(vm, &attempt).await?;
-        recover_source(&side).await.map_err(|error| self.undecided(&error))
+        match recover_source(&side).await {
+            // The guest died: there is nothing that could go on.
+            Err(error @ crate::handover::Error::Crashed { .. }) => {
+                tracing::error!(%vm, error = error.chain(), "a hand-over ended");
+                Ok(None)
+            }
+            recovered => recovered.map_err(|error| self.undecided(&error)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A change is durable before it is answered, so that a restarted agent never answers with something older.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use longhaul_dataplane::dns;
 use longhaul_model::ids::SiteId;
@@ -21,6 +21,7 @@ const NAMESERVER: &str = "ns";
 /// The zone as this site answers it.
 pub(crate) struct Names {
     site: SiteId,
+    listen: SocketAddr,
     ttl_seconds: u32,
     zone: dns::Handle,
     specs: Specs,
@@ -47,6 +48,7 @@ impl Names {
             .map_err(|error| Error::internal("starting the name server", &error))?;
         let names = Self {
             site: site.id.clone(),
+            listen: site.dns.listen,
             ttl_seconds: site.dns.ttl_seconds,
             zone: server.handle(),
             specs,
@@ -70,29 +72,62 @@ impl Names {
     }
 
     /// Lowers the time that others may keep the answer.
-    pub(crate) fn prepare(&self, wanted: &v1::PrepareName) -> Result<v1::NamePrepared, Error> {
+    pub(crate) async fn prepare(&self, wanted: &v1::PrepareName) -> Result<v1::NamePrepared, Error> {
         let now = self.now(&wanted.vm)?;
-        let serial = self.change(&wanted.vm, now.address, wanted.ttl_seconds)?;
+        self.change(&wanted.vm, now.address, wanted.ttl_seconds)?;
+        let read = self.read_back(&wanted.vm, now.address, wanted.ttl_seconds).await?;
         Ok(v1::NamePrepared {
             name: self.full(&wanted.vm),
             previous_ttl_seconds: now.ttl_seconds,
-            ttl_seconds: wanted.ttl_seconds,
-            serial,
+            ttl_seconds: read.ttl_seconds,
+            serial: read.serial,
         })
     }
 
     /// Answers with the VM's address at a site.
-    pub(crate) fn redirect(&self, wanted: &v1::RedirectName) -> Result<v1::NameRedirected, Error> {
+    pub(crate) async fn redirect(&self, wanted: &v1::RedirectName) -> Result<v1::NameRedirected, Error> {
         let now = self.now(&wanted.vm)?;
         let address = address_at(&self.specs.get(&wanted.vm)?, &wanted.site)?;
-        let serial = self.change(&wanted.vm, address, now.ttl_seconds)?;
-        let answered = self.now(&wanted.vm)?.address;
+        self.change(&wanted.vm, address, now.ttl_seconds)?;
+        let read = self.read_back(&wanted.vm, address, now.ttl_seconds).await?;
         Ok(v1::NameRedirected {
             name: self.full(&wanted.vm),
             previous_address: now.address.to_string(),
-            address: answered.to_string(),
-            serial,
+            address: read.address.to_string(),
+            serial: read.serial,
         })
+    }
+
+    /// Whether the server still answers what an operation put out. Operations about other things are always so.
+    pub(crate) async fn stands(&self, outputs: Option<&Kind>) -> Result<bool, Error> {
+        let ask = |name: String| async move {
+            let asked = dns::query(self.listen, &name).await;
+            asked.map_err(|error| Error::internal("asking this site's name server", &error))
+        };
+        match outputs {
+            Some(Kind::NamePrepared(it)) => Ok(ask(it.name.clone()).await?.ttl_seconds == it.ttl_seconds),
+            Some(Kind::NameRedirected(it)) => {
+                Ok(ask(it.name.clone()).await?.address.to_string() == it.address)
+            }
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    /// Asks this site's server as any resolver would: what was written is only half of what was promised.
+    async fn read_back(&self, vm: &str, address: Ipv4Addr, ttl_seconds: u32) -> Result<dns::Reply, Error> {
+        let name = self.full(vm);
+        let reply = dns::query(self.listen, &name).await.map_err(|error| {
+            let why = crate::error::chain(&error);
+            Error::unknown(Class::Transient, format!("{name} was changed and cannot be read back: {why}"))
+        })?;
+        if (reply.address, reply.ttl_seconds) == (address, ttl_seconds) {
+            return Ok(reply);
+        }
+        let message = format!(
+            "{name} was set to {address} for {ttl_seconds} s and reads back as {} for {} s: somebody else writes too",
+            reply.address, reply.ttl_seconds
+        );
+        Err(Error::unknown(Class::Conflict, message))
     }
 
     /// Puts the TTL back that `prepare` found; the site's own if it never said what it found.

@@ -18,9 +18,6 @@ use crate::operations::Task;
 /// Longest a question to another site may take before it counts as not answered.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// Pause before a site that did not answer is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
-
 /// Connections to the other sites, made when first needed and again after they broke.
 pub(crate) struct Peers {
     connector: Connector,
@@ -79,8 +76,7 @@ impl Peers {
         self.settle(site, answer).await
     }
 
-    /// Asks as [`Peers::ask`], and again while the site does not answer, until the operation is asked to stop: a link that is
-    /// cut costs an operation time and nothing else.
+    /// Asks as [`Peers::ask`], and again while the site does not answer: see [`Task::outlast`].
     pub(crate) async fn insist<R, T, F>(
         &self,
         task: &Task,
@@ -91,13 +87,7 @@ impl Peers {
         R: Clone,
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
-        loop {
-            match self.ask(site, |peer| question(peer, request.clone())).await {
-                Err(error) if error.class == Class::Unreachable => task.check()?,
-                answered => return answered,
-            }
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
+        task.outlast(|| self.ask(site, |peer| question(peer, request.clone()))).await
     }
 
     async fn settle<T>(

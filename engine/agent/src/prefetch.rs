@@ -54,9 +54,9 @@ impl Agent {
 
     async fn fill(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<v1::Prefetched, Error> {
         let vm = vm_id(&wanted.vm)?;
-        let spec = self.specification(&wanted.vm, &wanted.source).await?;
+        let spec = asked.task.outlast(|| self.specification(&wanted.vm, &wanted.source)).await?;
         self.names.ensure(&spec)?;
-        self.tunnels.ensure(&wanted.source).await?;
+        asked.task.outlast(|| self.tunnels.ensure(&wanted.source)).await?;
         let request = v1::OpenOriginRequest {
             vm: wanted.vm.clone(),
             run: asked.run.to_owned(),
@@ -240,8 +240,12 @@ impl Agent {
                 peer.close_origin(request).await
             })
             .await?;
+        self.refuse_prepared(&vm, &run).await?;
         if let Some(machine) = self.machine(&vm)? {
             machine.kill().await.map_err(|error| Error::internal("ending the waiting QEMU", &error))?;
+        }
+        if let Some(spec) = self.specs.find(vm.as_str())? {
+            self.clear_edge(&spec).await?;
         }
         self.disks.end(&vm).await?;
         for path in [self.folder.image(&vm), self.folder.map(&vm)] {
@@ -268,7 +272,7 @@ impl Agent {
             match self.specification(&wanted.vm, site).await {
                 Ok(spec) => {
                     self.names.ensure(&spec)?;
-                    return self.names.prepare(wanted);
+                    return self.names.prepare(wanted).await;
                 }
                 Err(error) if error.class == Class::Unreachable => unreachable = Some(error),
                 Err(_) => {}
@@ -276,7 +280,7 @@ impl Agent {
         }
         match unreachable {
             Some(error) => Err(error),
-            None => self.names.prepare(wanted),
+            None => self.names.prepare(wanted).await,
         }
     }
 

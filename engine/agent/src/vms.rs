@@ -49,7 +49,7 @@ impl Agent {
     fn refuse_while_moving(&self, vm: &VmId) -> Result<(), Error> {
         let Some(moving) = self.facts.moving(vm).map_err(from_facts)? else { return Ok(()) };
         let message = format!(
-            "run {} of {} is moving vm {vm}: wait for it or cancel it",
+            "run {} of {} is moving vm {vm}: wait for its end, or resume it if nobody drives it any more",
             moving.run, moving.controller
         );
         Err(Error::new(Class::Conflict, message))

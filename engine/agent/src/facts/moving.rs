@@ -18,18 +18,18 @@ pub struct Moving {
 }
 
 impl Facts {
-    /// Takes the VM for a run. A second call of the same run changes nothing.
+    /// Takes the VM for a run; whether it was free. A second call of the same run changes nothing.
     ///
     /// # Errors
     /// [`Error::Moving`] if another run holds it; fatal ones.
-    pub fn moving_take(&self, vm: &VmId, run: &RunId, controller: &str) -> Result<(), Error> {
+    pub fn moving_take(&self, vm: &VmId, run: &RunId, controller: &str) -> Result<bool, Error> {
         self.write(|transaction| match holder(transaction, vm)? {
-            Some(held) if held.run == *run => Ok(()),
+            Some(held) if held.run == *run => Ok(false),
             Some(held) => Err(Error::Moving { vm: vm.clone(), run: held.run, controller: held.controller }),
             None => {
                 let row = (vm.as_str(), run.as_str(), controller, signed(now_unix_ms()));
                 transaction.execute("INSERT INTO moving VALUES (?1, ?2, ?3, ?4)", row)?;
-                Ok(())
+                Ok(true)
             }
         })
     }

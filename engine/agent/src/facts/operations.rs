@@ -96,18 +96,19 @@ impl Facts {
         })
     }
 
-    /// Makes an operation that has ended one that has not: it is to be taken up again.
+    /// Makes an operation that has ended one that has not: it is to be taken up again. False if it has not ended, so that
+    /// of two who ask at once one takes it up.
     ///
     /// # Errors
-    /// [`Error::NoOperation`]; fatal ones.
-    pub fn operations_reopen(&self, id: &OperationId, state: &str) -> Result<u64, Error> {
+    /// Fatal ones only.
+    pub fn operations_reopen(&self, id: &OperationId, state: &str) -> Result<bool, Error> {
         self.write(|transaction| {
-            transaction.execute(
+            let reopened = transaction.execute(
                 "UPDATE operations SET state = ?4, result = x'', finished = 0, version = version + 1
-                 WHERE key = ?1 AND attempt = ?2 AND kind = ?3",
+                 WHERE key = ?1 AND attempt = ?2 AND kind = ?3 AND finished = 1",
                 (&id.key, id.attempt, &id.kind, state),
             )?;
-            Ok(existing(transaction, id)?.version)
+            Ok(reopened == 1)
         })
     }
 

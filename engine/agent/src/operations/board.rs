@@ -1,6 +1,7 @@
 //! The board: every operation this process knows, its state, and who waits for it.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::facts::{self, Facts, NewOperation, OperationRow};
 const RUNNING: &str = "running";
 const DONE: &str = "done";
 const UNKNOWN: &str = "unknown";
+/// Pause before a site that did not answer is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Longest a Get may wait for news.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,21 @@ impl Task {
     /// An error once the operation was asked to stop.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if *self.cancelled.borrow() { Err(cancelled()) } else { Ok(()) }
+    }
+
+    /// Tries again while a site does not answer, until the operation is asked to stop: a link that is cut costs an
+    /// operation time and nothing else.
+    pub(crate) async fn outlast<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            match attempt().await {
+                Err(error) if error.class == Class::Unreachable => self.check()?,
+                answered => return answered,
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
     }
 
     /// Waits until the operation is asked to stop.
@@ -134,7 +152,9 @@ impl Board {
         {
             facts::Begun::Before(row) if goes_on(&handle, &row) => {
                 let reopened = self.facts.operations_reopen(handle.id(), RUNNING);
-                reopened.map_err(|error| Error::internal("writing an operation", &error))?;
+                if !reopened.map_err(|error| Error::internal("writing an operation", &error))? {
+                    return Ok(Begun::Known(handle));
+                }
                 let task = self.insert(&handle);
                 Ok(Begun::New(handle, task))
             }
@@ -151,18 +171,20 @@ impl Board {
     /// # Errors
     /// When it could not be made durable; the operation then stays open and is taken up by the next process.
     pub(crate) fn end(&self, handle: &Handle, result: Result<v1::Outputs, Error>) -> Result<(), Error> {
-        let Some(live) = self.lock().remove(handle) else { return Ok(()) };
+        let Some(live) = self.lock().get(handle).map(|live| live.state.clone()) else { return Ok(()) };
         let (word, state) = match result {
             Ok(outputs) => (DONE, State::Done(outputs)),
             Err(error) if error.unknown => (UNKNOWN, State::Unknown(error.failure())),
             Err(error) => ("failed", State::Failed(error.failure())),
         };
-        let version = live.state.borrow().version + 1;
+        let version = live.borrow().version + 1;
         let ended = v1::Operation { handle: handle.to_string(), version, state: Some(state) };
         self.facts
             .operations_update(handle.id(), word, Some(&ended.encode_to_vec()))
             .map_err(|error| Error::internal("writing an operation's end", &error))?;
-        live.state.send_replace(ended);
+        // Whoever asks in between is told that it runs; there is no moment at which it is neither.
+        live.send_replace(ended);
+        self.lock().remove(handle);
         Ok(())
     }
 
@@ -192,32 +214,27 @@ impl Board {
         }
     }
 
-    /// The outputs of this effect's latest attempt that was done.
+    /// The outputs of this effect's latest attempt that was done and not taken away.
     ///
     /// # Errors
     /// When the rows cannot be read.
     pub(crate) fn done(&self, key: &v1::Key) -> Result<Option<v1::Outputs>, Error> {
-        let rows = self.facts.operations_of_key(&key_text(key)).map_err(unreadable)?;
-        for row in rows.into_iter().rev().filter(|row| row.finished) {
-            let (direction, operation) =
-                (Handle::given(row.id).direction(), v1::Operation::decode(row.result.as_slice()));
-            match (direction, operation.map_err(unreadable)?.state) {
-                (Direction::Do, Some(State::Done(outputs))) => return Ok(Some(outputs)),
-                (Direction::Do | Direction::Undo, _) => {}
+        for row in self.efforts(key)?.standing.into_iter().rev().filter(|row| row.finished) {
+            let operation = v1::Operation::decode(row.result.as_slice());
+            if let Some(State::Done(outputs)) = operation.map_err(unreadable)?.state {
+                return Ok(Some(outputs));
             }
         }
         Ok(None)
     }
 
-    /// Whether this effect was taken away again.
+    /// Whether this effect was taken away again, and not brought about anew by a later attempt.
     ///
     /// # Errors
     /// When the rows cannot be read.
     pub(crate) fn undone(&self, key: &v1::Key) -> Result<bool, Error> {
-        let rows = self.facts.operations_of_key(&key_text(key)).map_err(unreadable)?;
-        Ok(rows.into_iter().any(|row| {
-            row.finished && row.state == DONE && Handle::given(row.id).direction() == Direction::Undo
-        }))
+        let efforts = self.efforts(key)?;
+        Ok(efforts.undone_to > 0 && efforts.standing.is_empty())
     }
 
     /// Whether an attempt of this effect is under way, or ended so that part of it may be there.
@@ -225,11 +242,27 @@ impl Board {
     /// # Errors
     /// When the rows cannot be read.
     pub(crate) fn partial(&self, key: &v1::Key) -> Result<bool, Error> {
-        let rows = self.facts.operations_of_key(&key_text(key)).map_err(unreadable)?;
-        let mut efforts =
-            rows.into_iter().filter(|row| Handle::given(row.id.clone()).direction() == Direction::Do);
-        Ok(efforts.next_back().is_some_and(|row| !row.finished || row.state == UNKNOWN))
+        let last = self.efforts(key)?.standing.pop();
+        Ok(last.is_some_and(|row| !row.finished || row.state == UNKNOWN))
     }
+
+    fn efforts(&self, key: &v1::Key) -> Result<Efforts, Error> {
+        let rows = self.facts.operations_of_key(&key_text(key)).map_err(unreadable)?;
+        let (undos, does): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| Handle::given(row.id.clone()).direction() == Direction::Undo);
+        let done = undos.iter().filter(|row| row.finished && row.state == DONE);
+        let undone_to = done.map(|row| row.id.attempt).max().unwrap_or(0);
+        let standing = does.into_iter().filter(|row| row.id.attempt > undone_to).collect();
+        Ok(Efforts { standing, undone_to })
+    }
+}
+
+/// What was done to bring an effect about.
+struct Efforts {
+    /// The attempts that no undoing took away, in order.
+    standing: Vec<OperationRow>,
+    /// The highest attempt that was; they count from 1. An undoing takes the attempts before its own away too.
+    undone_to: u32,
 }
 
 /// Whether an operation that has ended is taken up again when it is asked for again: an undoing that failed, and an effect of
@@ -241,4 +274,41 @@ fn goes_on(handle: &Handle, row: &OperationRow) -> bool {
 
 fn unreadable(error: impl std::error::Error) -> Error {
     Error::internal("reading a stored operation", &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An effect that is brought about again after it was taken away is there again, and is taken away once more.
+    #[tokio::test]
+    async fn an_effect_can_be_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (board, _) = Board::open(Facts::open(&folder.path().join("agent.db")).unwrap()).unwrap();
+        let key = v1::Key { run: "run-1".into(), step: "prepare".into(), incarnation: 0 };
+        let state = || (board.undone(&key).unwrap(), board.done(&key).unwrap().is_some());
+        let operate = |attempt, direction, result| {
+            let request = v1::StartRequest { key: Some(key.clone()), attempt, ..Default::default() };
+            let Begun::New(handle, _task) = board.begin(&request, direction).unwrap() else {
+                panic!("known")
+            };
+            assert!(matches!(board.begin(&request, direction).unwrap(), Begun::Known(_)), "it runs");
+            board.end(&handle, result).unwrap();
+            handle
+        };
+        let failed = || Err(Error::new(Class::Unreachable, "the link is cut"));
+        assert_eq!(state(), (false, false));
+        operate(1, Direction::Do, Ok(v1::Outputs::default()));
+        assert_eq!(state(), (false, true));
+        operate(1, Direction::Undo, Ok(v1::Outputs::default()));
+        assert_eq!(state(), (true, false));
+        operate(2, Direction::Do, failed());
+        assert_eq!(state(), (false, false));
+        let handle = operate(3, Direction::Do, Ok(v1::Outputs::default()));
+        assert_eq!(state(), (false, true));
+        operate(3, Direction::Undo, Ok(v1::Outputs::default()));
+        assert_eq!(state(), (true, false));
+        let ended = board.get(&handle, 0, Duration::ZERO).await.unwrap().unwrap();
+        assert!(matches!(ended.state, Some(State::Done(_))), "{ended:?}");
+    }
 }

@@ -80,7 +80,7 @@ async fn bring_about(
         Operation::OpenTunnel(o) => agent.open_tunnel(o, &asked).await.map(Kind::TunnelOpened),
         Operation::Prefetch(o) => agent.prefetch(o, &asked).await.map(Kind::Prefetched),
         Operation::PrepareName(o) => agent.prepare_name(o).await.map(Kind::NamePrepared),
-        Operation::RedirectName(o) => agent.names.redirect(o).map(Kind::NameRedirected),
+        Operation::RedirectName(o) => agent.names.redirect(o).await.map(Kind::NameRedirected),
         Operation::MoveVm(o) => agent.move_vm(o, &asked).await.map(Kind::VmMoved),
         Operation::SettleDisk(o) => agent.settle_disk(o, &asked).await.map(Kind::DiskSettled),
     }
@@ -130,7 +130,13 @@ pub(crate) async fn probe(agent: &Arc<Agent>, request: &v1::StartRequest) -> Ans
     }
     let known = agent.board.done(key).and_then(|done| Ok((done, agent.board.partial(key)?)));
     match known {
-        Ok((Some(outputs), _)) => return Answer::Done(outputs),
+        Ok((Some(outputs), _)) => {
+            return match agent.names.stands(outputs.outputs.as_ref()).await {
+                Ok(true) => Answer::Done(outputs),
+                Ok(false) => Answer::Partial(v1::Partial {}),
+                Err(error) => Answer::CannotTell(error.failure()),
+            };
+        }
         Ok((None, true)) => return Answer::Partial(v1::Partial {}),
         Ok((None, false)) => {}
         Err(error) => return Answer::CannotTell(error.failure()),

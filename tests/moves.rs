@@ -3,6 +3,7 @@
 //! The tests take turns, also with those of other processes: two cores carry one lab.
 
 mod breaks;
+mod commands;
 mod faults;
 mod identity;
 mod outages;

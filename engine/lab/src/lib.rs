@@ -19,4 +19,4 @@ pub mod process;
 pub mod qmp;
 pub mod wan;
 
-pub use lab::{Cleaned, Error, Files, Lab, ProcessStatus, SiteStatus, Status, UpOptions};
+pub use lab::{Cleaned, Error, Files, Lab, ProcessStatus, SiteStatus, Status, UpOptions, require_root};

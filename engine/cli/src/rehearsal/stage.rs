@@ -59,10 +59,10 @@ impl Setting {
     /// second stage, even one with another state directory, would remove the first one's lab. The kernel lets go of the
     /// lock when the process dies.
     fn take(&self) -> Result<File> {
+        longhaul_lab::require_root().doing(exit_code::FAILED, making)?;
         let path = PathBuf::from(format!("/run/longhaul-{}.lock", self.name));
         let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let opening = || format!("open {}: a lab needs root", path.display());
-        let file = file.doing(exit_code::FAILED, opening)?;
+        let file = file.doing(exit_code::FAILED, || format!("open {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => {

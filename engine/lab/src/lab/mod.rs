@@ -16,5 +16,5 @@ mod up;
 
 pub use files::Files;
 pub use options::UpOptions;
-pub use running::{Cleaned, Error, Lab};
+pub use running::{Cleaned, Error, Lab, require_root};
 pub use status::{ProcessStatus, SiteStatus, Status};

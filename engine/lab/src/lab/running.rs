@@ -246,7 +246,11 @@ impl Lab {
     }
 }
 
-pub(super) fn require_root() -> Result<(), Error> {
+/// Whether a lab can be made at all.
+///
+/// # Errors
+/// [`Error::NotRoot`].
+pub fn require_root() -> Result<(), Error> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(Error::NotRoot) }
 }
 

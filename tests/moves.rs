@@ -7,6 +7,7 @@ mod commands;
 mod faults;
 mod identity;
 mod outages;
+mod preflight;
 mod rig;
 mod small;
 mod sweep;

@@ -10,6 +10,8 @@ use longhaul_lab::addresses;
 use longhaul_lab::place::{Place, Side};
 use longhaul_lab::wan::Link;
 
+use serde_json::Value;
+
 use super::rig::{Rig, turn};
 use capture::Capture;
 
@@ -37,6 +39,7 @@ fn a_capture_shows_tls_between_the_agents_and_nothing_else() {
     assert_eq!(code, Some(0), "{said}");
     let seen = capture.stop();
     rig.assert_moved();
+    assert_lanes_chose_bbr(&rig.records("run-tls"));
     let judged = tls::judge(&seen, Side::BOTH.map(addresses::wan), addresses::AGENT_PORT);
     assert_eq!(judged.problems, Vec::<String>::new());
     assert!(judged.tls_bytes > MOVE_BYTES_MIN, "the capture saw {} bytes of TLS", judged.tls_bytes);
@@ -44,6 +47,13 @@ fn a_capture_shows_tls_between_the_agents_and_nothing_else() {
         let found = seen.iter().any(|packet| packet.windows(words.len()).any(|window| window == words));
         assert!(!found, "{} was read on the WAN", String::from_utf8_lossy(words));
     }
+}
+
+/// As the kernel says of the lanes' own sockets; the sites of a lab begin with another congestion control.
+fn assert_lanes_chose_bbr(records: &[Value]) {
+    let settled = records.iter().filter_map(|it| it["payload"]["outputs"]["lanes"].as_array()).next_back();
+    let lanes = settled.expect("a step put the lanes out");
+    assert!(!lanes.is_empty() && lanes.iter().all(|lane| lane["congestion_control"] == "bbr"), "{lanes:?}");
 }
 
 /// How long a client waits for a connection, at most.

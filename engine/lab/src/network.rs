@@ -48,6 +48,9 @@ const GATEWAY_HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// IPv6 would put its own chatter on the WAN; a kernel without it has nothing to switch off.
 const WITHOUT_IPV6: &[&str] = &["ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6"];
 
+/// What most machines begin with: whoever wants BBR has to choose it, here as everywhere. A kernel without it keeps its own.
+const CONGESTION_CONTROL: (&str, &str) = ("ipv4/tcp_congestion_control", "cubic");
+
 /// Makes the namespaces of a lab and all its links but the WAN. Returns the lab's number: the first one whose
 /// management interfaces were free.
 ///
@@ -78,6 +81,8 @@ fn prepare() -> Result<(), Error> {
     for key in WITHOUT_IPV6 {
         let _absent = fs::write(format!("/proc/sys/net/{key}"), "1");
     }
+    let (key, value) = CONGESTION_CONTROL;
+    let _absent = fs::write(format!("/proc/sys/net/{key}"), value);
     netlink(async |link: Link| link.up("lo").await)
 }
 

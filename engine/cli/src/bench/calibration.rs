@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use longhaul_dataplane::arrivals::Arrivals;
+use longhaul_lab::peer::favour;
 use longhaul_lab::place::{Place, Side};
 use longhaul_lab::{Lab, addresses};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,7 @@ impl Calibration {
         let (stage, _image) = Stage::set_bare(state, setting)?;
         let fdatasync_p50_us =
             fdatasync_p50_us(state).doing(exit_code::FAILED, || format!("write to {}", state.display()))?;
+        favour(stage.lab()).doing(exit_code::FAILED, || "choose the congestion control".to_owned())?;
         let before = CpuTime::now();
         let stream_bits_per_second = stream(stage.lab())?;
         let idle_percent = CpuTime::now().idle_percent_since(before);

@@ -21,7 +21,7 @@ pub(super) fn prepare(socket: &Socket, notsent_lowat_bytes: u32) -> io::Result<S
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(notsent_lowat_bytes)?;
     if let Err(error) = choose_bbr(socket) {
-        tracing::debug!(%error, "a lane keeps the default congestion control");
+        tracing::warn!(%error, "a lane does without BBR: allow it in net.ipv4.tcp_allowed_congestion_control");
     }
     let name = socket.tcp_congestion()?;
     let text = name.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -11,5 +11,5 @@
 mod moving;
 mod qemu;
 
-pub use moving::{Error, Moved, PlainMove};
+pub use moving::{Error, Moved, PlainMove, favour};
 pub use qemu::{CPU, MACHINE, Qemu};

@@ -99,9 +99,7 @@ impl<'a> PlainMove<'a> {
     /// # Errors
     /// When QEMU does not start. Whether the guest came up is for the caller to see.
     pub fn boot(lab: &'a Lab, image: &Image) -> Result<Self, Error> {
-        for side in Side::BOTH {
-            lab.netns(Place::Site(side)).run(tune)??;
-        }
+        favour(lab)?;
         let folder = folder(lab, Side::A)?;
         write_disk(&folder.join("disk.raw"))?;
         let source = Qemu::start(lab, Side::A, image, &folder, Begin::Boot)?;
@@ -237,7 +235,15 @@ fn folder(lab: &Lab, side: Side) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-/// The same favours Longhaul's own sockets get. A kernel without BBR keeps its default, and the result says so.
+/// Gives both sites' sockets what Longhaul's own get: BBR, and a bound on unsent bytes. A kernel without BBR keeps its default,
+/// and results say so.
+///
+/// # Errors
+/// When a site cannot be entered, or its kernel knows no such bound.
+pub fn favour(lab: &Lab) -> Result<(), Error> {
+    Side::BOTH.into_iter().try_for_each(|side| lab.netns(Place::Site(side)).run(tune)?)
+}
+
 fn tune() -> Result<(), Error> {
     let unsent = Path::new("/proc/sys/net/ipv4/tcp_notsent_lowat");
     fs::write(unsent, UNSENT_MAX).map_err(|source| Error::Io(unsent.to_owned(), source))?;

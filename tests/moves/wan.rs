@@ -69,18 +69,27 @@ fn a_client_behind_a_full_line_waits_one_queue_at_most() {
     let mut rig = Rig::new("mvrtt");
     let mut run = rig.start_with("run-rtt", "0");
     rig.wait_for("the guest to run at b", |rig| rig.runs_at() == Some(Side::B));
+    let carried = || rig.lab.wan().stats().unwrap().a_to_b.bytes;
+    // A megabyte more than when the guest began to run there is the disk's.
+    let moved = carried();
+    rig.wait_for("the fill", |_| carried() > moved + 1_000_000);
+    let (before, begun) = (carried(), Instant::now());
     let filling: Vec<_> = (0..ROUND_TRIPS).map(|_| round_trip(&rig)).collect();
+    let fill_rate = (carried() - before) as f64 * 8.0 / begun.elapsed().as_secs_f64();
     let status = run.try_wait().unwrap();
     assert!(status.is_none(), "the fill was over before the round trips were measured");
     let (code, said) = Rig::finish(run, "run-rtt");
     assert_eq!(code, Some(0), "{said}");
     let idle: Vec<_> = (0..ROUND_TRIPS).map(|_| round_trip(&rig)).collect();
     let link = Link::default();
+    let rate = link.rate.as_bits_per_second() as f64;
+    assert!(fill_rate > rate / 2.0, "the line was not full: {:.1} Mbit/s", fill_rate / 1e6);
     let queue_bits = 8 * link.queue.as_bytes();
-    let queue = Duration::from_secs_f64(queue_bits as f64 / link.rate.as_bits_per_second() as f64);
+    let queue = Duration::from_secs_f64(queue_bits as f64 / rate);
     let (filling, idle) = (median(filling), median(idle));
     eprintln!(
-        "round trip through the tunnel: idle {idle:?}, during the fill {filling:?}, one queue {queue:?}"
+        "round trip through the tunnel: idle {idle:?}, during the fill at {:.1} Mbit/s {filling:?}, one queue {queue:?}",
+        fill_rate / 1e6
     );
     assert!(filling < idle + queue, "idle {idle:?}, during the fill {filling:?}, one queue {queue:?}");
     rig.assert_moved();

@@ -117,7 +117,8 @@ fn new_enough(version: &str, oldest: &str) -> bool {
     compared.is_ok_and(|status| status.success())
 }
 
-fn root() -> bool {
+/// Whether this is root, who alone can install packages and make a lab.
+pub(crate) fn root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout == b"0\n")
 }

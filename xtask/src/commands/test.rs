@@ -25,6 +25,12 @@ impl Test {
         build_product()?;
         let mut tests = cargo(&["test", "--workspace"]);
         tests.args(&self.rest);
-        succeed(tests)
+        succeed(tests)?;
+        if !setup::root() {
+            eprintln!(
+                "not run: everything that needs a lab, because a lab needs root; run the same with sudo"
+            );
+        }
+        Ok(())
     }
 }

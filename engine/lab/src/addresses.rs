@@ -44,6 +44,9 @@ pub const AGENT_PORT: u16 = 7443;
 pub const DNS_PORT: u16 = 53;
 /// The zone both agents serve.
 pub const ZONE: &str = "lab.test";
+/// How long an answer of the zone may be kept while nothing moves: so short that a client asks again while somebody looks, and
+/// longer than the five seconds to which `workflows/evacuate.yaml` lowers it.
+pub const TTL_SECONDS: u32 = 10;
 /// Labs that fit into the management network.
 pub const LABS_MAX: u8 = 127;
 

@@ -15,4 +15,4 @@ pub use dns::{Answer, Error as DnsError, Resolver, query};
 pub use observe::{Error, Observation, Options};
 pub use relay::Fault;
 pub(crate) use view::unix_ms;
-pub use view::{ClientView, Failure};
+pub use view::{ClientView, Failure, Served};

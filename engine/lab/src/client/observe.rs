@@ -173,14 +173,20 @@ mod tests {
 
     /// A ticker like the guest's on a port of its own; its threads end with the test's process.
     fn ticker() -> SocketAddr {
+        ticker_of(u64::MAX)
+    }
+
+    /// The same, which says so many lines and then keeps its connections open in silence.
+    fn ticker_of(lines: u64) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 std::thread::spawn(move || {
-                    (1u64..).take_while(|n| writeln!(stream, "{n} 0").is_ok()).for_each(|_| {
+                    (1..=lines).take_while(|n| writeln!(stream, "{n} 0").is_ok()).for_each(|_| {
                         std::thread::sleep(Duration::from_millis(1));
                     });
+                    std::thread::park();
                 });
             }
         });
@@ -188,9 +194,17 @@ mod tests {
     }
 
     fn observe(fault: Option<Fault>, until: impl Fn(&ClientView) -> bool) -> ClientView {
+        observe_at(ticker(), fault, until)
+    }
+
+    fn observe_at(
+        ticker: SocketAddr,
+        fault: Option<Fault>,
+        until: impl Fn(&ClientView) -> bool,
+    ) -> ClientView {
         let options = Options {
             netns: None,
-            ticker: ticker(),
+            ticker,
             name: None,
             servers: Vec::new(),
             interval: Duration::from_millis(10),
@@ -212,6 +226,14 @@ mod tests {
         assert!(view.connection_intact(), "{view:?}");
     }
 
+    /// A connection that stays open and silent is no connection that counts on.
+    #[test]
+    fn a_connection_that_falls_silent_does_not_count_on() {
+        let view = observe_at(ticker_of(20), None, |view| view.lines == 20 && view.longest_gap_ms > 500);
+        assert_eq!((view.missing, view.resets, view.connections), (0, 0, 1), "{view:?}");
+        assert!(view.last_line_at_unix_ms.is_some() && !view.counted_on_after(0), "{view:?}");
+    }
+
     /// One swallowed line is noticed, and nothing else is reported with it.
     #[test]
     fn a_dropped_line_is_missing() {
@@ -225,6 +247,7 @@ mod tests {
     fn a_reset_connection_is_counted() {
         let view = observe(Some(Fault::ResetFlow), |view| view.connections == 2 && view.lines > 60);
         assert_eq!((view.resets, view.failures.len()), (1, 1), "{view:?}");
+        assert!(!view.failures[0].is_of_request(), "{view:?}");
         assert!(!view.connection_intact());
     }
 }

@@ -20,14 +20,18 @@ pub(super) fn repeat(shared: &Shared, mut resolver: Resolver, interval: Duration
         let (at_unix_ms, begun) = (unix_ms(), Instant::now());
         let outcome = resolver.address().map_err(|error| format!("name: {error}")).and_then(|address| {
             shared.update(|view| view.last_answer = Some(address));
-            request(address).map_err(|error| format!("request to {address}: {error}"))
+            let made = request(address).map_err(|error| format!("request to {address}: {error}"));
+            made.map(|()| address)
         });
         shared.update(|view| {
             view.requests += 1;
-            if let Err(what) = outcome {
-                view.failed_requests += 1;
-                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                view.note(Failure { at_unix_ms, took_ms, what });
+            match outcome {
+                Ok(address) => view.succeeded(address, at_unix_ms),
+                Err(what) => {
+                    view.failed_requests += 1;
+                    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    view.note(Failure { at_unix_ms, took_ms, what });
+                }
             }
         });
         shared.rest(interval.saturating_sub(begun.elapsed()));

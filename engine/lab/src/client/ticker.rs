@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::observe::Shared;
-use super::view::{Failure, unix_ms};
+use super::view::{Failure, TICKER, unix_ms};
 
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// How often a silent reader looks whether it shall stop.
@@ -22,7 +22,7 @@ pub(super) fn read(shared: &Shared, address: SocketAddr) {
             view.note(Failure {
                 at_unix_ms: begun.0,
                 took_ms: u64::try_from(begun.1.elapsed().as_millis()).unwrap_or(u64::MAX),
-                what: format!("ticker: {error}"),
+                what: format!("{TICKER}{error}"),
             });
         });
         std::thread::sleep(RETRY);
@@ -77,6 +77,7 @@ impl Check {
         let number = line.split(' ').next().and_then(|word| word.parse::<u64>().ok());
         shared.update(|view| {
             view.lines += 1;
+            view.last_line_at_unix_ms = Some(self.last_unix_ms);
             match number {
                 Some(number) if number >= self.expected => {
                     view.missing += number - self.expected;

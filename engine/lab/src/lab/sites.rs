@@ -22,7 +22,6 @@ use crate::place::Side;
 pub(super) const CONTROLLER: &str = "lab";
 const MEMORY: u64 = 128 << 20;
 const DISK_RESERVE: u64 = 64 << 20;
-const TTL_SECONDS: u32 = 60;
 const UUID: &str = "6c6f6e67-6861-4756-8d61-000000000050";
 
 /// Writes everything below the lab's folder.
@@ -91,7 +90,7 @@ fn site(files: &Files, ca: &Ca, lab: u8, side: Side) -> Site {
         dns: Dns {
             zone: addresses::ZONE.to_owned(),
             listen: SocketAddr::from((addresses::edge(side), addresses::DNS_PORT)),
-            ttl_seconds: TTL_SECONDS,
+            ttl_seconds: addresses::TTL_SECONDS,
         },
         disk_reserve: Size::from_bytes(DISK_RESERVE),
     }

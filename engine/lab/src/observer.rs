@@ -4,23 +4,23 @@
 //! same time when one site said "runs" before **and** after the other one said so. A hand-over between two questions
 //! therefore is not mistaken for a second runner.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+mod disks;
+
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use self::disks::{DiskServers, Look};
 use crate::client::unix_ms;
 use crate::lab::Lab;
 use crate::place::Side;
 use crate::qmp::Qmp;
 
-/// A hypervisor that needs longer to say whether it runs is stuck, and counts as silent.
+/// Whoever needs longer to answer is stuck, and counts as silent.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// Between two tries to reach a hypervisor that is not there.
 const RETRY: Duration = Duration::from_millis(50);
@@ -60,9 +60,13 @@ pub struct ObserverView {
     /// When two copies ran, milliseconds since the epoch; the first instants of that kind.
     #[serde(rename = "second_runner_at_unix_ms")]
     pub second_runner: Vec<u64>,
-    /// When both disk servers had a writer let in that wrote between two looks.
+    /// When writers wrote at both disk servers between two looks, or one might write at the server with the lower epoch after
+    /// another one had written at the server with the higher one.
     #[serde(rename = "second_writer_at_unix_ms")]
     pub second_writer: Vec<u64>,
+    /// Answers of each disk server about its writers, A first.
+    #[serde(default)]
+    pub disk_answers: [u64; 2],
     /// Where the VM ran, by turns.
     pub changes: Vec<Change>,
     /// Where it ran last.
@@ -79,10 +83,25 @@ pub struct Change {
 }
 
 impl ObserverView {
-    /// Whether something was seen, and never two at once.
+    /// Whether something was seen, and never two at once: neither two hypervisors that ran, nor two writers.
     #[must_use]
     pub fn exactly_one(&self) -> bool {
-        self.answered > 0 && self.second_runner.is_empty() && self.second_writer.is_empty()
+        self.answered > 0
+            && self.writers_seen()
+            && self.second_runner.is_empty()
+            && self.second_writer.is_empty()
+    }
+
+    /// Whether the disk server of every site where the VM ran has answered.
+    fn writers_seen(&self) -> bool {
+        let ran_at = |side| self.changes.iter().any(|change| change.runs_at == Some(side));
+        Side::BOTH.into_iter().zip(self.disk_answers).all(|(side, answers)| answers > 0 || !ran_at(side))
+    }
+
+    /// When the VM began to run where it runs; `None` unless that is this side.
+    #[must_use]
+    pub fn arrived_at_unix_ms(&self, side: Side) -> Option<u64> {
+        self.changes.last().filter(|change| change.runs_at == Some(side)).map(|change| change.at_unix_ms)
     }
 
     /// Takes one look at the hypervisors: whether A ran, then B, then A again.
@@ -106,8 +125,11 @@ impl ObserverView {
         }
     }
 
-    fn look_at_disks(&mut self, at_unix_ms: u64, wrote: [bool; 2]) {
-        if wrote == [true, true] && self.second_writer.len() < CHANGES_MAX {
+    fn look_at_disks(&mut self, at_unix_ms: u64, look: Look) {
+        for (answers, answered) in self.disk_answers.iter_mut().zip(look.answered) {
+            *answers += u64::from(answered);
+        }
+        if look.second_writer && self.second_writer.len() < CHANGES_MAX {
             self.second_writer.push(at_unix_ms);
         }
     }
@@ -172,13 +194,13 @@ impl Drop for Observer {
 
 fn observe(options: &Options, shared: &Shared) {
     let [mut a, mut b] = options.hypervisors.clone().map(Hypervisor::new);
-    let mut disks = options.disks.clone().map(DiskServer::new);
+    let mut disks = DiskServers::new(options.disks.clone());
     while !shared.stop.load(Ordering::Relaxed) {
         let seen = [a.running(), b.running(), a.running()];
         shared.view().look(unix_ms(), seen);
-        let [at_a, at_b] = &mut disks;
-        let wrote = [at_a.wrote(), at_b.wrote()];
-        shared.view().look_at_disks(unix_ms(), wrote);
+        if let Some(look) = disks.look() {
+            shared.view().look_at_disks(unix_ms(), look);
+        }
         std::thread::sleep(options.interval);
     }
 }
@@ -190,6 +212,10 @@ struct Pace {
 }
 
 impl Pace {
+    fn new() -> Self {
+        Self { next: Instant::now() }
+    }
+
     fn due(&mut self, every: Duration) -> bool {
         let due = Instant::now() >= self.next;
         if due {
@@ -208,7 +234,7 @@ struct Hypervisor {
 
 impl Hypervisor {
     fn new(socket: PathBuf) -> Self {
-        Self { socket, connection: None, retry: Pace { next: Instant::now() } }
+        Self { socket, connection: None, retry: Pace::new() }
     }
 
     /// `None` when it does not answer.
@@ -224,52 +250,13 @@ impl Hypervisor {
     }
 }
 
-/// Asked less often than the hypervisors: it counts bytes, so nothing is missed between two looks.
-const DISK_INTERVAL: Duration = Duration::from_millis(50);
-
-#[derive(Debug)]
-struct DiskServer {
-    socket: PathBuf,
-    written: Option<u64>,
-    wrote: bool,
-    pace: Pace,
-}
-
-impl DiskServer {
-    fn new(socket: PathBuf) -> Self {
-        Self { socket, written: None, wrote: false, pace: Pace { next: Instant::now() } }
-    }
-
-    /// Whether a writer is let in and bytes were written between the last two looks.
-    fn wrote(&mut self) -> bool {
-        if self.pace.due(DISK_INTERVAL) {
-            let written = written_bytes(&self.socket).ok();
-            self.wrote = matches!((self.written, written), (Some(before), Some(now)) if now > before);
-            self.written = written;
-        }
-        self.wrote
-    }
-}
-
-/// Bytes written by writers that are let in now; an error when nobody answers.
-fn written_bytes(socket: &Path) -> io::Result<u64> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.set_write_timeout(Some(ANSWER_MAX))?;
-    stream.write_all(b"{\"request\":\"status\"}\n")?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    let status: Value = serde_json::from_str(&line)?;
-    let writers = status["writers"].as_array().ok_or_else(|| io::Error::other("no status"))?;
-    Ok(writers.iter().filter_map(|writer| writer["bytes_written"].as_u64()).sum())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const RUNS: Option<bool> = Some(true);
     const STOPPED: Option<bool> = Some(false);
+    const BOTH: Look = Look { answered: [true, true], second_writer: false };
 
     /// Two copies are seen when A runs before and after B does.
     #[test]
@@ -288,11 +275,13 @@ mod tests {
         view.look(1, [RUNS, None, RUNS]);
         view.look(2, [RUNS, RUNS, STOPPED]);
         view.look(3, [STOPPED, RUNS, None]);
+        view.look_at_disks(3, BOTH);
         assert!(view.exactly_one(), "{view:?}");
         assert_eq!(
             view.changes.iter().map(|change| change.runs_at).collect::<Vec<_>>(),
             [Some(Side::A), Some(Side::B)]
         );
+        assert_eq!((view.arrived_at_unix_ms(Side::A), view.arrived_at_unix_ms(Side::B)), (None, Some(2)));
     }
 
     /// An observer that nobody answered has not seen exactly one.
@@ -303,14 +292,29 @@ mod tests {
         assert!(!view.exactly_one());
     }
 
-    /// Bytes written at both sites between the same two looks are seen.
+    /// Where the VM ran, its disk server has to have said who writes.
+    #[test]
+    fn a_silent_disk_server_is_no_proof() {
+        let mut view = ObserverView::default();
+        view.look(1, [RUNS, STOPPED, RUNS]);
+        assert!(!view.exactly_one());
+        view.look_at_disks(1, Look { answered: [true, false], second_writer: false });
+        assert!(view.exactly_one(), "{view:?}");
+        view.look(2, [STOPPED, RUNS, STOPPED]);
+        assert!(!view.exactly_one());
+        view.look_at_disks(3, BOTH);
+        assert!(view.exactly_one(), "{view:?}");
+    }
+
+    /// Two writers are seen although one copy runs at a time.
     #[test]
     fn two_writers_are_seen() {
         let mut view = ObserverView::default();
         view.look(1, [RUNS, STOPPED, RUNS]);
-        view.look_at_disks(1, [true, false]);
+        view.look_at_disks(1, BOTH);
         assert!(view.exactly_one());
-        view.look_at_disks(2, [true, true]);
+        view.look_at_disks(2, Look { second_writer: true, ..BOTH });
         assert_eq!(view.second_writer, [2]);
+        assert!(!view.exactly_one());
     }
 }

@@ -9,7 +9,7 @@ use longhaul_run::Reader;
 use crate::errors::{Explain as _, Failure, Result};
 use crate::exit_code;
 use crate::rehearsal::moving::{self, Move, Moving, Order};
-use crate::rehearsal::verdict::{Check, judge_move, judge_stayed};
+use crate::rehearsal::verdict::{Check, judge_served_move, judge_stayed};
 use crate::rehearsal::{Evidence, Stage};
 use crate::settings::Settings;
 
@@ -76,7 +76,7 @@ impl Scenario {
     /// What must hold for its journal to be kept.
     pub(super) fn judge(self, evidence: &Evidence) -> Vec<Check> {
         match self {
-            Self::Success | Self::CrashAndResume => judge_move(evidence),
+            Self::Success | Self::CrashAndResume => judge_served_move(evidence),
             Self::Unwind => judge_stayed(evidence),
         }
     }

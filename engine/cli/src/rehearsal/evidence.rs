@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhaul_lab::client::{ClientView, Observation};
 use longhaul_lab::guest::{Tails, Verification};
@@ -82,11 +82,32 @@ pub(crate) fn cold_read(lab: &Lab, observer: &Observer, over: &AtomicBool) -> Op
     lab.guest().read_tails().ok()
 }
 
+/// How long a client may take to ask for the name again and to be served where it leads then.
+const FOLLOWED_MAX: Duration = Duration::from_secs(addresses::TTL_SECONDS as u64 + 5);
+
+/// How often it is looked whether it was.
+const FOLLOWED_LOOK: Duration = Duration::from_millis(50);
+
+/// Waits until the client's requests by name are served where the name leads now; not for ever, for what it saw is judged
+/// later. A client that makes no requests is not waited for.
+fn let_follow(observation: &Observation, answers: &[(Side, Option<Ipv4Addr>)]) {
+    let end = Instant::now() + FOLLOWED_MAX;
+    let there = |view: &ClientView| answers.iter().all(|(_, it)| it.is_some_and(|it| view.followed_to(it)));
+    loop {
+        let view = observation.view();
+        if view.requests == 0 || there(&view) || Instant::now() > end {
+            return;
+        }
+        std::thread::sleep(FOLLOWED_LOOK);
+    }
+}
+
 /// Looks at everything there is to see after the move. The link is cut last: the client's old connection needs it.
 pub(crate) fn gather(stage: &Stage, observation: Observation, observer: Observer) -> Evidence {
     let lab = stage.lab();
     let guest = lab.guest().verify().ok();
     let answers = answers(lab);
+    let_follow(&observation, &answers);
     let client = observation.stop();
     let cut = lab.cut().is_ok();
     let guest_alone = if cut { stage.guest_at_b().verify().ok() } else { None };

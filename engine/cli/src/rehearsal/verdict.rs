@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use longhaul_lab::addresses::{GUEST, GUEST_AT_B};
+use longhaul_lab::client::ClientView;
 use longhaul_lab::place::Side;
 
 use super::evidence::Evidence;
@@ -12,10 +13,6 @@ use crate::exit_code;
 /// The least share of the allocated bytes that must be absent at the hand-over, in per cent: else reads through the
 /// WAN were not needed and the demo would show less than it says.
 const ABSENT_PERCENT_MIN: u64 = 10;
-
-/// What a request may be late around the client's longest gap and still be put down to the pause: a lost first packet
-/// is sent again after one second, a second time after three.
-const AROUND_PAUSE_MS: u64 = 3_000;
 
 /// One thing that must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +30,24 @@ pub(crate) fn judge_move(evidence: &Evidence) -> Vec<Check> {
         exactly_one(evidence),
         runs_at_b(evidence),
         gone_at_a(evidence),
-        connection(evidence),
+        connection(evidence, Side::B),
         guest(evidence),
         answers(evidence),
         independent(evidence),
     ]
 }
 
-/// Every check of the demo, which also makes requests by name and hands over before the whole disk is there.
-pub(crate) fn judge(evidence: &Evidence) -> Vec<Check> {
+/// What must hold of every move that a client watched by its ticker and by requests by name.
+pub(crate) fn judge_served_move(evidence: &Evidence) -> Vec<Check> {
     let mut checks = judge_move(evidence);
-    checks.extend([requests(evidence), absent(evidence), read_through(evidence)]);
+    checks.extend([requests(evidence), followed(evidence)]);
+    checks
+}
+
+/// Every check of the demo, which also hands over before the whole disk is there.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<Check> {
+    let mut checks = judge_served_move(evidence);
+    checks.extend([absent(evidence), read_through(evidence)]);
     checks
 }
 
@@ -54,7 +58,7 @@ pub(crate) fn judge_stayed(evidence: &Evidence) -> Vec<Check> {
         exactly_one(evidence),
         runs_at_a(evidence),
         gone_at_b(evidence),
-        connection(evidence),
+        connection(evidence, Side::A),
         guest(evidence),
         answers_a(evidence),
     ]
@@ -89,8 +93,9 @@ fn exit(evidence: &Evidence) -> String {
 
 fn exactly_one(evidence: &Evidence) -> Check {
     let view = &evidence.observer;
+    let [at_a, at_b] = view.disk_answers;
     let seen = format!(
-        "{} looks, {} with two running, {} with two writers",
+        "{} looks, {} with two running, {} with two writers; {at_a} answers of the disk server at a, {at_b} at b",
         view.rounds,
         view.second_runner.len(),
         view.second_writer.len()
@@ -118,30 +123,56 @@ fn gone_at_a(evidence: &Evidence) -> Check {
     check("the guest is gone at a", !evidence.left_at_a, seen)
 }
 
-fn connection(evidence: &Evidence) -> Check {
+/// The connection was whole, and still brought lines after the observer had seen the guest at this side.
+fn connection(evidence: &Evidence, side: Side) -> Check {
     let view = &evidence.client;
+    let arrived = evidence.observer.arrived_at_unix_ms(side);
+    let counted_on = arrived.is_some_and(|arrived| view.counted_on_after(arrived));
+    let silent = if counted_on || !view.connection_intact() { "" } else { "; it did not count on there" };
     let seen = format!(
-        "{} lines, {} missing, {} twice, {} resets; longest gap {} ms",
+        "{} lines, {} missing, {} twice, {} resets; longest gap {} ms{silent}",
         view.lines, view.missing, view.duplicates, view.resets, view.longest_gap_ms
     );
-    check("the client's connection lived through it", view.connection_intact(), seen)
+    check("the client's connection lived through it", counted_on, seen)
 }
 
-/// Requests may fail only while the guest stood still, as the same client saw it.
+/// Requests succeeded before and after the guest stood still, as the same client saw it, and failed only then.
 fn requests(evidence: &Evidence) -> Check {
-    let view = &evidence.client;
-    let (from, until) = (
-        view.gap_at_unix_ms.saturating_sub(AROUND_PAUSE_MS),
-        view.gap_at_unix_ms + view.longest_gap_ms + AROUND_PAUSE_MS,
-    );
-    let outside = view.failures.iter().find(|f| f.at_unix_ms + f.took_ms < from || f.at_unix_ms > until);
-    let all_told = u64::try_from(view.failures.len()).is_ok_and(|told| told >= view.failed_requests);
-    let seen = match outside {
-        Some(failure) => format!("one failed outside the pause: {}", failure.what),
-        None => format!("{} of {} failed, inside the pause", view.failed_requests, view.requests),
-    };
-    let holds = view.requests > view.failed_requests && outside.is_none() && all_told;
+    let amiss = amiss_with_requests(&evidence.client);
+    let holds = amiss.is_none();
+    let (failed, all) = (evidence.client.failed_requests, evidence.client.requests);
+    let seen = amiss.unwrap_or_else(|| format!("{failed} of {all} failed, inside the pause"));
     check("requests by name succeeded except in the pause", holds, seen)
+}
+
+/// None may have failed before the pause began, and of those that failed after it, each must have begun before its end.
+fn amiss_with_requests(view: &ClientView) -> Option<String> {
+    let Some(pause) = view.ended_gap_unix_ms() else {
+        return Some("the silence of the client's connection has no end".to_owned());
+    };
+    let failures: Vec<_> = view.failures.iter().filter(|failure| failure.is_of_request()).collect();
+    let is_outside = |at: u64, took: u64| at + took < pause.start || at >= pause.end;
+    if let Some(failure) = failures.iter().find(|it| is_outside(it.at_unix_ms, it.took_ms)) {
+        return Some(format!("one failed outside the pause: {}", failure.what));
+    }
+    if u64::try_from(failures.len()).is_ok_and(|told| told < view.failed_requests) {
+        return Some(format!("{} failed, more than were written down", view.failed_requests));
+    }
+    let before = view.served.first().is_some_and(|served| served.first_at_unix_ms < pause.start);
+    let after = view.served.last().is_some_and(|served| served.last_at_unix_ms >= pause.end);
+    match (before, after) {
+        (true, true) => None,
+        (false, _) => Some("none succeeded before the pause".to_owned()),
+        (true, false) => Some("none succeeded after the pause".to_owned()),
+    }
+}
+
+/// The client asked for the name again, and was served at B from then on.
+fn followed(evidence: &Evidence) -> Check {
+    let turns = evidence.client.served.iter();
+    let turns: Vec<_> = turns.map(|turn| format!("{} at {}", turn.requests, turn.address)).collect();
+    let seen = if turns.is_empty() { "none succeeded".to_owned() } else { turns.join(", then ") };
+    check("requests by name were served at b", evidence.client.followed_to(GUEST_AT_B), seen)
 }
 
 fn guest(evidence: &Evidence) -> Check {
@@ -212,13 +243,46 @@ fn independent(evidence: &Evidence) -> Check {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use longhaul_lab::client::{ClientView, Failure};
+    use longhaul_lab::client::{ClientView, Failure, Served};
     use longhaul_lab::guest::{Tails, Verification};
-    use longhaul_lab::observer::ObserverView;
+    use longhaul_lab::observer::{Change, ObserverView};
     use longhaul_saga::report::{DiskProof, MovedVm};
 
     use super::*;
     use crate::rehearsal::Said;
+
+    fn client() -> ClientView {
+        let served = |address, from, until| Served {
+            address,
+            requests: (until - from) / 200,
+            first_at_unix_ms: from,
+            last_at_unix_ms: until,
+        };
+        ClientView {
+            longest_gap_ms: 400,
+            gap_at_unix_ms: 50_000,
+            last_line_at_unix_ms: Some(65_000),
+            lines: 1000,
+            connections: 1,
+            requests: 100,
+            last_answer: Some(GUEST_AT_B),
+            served: vec![served(GUEST, 40_000, 54_800), served(GUEST_AT_B, 55_000, 64_800)],
+            ..ClientView::default()
+        }
+    }
+
+    fn observer() -> ObserverView {
+        let changes = [(40_000, Some(Side::A)), (50_010, None), (50_350, Some(Side::B))];
+        let changes = changes.map(|(at_unix_ms, runs_at)| Change { at_unix_ms, runs_at });
+        ObserverView {
+            rounds: 9,
+            answered: 9,
+            disk_answers: [7, 5],
+            changes: changes.into(),
+            runs_at: Some(Side::B),
+            ..ObserverView::default()
+        }
+    }
 
     pub(crate) fn good() -> Evidence {
         let found = Verification {
@@ -232,20 +296,8 @@ pub(crate) mod tests {
         };
         Evidence {
             code: Some(0),
-            client: ClientView {
-                longest_gap_ms: 400,
-                gap_at_unix_ms: 50_000,
-                lines: 1000,
-                connections: 1,
-                requests: 100,
-                ..ClientView::default()
-            },
-            observer: ObserverView {
-                rounds: 9,
-                answered: 9,
-                runs_at: Some(Side::B),
-                ..ObserverView::default()
-            },
+            client: client(),
+            observer: observer(),
             cold_read: Some(Tails { bytes: 4096, bad: 0, took_ms: 80 }),
             guest: Some(found),
             guest_alone: Some(found),
@@ -295,12 +347,17 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_has_its_check() {
         type Breaks = (&'static str, fn(&mut Evidence));
-        let broken: [Breaks; 11] = [
+        let broken: [Breaks; 14] = [
             ("the run succeeded", |seen| seen.code = Some(6)),
             ("exactly one copy ran at every instant", |seen| seen.observer.second_runner.push(1)),
+            ("exactly one copy ran at every instant", |seen| seen.observer.disk_answers[1] = 0),
             ("the guest runs at b", |seen| seen.observer.runs_at = Some(Side::A)),
             ("the guest is gone at a", |seen| seen.left_at_a = true),
             ("the client's connection lived through it", |seen| seen.client.missing = 1),
+            ("the client's connection lived through it", |seen| {
+                seen.client.last_line_at_unix_ms = Some(50_340);
+            }),
+            ("requests by name were served at b", |seen| seen.client.last_answer = Some(GUEST)),
             ("requests by name succeeded except in the pause", |seen| {
                 seen.client.failed_requests = 1;
                 seen.client.failures = vec![Failure { at_unix_ms: 1, took_ms: 5, what: "refused".into() }];
@@ -326,7 +383,8 @@ pub(crate) mod tests {
 
     fn stayed() -> Evidence {
         let answers = Side::BOTH.map(|side| (side, Some(GUEST))).into();
-        let observer = ObserverView { runs_at: Some(Side::A), ..good().observer };
+        let changes = vec![Change { at_unix_ms: 40_000, runs_at: Some(Side::A) }];
+        let observer = ObserverView { runs_at: Some(Side::A), changes, ..observer() };
         Evidence { code: Some(1), observer, answers, left_at_a: true, left_at_b: false, ..good() }
     }
 
@@ -342,16 +400,60 @@ pub(crate) mod tests {
         assert_eq!(red(&Evidence { left_at_b: true, ..stayed() }), ["nothing is left at b"]);
         assert_eq!(red(&Evidence { answers: good().answers, ..stayed() }), ["DNS answers a at both sites"]);
         assert_eq!(red(&Evidence { code: Some(0), ..stayed() }), ["the run undid what it had done"]);
-        assert_eq!(red(&Evidence { observer: good().observer, ..stayed() }), ["the guest runs at a"]);
+        let elsewhere = red(&Evidence { observer: observer(), ..stayed() });
+        assert_eq!(elsewhere, ["the guest runs at a", "the client's connection lived through it"]);
     }
 
-    /// A request that failed while the guest stood still is no fault.
+    /// A connection that falls silent for ever when the guest moves is no connection that lived, and its silence excuses no
+    /// request.
     #[test]
-    fn a_failure_inside_the_pause_is_allowed() {
+    fn a_stalled_connection_is_red() {
         let mut evidence = good();
+        evidence.client.last_line_at_unix_ms = Some(evidence.client.gap_at_unix_ms);
+        evidence.client.longest_gap_ms = 15_000;
         evidence.client.failed_requests = 1;
-        evidence.client.failures =
-            vec![Failure { at_unix_ms: 50_100, took_ms: 5_000, what: "timed out".into() }];
-        assert_eq!(red(&evidence), Vec::<&str>::new());
+        evidence.client.failures = vec![failure(60_000, 5_000)];
+        assert!(evidence.client.connection_intact());
+        let stalled =
+            ["the client's connection lived through it", "requests by name succeeded except in the pause"];
+        assert_eq!(red(&evidence), stalled);
+    }
+
+    fn failure(at_unix_ms: u64, took_ms: u64) -> Failure {
+        Failure { at_unix_ms, took_ms, what: "timed out".into() }
+    }
+
+    /// A request may fail when it was under way while the guest stood still: none may have failed before, and none may have
+    /// begun after.
+    #[test]
+    fn only_a_failure_inside_the_pause_is_allowed() {
+        let with = |failures: Vec<Failure>| {
+            let failed_requests = failures.len() as u64;
+            amiss_with_requests(&ClientView { failed_requests, failures, ..client() })
+        };
+        for (at, took) in [(50_100, 5_000), (49_000, 1_000), (50_399, 1)] {
+            assert_eq!(with(vec![failure(at, took)]), None, "{at}, {took} ms");
+        }
+        for (at, took) in [(49_000, 999), (50_400, 1), (52_000, 5_000)] {
+            assert!(with(vec![failure(50_100, 1), failure(at, took)]).is_some(), "{at}, {took} ms");
+        }
+        assert!(amiss_with_requests(&ClientView { failed_requests: 1, ..client() }).is_some());
+        let ticker = Failure { what: "ticker: reset".into(), ..failure(40_000, 20_000) };
+        let of_ticker = ClientView { failed_requests: 1, failures: vec![ticker], ..client() };
+        assert!(amiss_with_requests(&of_ticker).is_some(), "the failed request is not told");
+        assert_eq!(amiss_with_requests(&ClientView { failed_requests: 0, ..of_ticker }), None);
+    }
+
+    /// Requests that succeeded on one side of the pause only prove nothing.
+    #[test]
+    fn requests_succeed_before_and_after_the_pause() {
+        let of = |turn: usize| ClientView { served: vec![client().served.remove(turn)], ..client() };
+        let late = amiss_with_requests(&of(1));
+        assert_eq!(late.as_deref(), Some("none succeeded before the pause"));
+        let mut early = of(0);
+        early.served[0].last_at_unix_ms = 50_399;
+        assert_eq!(amiss_with_requests(&early).as_deref(), Some("none succeeded after the pause"));
+        early.served[0].last_at_unix_ms = 50_400;
+        assert_eq!(amiss_with_requests(&early), None);
     }
 }

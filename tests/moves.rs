@@ -6,6 +6,7 @@ mod breaks;
 mod commands;
 mod faults;
 mod identity;
+mod midway;
 mod outages;
 mod preflight;
 mod rig;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longhaul_lab::place::Side;
 
+use super::midway::{Midway, PREFETCH};
 use super::rig::{Rig, state, turn};
 
 /// The controller is killed in the middle of the memory copy; `resume` finishes the move, no finished step runs again, and
@@ -11,19 +12,19 @@ use super::rig::{Rig, state, turn};
 #[test]
 fn a_killed_controller_resumes() {
     let Some(_turn) = turn() else { return };
-    let mut rig = Rig::new("mvkill");
-    let mut run = rig.start("run-killed");
-    rig.wait_for_step(&mut run, "run-killed", "move/vm-a/move_vm");
-    run.kill().unwrap();
-    run.wait().unwrap();
-    rig.expect(&["resume", "run-killed"], 0);
+    let mut moving = Midway::of_memory_copy("mvkill");
+    moving.kill_controller();
+    moving.assert_midway();
+    moving.gate.release_all();
+    let mut rig = moving.rig;
+    rig.expect(&["resume", "mvkill"], 0);
     rig.assert_moved();
-    let again = started_after_done(&rig.records("run-killed"));
+    let again = started_after_done(&rig.records("mvkill"));
     assert_eq!(again, Vec::<String>::new(), "started although it was done");
-    let report = state().join("mvkill/reports/run-killed.html");
+    let report = state().join("mvkill/reports/mvkill.html");
     let written = std::fs::read(&report).unwrap();
     std::fs::remove_file(&report).unwrap();
-    rig.expect(&["replay", "run-killed"], 0);
+    rig.expect(&["replay", "mvkill"], 0);
     assert!(std::fs::read(&report).unwrap() == written, "the replayed report differs");
 }
 
@@ -49,7 +50,7 @@ fn a_second_run_is_refused_by_name() {
     let Some(_turn) = turn() else { return };
     let mut rig = Rig::new("mvtwice");
     let mut first = rig.start("run-first");
-    rig.wait_for_step(&mut first, "run-first", "move/vm-a/prefetch");
+    rig.wait_for_step(&mut first, "run-first", PREFETCH);
     let (code, said) = Rig::finish(rig.start_of("mvtwice-other", "run-second"), "run-second");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("run-first"), "{said}");
@@ -61,51 +62,48 @@ fn a_second_run_is_refused_by_name() {
 /// A cut of twenty seconds during the memory copy costs time and nothing else.
 #[test]
 fn a_cut_during_the_memory_copy_heals() {
-    cut_during("mvcutmem", "move/vm-a/move_vm");
+    let Some(_turn) = turn() else { return };
+    cut(&mut Midway::of_memory_copy("mvcutmem"));
 }
 
 /// A cut of twenty seconds during the prefetch costs time and nothing else.
 #[test]
 fn a_cut_during_the_prefetch_heals() {
-    cut_during("mvcutpre", "move/vm-a/prefetch");
+    let Some(_turn) = turn() else { return };
+    cut(&mut Midway::of_prefetch("mvcutpre"));
 }
 
-fn cut_during(name: &str, step: &str) {
-    let Some(_turn) = turn() else { return };
-    let mut rig = Rig::new(name);
-    let mut run = rig.start("run-cut");
-    rig.wait_for_step(&mut run, "run-cut", step);
-    rig.lab.cut().unwrap();
+fn cut(moving: &mut Midway) {
+    let met = moving.rig.cut_drops();
+    moving.rig.lab.cut().unwrap();
+    moving.gate.release_all();
     // The length of the cut is what is tested; nothing signals its end.
     std::thread::sleep(Duration::from_secs(20));
-    rig.lab.heal().unwrap();
-    let (code, said) = Rig::finish(run, "run-cut");
-    assert_eq!(code, Some(0), "{said}");
-    rig.assert_moved();
+    assert!(moving.rig.cut_drops() > met, "nothing met the cut");
+    moving.assert_midway();
+    moving.rig.lab.heal().unwrap();
+    moving.succeed();
 }
 
 /// The target's agent dies during the prefetch and comes back: the fill goes on where it was.
 #[test]
 fn a_killed_target_agent_goes_on_with_the_prefetch() {
-    kill_during("mvagb", "move/vm-a/prefetch", Side::B);
+    let Some(_turn) = turn() else { return };
+    kill_agent(&mut Midway::of_prefetch("mvagb"), Side::B);
 }
 
 /// The source's agent dies during the memory copy and comes back: the guest was never stopped, and moves in the end.
 #[test]
 fn a_killed_source_agent_takes_the_move_up() {
-    kill_during("mvaga", "move/vm-a/move_vm", Side::A);
+    let Some(_turn) = turn() else { return };
+    kill_agent(&mut Midway::of_memory_copy("mvaga"), Side::A);
 }
 
-fn kill_during(name: &str, step: &str, side: Side) {
-    let Some(_turn) = turn() else { return };
-    let mut rig = Rig::new(name);
-    let mut run = rig.start("run-agent");
-    rig.wait_for_step(&mut run, "run-agent", step);
-    rig.kill_agent(side);
-    rig.start_agent(side);
-    let (code, said) = Rig::finish(run, "run-agent");
-    assert_eq!(code, Some(0), "{said}");
-    rig.assert_moved();
+fn kill_agent(moving: &mut Midway, side: Side) {
+    moving.rig.kill_agent(side);
+    moving.assert_midway();
+    moving.rig.start_agent(side);
+    moving.succeed();
 }
 
 /// The target's disk has too little space: the run fails before anything is copied, says so, and the guest stays.

@@ -5,40 +5,38 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longhaul_agent::handover::FaultPoint;
+use longhaul_lab::addresses;
 use longhaul_lab::place::Side;
 
-use super::rig::{Rig, shared_turn, state, turn};
-use super::small::gate::Gate;
+use super::midway::{MOVE, Midway, PREFETCH};
+use super::rig::{Rig, shared_turn, turn};
 use super::small::ground::Ground;
 use super::small::processes::{self, DISK_SERVER, QEMU, SOON, wait};
 
-/// The step in which the guest's memory is copied and the guest handed over.
-const MOVE: &str = "move/vm-a/move_vm";
+/// The seconds to which `workflows/evacuate.yaml` lowers the time for which an answer may be kept.
+const LOWERED: Option<u64> = Some(5);
+/// The same while nothing moves.
+const NORMAL: Option<u64> = Some(addresses::TTL_SECONDS as u64);
 /// How often the disk server is killed under a guest that writes.
 const KILLS: usize = 12;
 
 /// A cut of twenty seconds right after RELINQUISH, when neither side may run the guest, ends when the link does; the guest
-/// then runs at one place, its client's connection lives, and the run goes through.
+/// then runs at one place, its client's connection lives, and the run goes through. The answer to the guest's name may be kept
+/// for a short time only by then.
 #[test]
 fn a_cut_inside_the_hand_over_heals() {
     let Some(_turn) = turn() else { return };
-    let gate = state().join("mvcuthand.gate");
-    let mut rig = Rig::with_arguments("mvcuthand", vec!["--fault-points".into(), gate.clone().into()]);
-    let gate = Gate::open(&gate);
-    gate.hold([FaultPoint::SourceRelinquished]);
-    let mut run = rig.start("run-cuthand");
-    let until = Instant::now() + Duration::from_secs(120);
-    let ended = || !matches!(run.try_wait(), Ok(None));
-    assert!(gate.wait(FaultPoint::SourceRelinquished, until, ended), "nothing was promised");
-    rig.lab.cut().unwrap();
-    gate.release_all();
+    let mut moving = Midway::held("mvcuthand", FaultPoint::SourceRelinquished);
+    assert_eq!(moving.rig.ttl_seconds(), [LOWERED; 2]);
+    let met = moving.rig.cut_drops();
+    moving.rig.lab.cut().unwrap();
+    moving.gate.release_all();
     // The length of the cut is what is tested; nothing signals its end.
     std::thread::sleep(Duration::from_secs(20));
-    assert_eq!(rig.runs_at(), None, "somebody ran it without knowing");
-    rig.lab.heal().unwrap();
-    let (code, said) = Rig::finish(run, "run-cuthand");
-    assert_eq!(code, Some(0), "{said}");
-    rig.assert_moved();
+    assert!(moving.rig.cut_drops() > met, "nothing met the cut");
+    assert_eq!(moving.rig.runs_at(), None, "somebody ran it without knowing");
+    moving.rig.lab.heal().unwrap();
+    moving.succeed();
 }
 
 /// The source's disk server is killed while the guest moves: its agent starts it again and the move goes through.
@@ -64,15 +62,10 @@ fn a_killed_target_qemu_costs_an_attempt() {
 
 /// How many attempts the move took.
 fn moves_although_killed(name: &str, side: Side, word: &str) -> usize {
-    let mut rig = Rig::new(name);
-    let mut run = rig.start("run-killed-part");
-    rig.wait_for_step(&mut run, "run-killed-part", MOVE);
-    assert!(wait(SOON, || !processes::of(&rig.lab, side, word).is_empty()), "there is no {word} to kill");
-    assert_eq!(processes::kill(&rig.lab, side, word), Ok(1));
-    let (code, said) = Rig::finish(run, "run-killed-part");
-    assert_eq!(code, Some(0), "{said}");
-    rig.assert_moved();
-    let records = rig.records("run-killed-part");
+    let mut moving = Midway::of_memory_copy(name);
+    assert_eq!(processes::kill(&moving.rig.lab, side, word), Ok(1));
+    moving.succeed();
+    let records = moving.rig.records(name);
     let starts = records.iter().filter(|it| it["kind"] == "start" && it["payload"]["step"] == MOVE);
     starts.count()
 }
@@ -82,12 +75,11 @@ fn moves_although_killed(name: &str, side: Side, word: &str) -> usize {
 #[test]
 fn a_killed_source_qemu_is_a_crash() {
     let Some(_turn) = turn() else { return };
-    let mut rig = Rig::new("mvqemua");
-    let mut run = rig.start("run-crash");
-    rig.wait_for_step(&mut run, "run-crash", MOVE);
-    assert_eq!(processes::kill(&rig.lab, Side::A, QEMU), Ok(1));
-    let (code, said) = Rig::finish(run, "run-crash");
+    let mut moving = Midway::of_memory_copy("mvqemua");
+    assert_eq!(processes::kill(&moving.rig.lab, Side::A, QEMU), Ok(1));
+    let (code, said) = moving.finish();
     assert_eq!(code, Some(1), "{said}");
+    let mut rig = moving.rig;
     assert!(said.contains("the guest is lost"), "{said}");
     assert_eq!((rig.vm("a").as_str(), processes::of(&rig.lab, Side::B, QEMU).len()), ("crashed", 0));
     rig.expect(&["vm", "stop", "vm-a", "--site", "a"], 0);
@@ -98,7 +90,8 @@ fn a_killed_source_qemu_is_a_crash() {
     assert!(observer.exactly_one(), "{observer:?}");
 }
 
-/// The target's disk fills up while the disk is copied: the run fails, says why, removes the copy, and the guest stays.
+/// The target's disk fills up while the disk is copied: the run fails, says why, removes the copy, lets
+/// the answer to the guest's name be kept for as long as before, and the guest stays.
 #[test]
 fn a_disk_that_fills_up_ends_the_move() {
     let Some(_turn) = turn() else { return };
@@ -106,8 +99,10 @@ fn a_disk_that_fills_up_ends_the_move() {
     let disks = rig.lab.files().agent(Side::B).join("disks");
     // Gone before the lab, whose folder it lies in.
     let _mounted = Mounted::small(&disks);
+    assert_eq!(rig.ttl_seconds(), [NORMAL, None]);
     let mut run = rig.start("run-full");
-    rig.wait_for_step(&mut run, "run-full", "move/vm-a/prefetch");
+    rig.wait_for_step(&mut run, "run-full", PREFETCH);
+    rig.wait_for("the lowered time", |rig| rig.ttl_seconds() == [LOWERED; 2]);
     let copy = disks.join("vm-a.raw");
     assert!(wait(SOON, || copy.exists()), "there is no copy");
     // The copy grows meanwhile, so what was free a moment ago may be more than there is.
@@ -117,6 +112,7 @@ fn a_disk_that_fills_up_ends_the_move() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("is full"), "{said}");
     assert!(!copy.exists(), "the copy is left");
+    assert_eq!(rig.ttl_seconds(), [NORMAL; 2], "it was not put back");
     rig.assert_stayed();
 }
 

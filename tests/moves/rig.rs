@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use longhaul_lab::client::{self, ClientView, Observation};
 use longhaul_lab::observer::{self, Observer, ObserverView};
 use longhaul_lab::place::{Place, Side};
-use longhaul_lab::{Lab, UpOptions};
+use longhaul_lab::{Lab, UpOptions, addresses};
 use serde_json::Value;
 
 /// A guest boots in three seconds; a machine under load needs many times that.
@@ -18,6 +19,8 @@ const BOOT_MAX: Duration = Duration::from_secs(90);
 pub(super) const MOVE_MAX: Duration = Duration::from_secs(240);
 /// Less than everything: what is absent at the hand-over is read through the WAN.
 const PRESENT: &str = "0.85";
+/// How long a client may take to ask for the guest's name again, and to be served where it leads.
+const FOLLOWED_MAX: Duration = Duration::from_secs(addresses::TTL_SECONDS as u64 + 20);
 /// How often something that is waited for is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -175,7 +178,12 @@ impl Rig {
     /// Waits for a run's end: its exit code and all it printed.
     pub(super) fn finish(mut run: Child, name: &str) -> (Option<i32>, String) {
         let code = run.wait().unwrap().code();
-        (code, std::fs::read_to_string(state().join(format!("{name}.log"))).unwrap())
+        (code, Self::said(name))
+    }
+
+    /// What a run printed.
+    pub(super) fn said(name: &str) -> String {
+        std::fs::read_to_string(state().join(format!("{name}.log"))).unwrap()
     }
 
     /// Makes a site keep so much of its disk free, and restarts its agent.
@@ -205,10 +213,7 @@ impl Rig {
         let end = Instant::now() + MOVE_MAX;
         while self.step(name, step) != "running" {
             if run.try_wait().unwrap().is_some() {
-                panic!(
-                    "{step} never ran:\n{}",
-                    std::fs::read_to_string(state().join(format!("{name}.log"))).unwrap()
-                );
+                panic!("{step} never ran:\n{}", Self::said(name));
             }
             assert!(Instant::now() < end, "waited too long for {step}");
             std::thread::sleep(LOOK_EVERY);
@@ -222,6 +227,25 @@ impl Rig {
             assert!(Instant::now() < end, "waited too long for {what}");
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// For how many seconds the answer of each site's DNS server may be kept, A first; `None` where the name is not known.
+    pub(super) fn ttl_seconds(&self) -> [Option<u64>; 2] {
+        let name = format!("{}.{}", self.lab.vm(), addresses::ZONE);
+        Side::BOTH.map(|side| {
+            let server = (addresses::edge(side), addresses::DNS_PORT).into();
+            match self.lab.netns(Place::Client).run(|| client::query(server, &name)).unwrap() {
+                Ok(answer) => Some(answer.ttl.as_secs()),
+                Err(client::DnsError::Empty { .. }) => None,
+                Err(error) => panic!("the DNS server of site {}: {error:?}", side.as_str()),
+            }
+        })
+    }
+
+    /// Packets that were lost to a cut of the link.
+    pub(super) fn cut_drops(&self) -> u64 {
+        let stats = self.lab.wan().stats().unwrap();
+        stats.a_to_b.cut_drops + stats.b_to_a.cut_drops
     }
 
     /// Everything written down about a run.
@@ -251,24 +275,30 @@ impl Rig {
 
     /// What has to hold after every move that succeeded, whatever was done to it meanwhile.
     pub(super) fn assert_moved(&mut self) {
-        self.wait_for("the guest to run at b", |rig| rig.vm("b") == "running");
-        let found = self.lab.guest().verify().unwrap();
-        assert!(found.good(), "{found:?}");
-        let (client, observer) = self.watched();
-        assert!(client.connection_intact(), "{client:?}");
-        assert!(observer.exactly_one(), "{observer:?}");
-        assert_eq!(observer.runs_at, Some(Side::B));
+        self.assert_serves_at(Side::B, addresses::GUEST_AT_B);
     }
 
     /// What has to hold after a move that did not happen.
     pub(super) fn assert_stayed(&mut self) {
-        self.wait_for("the guest to run at a", |rig| rig.vm("a") == "running");
+        self.assert_serves_at(Side::A, addresses::GUEST);
+    }
+
+    /// The guest is whole and runs at this side only; the client's connection counted on after the observer had seen it come
+    /// there, and the client's requests by name are served at its address there.
+    fn assert_serves_at(&mut self, side: Side, address: Ipv4Addr) {
+        self.wait_for("the guest to run there", |rig| rig.vm(side.as_str()) == "running");
         let found = self.lab.guest().verify().unwrap();
         assert!(found.good(), "{found:?}");
+        let end = Instant::now() + FOLLOWED_MAX;
+        while !self.seen().followed_to(address) && Instant::now() < end {
+            std::thread::sleep(LOOK_EVERY);
+        }
         let (client, observer) = self.watched();
-        assert!(client.connection_intact(), "{client:?}");
+        assert!(client.followed_to(address), "{client:?}");
         assert!(observer.exactly_one(), "{observer:?}");
-        assert_eq!(observer.runs_at, Some(Side::A));
+        let arrived = observer.arrived_at_unix_ms(side);
+        let arrived = arrived.unwrap_or_else(|| panic!("it is not at {}: {observer:?}", side.as_str()));
+        assert!(client.counted_on_after(arrived), "at {arrived}: {client:?}");
     }
 }
 

@@ -1,0 +1,103 @@
+//! Moves that are in the middle of a step when something is done to them: bytes are on their way, and not all are there.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::time::Instant;
+
+use longhaul_agent::handover::FaultPoint;
+use longhaul_lab::Lab;
+use longhaul_lab::place::Side;
+use serde_json::Value;
+
+use super::rig::{MOVE_MAX, Rig, state};
+use super::small::gate::Gate;
+
+/// The step in which the disk is copied.
+pub(super) const PREFETCH: &str = "move/vm-a/prefetch";
+/// The step in which the guest's memory is copied and the guest handed over.
+pub(super) const MOVE: &str = "move/vm-a/move_vm";
+
+/// A move in the middle of a step.
+pub(super) struct Midway {
+    pub(super) gate: Gate,
+    pub(super) rig: Rig,
+    run: Child,
+    step: &'static str,
+}
+
+impl Midway {
+    /// Blocks of the disk have come to the target, and more are missing than may be.
+    pub(super) fn of_prefetch(lab: &str) -> Self {
+        let mut moving = Self::begin(lab, PREFETCH, None);
+        let Self { rig, run, .. } = &mut moving;
+        rig.wait_for_step(run, lab, PREFETCH);
+        rig.wait_for("blocks at the target", |rig| fetched_bytes(&rig.lab).is_some_and(|bytes| bytes > 0));
+        moving.assert_midway();
+        moving
+    }
+
+    /// The target has given its QEMU the first of the guest's memory, and is held there until it is let go.
+    pub(super) fn of_memory_copy(lab: &str) -> Self {
+        Self::held(lab, FaultPoint::TargetLoading)
+    }
+
+    /// An agent is held at a point of the hand-over until it is let go.
+    pub(super) fn held(lab: &str, point: FaultPoint) -> Self {
+        let mut moving = Self::begin(lab, MOVE, Some(point));
+        let Self { gate, run, .. } = &mut moving;
+        let ended = || !matches!(run.try_wait(), Ok(None));
+        assert!(gate.wait(point, Instant::now() + MOVE_MAX, ended), "{} was not reached", point.name());
+        moving.assert_midway();
+        moving
+    }
+
+    fn begin(lab: &str, step: &'static str, held: Option<FaultPoint>) -> Self {
+        let path = state().join(format!("{lab}.gate"));
+        let rig = Rig::with_arguments(lab, vec!["--fault-points".into(), path.clone().into()]);
+        let gate = Gate::open(&path);
+        gate.hold(held);
+        let run = rig.start(lab);
+        Self { gate, rig, run, step }
+    }
+
+    /// The run; it is called as the lab is.
+    pub(super) fn name(&self) -> &str {
+        self.rig.lab.name().as_str()
+    }
+
+    /// The step is not over.
+    pub(super) fn assert_midway(&self) {
+        assert_eq!(self.rig.step(self.name(), self.step), "running", "{}", self.step);
+    }
+
+    /// Kills the controller.
+    pub(super) fn kill_controller(&mut self) {
+        self.run.kill().unwrap();
+        self.run.wait().unwrap();
+    }
+
+    /// Lets the agent go that is held, and waits for the run's end: its exit code and all it printed.
+    pub(super) fn finish(&mut self) -> (Option<i32>, String) {
+        self.gate.release_all();
+        let code = self.run.wait().unwrap().code();
+        (code, Rig::said(self.name()))
+    }
+
+    /// The same of a run that has to succeed.
+    pub(super) fn succeed(&mut self) {
+        let (code, said) = self.finish();
+        assert_eq!(code, Some(0), "{said}");
+        self.rig.assert_moved();
+    }
+}
+
+/// What the fill has brought to the target, in the word of its disk server; `None` before there is one.
+fn fetched_bytes(lab: &Lab) -> Option<u64> {
+    let mut stream = UnixStream::connect(lab.files().disk_socket(Side::B, lab.vm())).ok()?;
+    stream.write_all(b"{\"request\":\"status\"}\n").ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    let status: Value = serde_json::from_str(&line).ok()?;
+    status["fill"]["fetched_bytes"].as_u64()
+}

@@ -1,5 +1,6 @@
 //! The demo is green, and every check of it can fail.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -23,6 +24,7 @@ fn the_demo_is_green() {
     assert_eq!(figures["runs_at"], "b", "{figures}");
     assert_eq!(figures["disk_proof"]["ok"], true, "{figures}");
     assert_eq!(figures["client"]["missing"], 0, "{figures}");
+    assert!(said.contains("verdict: green, "), "{said}");
     assert!(figures["independent_ms"].as_u64() >= figures["total_ms"].as_u64(), "{figures}");
 }
 
@@ -38,10 +40,26 @@ fn red(what: &str, seen: &str) {
     let Some(_turn) = turn() else { return };
     let (code, said) = demo(&["--break", what]);
     assert_eq!(code, Some(4), "{said}");
-    assert!(
-        said.lines().any(|line| line.starts_with("FAIL") && line.contains(seen)),
-        "no `{seen}` in\n{said}"
-    );
+    let failed: Vec<&str> =
+        said.lines().filter(|line| line.starts_with("FAIL") && line.contains(seen)).collect();
+    assert!(!failed.is_empty(), "no `{seen}` in\n{said}");
+    red_report(&said, &failed);
+}
+
+/// The report that the demo names is red, as a page and as text, names every check that failed, and promises nothing.
+fn red_report(said: &str, failed: &[&str]) {
+    let page =
+        said.lines().find_map(|line| line.strip_prefix("report: ")).expect("the demo names its report");
+    let html = std::fs::read_to_string(page).unwrap().replace("&#39;", "'");
+    let text = std::fs::read_to_string(Path::new(page).with_extension("txt")).unwrap();
+    assert!(html.contains("class=\"headline bad\""), "{html}");
+    for (form, report) in [("page", &html), ("text", &text)] {
+        assert!(report.contains("verdict: red"), "{form}:\n{report}");
+        assert!(!report.contains("nothing is left to do"), "{form}:\n{report}");
+        for check in failed {
+            assert!(report.contains(check), "{form} without `{check}`:\n{report}");
+        }
+    }
 }
 
 turns_red! {

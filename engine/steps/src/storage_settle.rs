@@ -6,7 +6,7 @@
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
-use longhaul_step::{Error, Finding};
+use longhaul_step::{Error, Estimate, Finding};
 use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{Outputs, SettleDisk};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::descriptor::{describe, object, read, site, vm};
 use crate::outputs;
 use crate::remote::{Call, Remote};
-use crate::site_check::between_two_sites;
+use crate::site_check::{between_two_sites, predict};
 
 pub(crate) struct StorageSettle {
     descriptor: Descriptor,
@@ -58,5 +58,9 @@ impl Remote for StorageSettle {
 
     fn check(&self, params: &Value) -> Vec<Finding> {
         between_two_sites(params)
+    }
+
+    fn estimate(&self, params: &Value, facts: &Value) -> Estimate {
+        read::<Params>(params).map(|params| predict::settle(facts, params.vm.as_str())).unwrap_or_default()
     }
 }

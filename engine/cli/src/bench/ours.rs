@@ -25,12 +25,13 @@ pub(super) fn measure(settings: &Settings, setting: &Setting) -> Result<Sample> 
     let wire_bytes = evidence::wire_bytes(stage.lab())?.saturating_sub(before);
     let trace = meter.stop()?;
     let seen = Evidence { code: moved.code, wire_bytes, ..evidence::gather(&stage, observation, observer) };
-    let records = evidence::write_down(&moved.run, &seen, settings)?;
+    let checks = judge_move(&seen);
+    evidence::write_down(&moved.run, &seen, &checks, settings)?;
     // A move that fails a check has no figures.
-    require(&judge_move(&seen), "our move fails its checks").map_err(|failure| {
+    require(&checks, "our move fails its checks").map_err(|failure| {
         failure.advise(format!("read {} and `longhaul journal show {}`", log.display(), moved.run))
     })?;
-    let report = Report::fold(&records);
+    let report = Report::fold(&evidence::records(&moved.run, settings)?);
     let report = report.ok_or_else(|| Failure::said(exit_code::FAILED, "the run left no report"))?;
     sample(&report, &trace, &seen)
 }

@@ -21,8 +21,9 @@ const ORDER: Order = Order { prefix: "demo", present: Some("0.85"), log: None };
 pub(crate) fn run(settings: &Settings, json: Option<&Path>, broken: Option<Break>) -> Result<u8> {
     until_interrupted(|| {
         let (evidence, moved) = play(settings, broken)?;
-        show_report(settings, &moved);
         let checks = judge(&evidence);
+        evidence::write_down(&moved.run, &evidence, &checks, settings)?;
+        show_report(settings, &moved);
         checks.iter().for_each(show);
         if let Some(file) = json {
             let text = format!("{:#}\n", figures(&evidence));
@@ -58,7 +59,7 @@ fn play(settings: &Settings, broken: Option<Break>) -> Result<(Evidence, Move)> 
     evidence.code = moved.code;
     evidence.wire_bytes = wire_bytes;
     evidence.cold_read = cold_read;
-    evidence.said = Said::of(&evidence::write_down(&moved.run, &evidence, settings)?);
+    evidence.said = Said::of(&evidence::records(&moved.run, settings)?);
     Ok((evidence, moved))
 }
 

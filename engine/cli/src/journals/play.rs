@@ -38,8 +38,9 @@ fn record(settings: &Settings, scenario: Scenario) -> Result<String> {
     output::talk(format_args!("{name}: moving it"));
     let (moved, evidence) = watch(&stage, settings, scenario)?;
     // A journal that tells something else than its name is not kept.
-    require(&scenario.judge(&evidence), &format!("{name} did not go as it should"))?;
-    evidence::write_down(&moved.run, &evidence, settings)?;
+    let checks = scenario.judge(&evidence);
+    require(&checks, &format!("{name} did not go as it should"))?;
+    evidence::write_down(&moved.run, &evidence, &checks, settings)?;
     let records = Reader::open(&settings.controller())?.stored(&moved.run)?;
     let alias: RunId = name.parse().expect("the names of scenarios are ids");
     journal::exported(&records, Some(&alias), COMMAND)

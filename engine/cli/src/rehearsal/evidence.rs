@@ -13,8 +13,10 @@ use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
 use longhaul_saga::report::{DiskProof, MovedVm};
 use longhaul_saga::{Record, Report};
+use serde_json::{Value, json};
 
 use super::stage::Stage;
+use super::verdict::Check;
 use crate::commands::observe;
 use crate::errors::{Explain as _, Result};
 use crate::settings::Settings;
@@ -126,14 +128,30 @@ pub(crate) fn gather(stage: &Stage, observation: Observation, observer: Observer
     }
 }
 
-/// Adds what was seen to the run, so that its report shows it, and returns the run's records.
-pub(crate) fn write_down(run: &RunId, evidence: &Evidence, settings: &Settings) -> Result<Vec<Record>> {
+/// Adds what was seen and what was found of it to the run, so that its report shows both.
+pub(crate) fn write_down(
+    run: &RunId,
+    evidence: &Evidence,
+    checks: &[Check],
+    settings: &Settings,
+) -> Result<()> {
     let views = [
         ("client", observe::payload(&evidence.client)?),
         ("observer", observe::payload(&evidence.observer)?),
-        ("wan", serde_json::json!({ "wire_bytes": evidence.wire_bytes })),
+        ("wan", json!({ "wire_bytes": evidence.wire_bytes })),
+        ("verdict", verdict(checks)),
     ];
-    observe::write_down(run, views, settings)?;
+    observe::write_down(run, views, settings)
+}
+
+/// The checks as the run's report reads them.
+fn verdict(checks: &[Check]) -> Value {
+    let one = |check: &Check| json!({ "name": check.what, "ok": check.holds, "seen": check.seen });
+    json!({ "checks": checks.iter().map(one).collect::<Vec<_>>() })
+}
+
+/// The run's records as they are now.
+pub(crate) fn records(run: &RunId, settings: &Settings) -> Result<Vec<Record>> {
     Ok(Reader::open(&settings.controller())?.records(run)?)
 }
 
@@ -160,4 +178,26 @@ fn has_qemu(lab: &Lab, side: Side) -> bool {
     let status = lab.status();
     let processes = status.sites.iter().find(of_side).map_or(&[][..], |site| &site.processes);
     processes.iter().any(|process| process.command.contains("qemu-system"))
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_saga::report::Verdict;
+
+    use super::*;
+    use crate::rehearsal::verdict::judge;
+    use crate::rehearsal::verdict::tests::good;
+
+    /// What is written down of a verdict is what a report reads: the same checks, and red as soon as one fails.
+    #[test]
+    fn a_report_reads_the_verdict() {
+        let read = |evidence: &Evidence| Verdict::of(&verdict(&judge(evidence)));
+        assert!(!read(&good()).is_red());
+        assert_eq!(read(&good()).checks.len(), judge(&good()).len());
+        let red = read(&Evidence { left_at_a: true, ..good() });
+        assert_eq!(
+            red.failed().map(|check| check.name.as_str()).collect::<Vec<_>>(),
+            ["the guest is gone at a"]
+        );
+    }
 }

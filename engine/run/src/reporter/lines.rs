@@ -1,6 +1,7 @@
 //! A record as lines of text.
 
 use longhaul_saga::intent::{End, Start};
+use longhaul_saga::report::Verdict;
 use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
 
 /// Turns records into lines. Remembers the run's start, from which times are counted.
@@ -51,6 +52,9 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
         }
         Event::Observation(observation) if observation.source == "client" => {
             "observed by a client".to_owned()
+        }
+        Event::Observation(observation) if observation.source == "verdict" => {
+            format!("judged from outside: {}", Verdict::of(&observation.payload).text())
         }
         Event::HandleGiven(_) | Event::TimerFired(_) | Event::Observation(_) => return None,
     })

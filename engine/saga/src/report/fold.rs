@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use longhaul_model::ids::StepPath;
 use serde_json::Value;
 
-use super::{Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, client};
-use crate::event::RunCreated;
+use super::forecast::Forecast;
+use super::safe::safe_now;
+use super::{
+    Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client, verdict,
+};
+use crate::event::{Observation, RunCreated};
 use crate::intent::{Compensate, End, Instruction, Start};
 use crate::{Answer, Entry, Event, Intent, Record, Status, Work};
 
 /// The source of the driver's estimates.
 const ESTIMATE: &str = "estimate";
 
-/// The action whose file this module can make again.
-const REPORT: &str = "report.write";
+/// The source of what the WAN itself counted.
+const WAN: &str = "wan";
 
 struct Folding {
     report: Report,
@@ -39,21 +43,6 @@ impl Report {
         }
         Some(folding.finish())
     }
-
-    /// The report that the run's last `report.write` wrote: where to, as text and as HTML. None if there was none.
-    #[must_use]
-    pub fn as_written(records: &[Record]) -> Option<(String, String, String)> {
-        let start = |record: &Record| match &record.entry {
-            Entry::Intent(Intent::Start(start)) if start.uses.kind() == REPORT => {
-                start.params["to"].as_str().map(str::to_owned)
-            }
-            Entry::Intent(_) | Entry::Event(_) => None,
-        };
-        let (at, path) =
-            records.iter().enumerate().rev().find_map(|(at, record)| Some((at, start(record)?)))?;
-        let report = Self::fold(&records[..at])?;
-        Some((path, report.text(), report.html()))
-    }
 }
 
 impl Folding {
@@ -69,12 +58,14 @@ impl Folding {
             runs_at_ms: None,
             independent_ms: None,
             predicted: Predicted::default(),
+            verdict: None,
             clients: Vec::new(),
             steps: Vec::new(),
             moved: Vec::new(),
             disks: Vec::new(),
             tunnels: Vec::new(),
             wire: Vec::new(),
+            wan_bytes: None,
             owners: BTreeMap::new(),
             instructions: Vec::new(),
             safe_now: Vec::new(),
@@ -118,17 +109,25 @@ impl Folding {
                 Answer::Absent => self.close(&probed.step, probed.work, at_ms, "failed", None),
                 Answer::Partial | Answer::CannotTell(_) => {}
             },
-            Event::Observation(seen) if seen.source == client::SOURCE => {
-                self.report.clients.push(Client::of(&seen.payload));
-            }
-            Event::Observation(seen) if seen.source == ESTIMATE => self.estimate(&seen.payload),
+            Event::Observation(seen) => self.observation(seen, at_ms),
             Event::RunResumed(_) => self.report.status = Status::Running,
             Event::RunCreated(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
             | Event::HandleGiven(_)
-            | Event::TimerFired(_)
-            | Event::Observation(_) => {}
+            | Event::TimerFired(_) => {}
+        }
+    }
+
+    /// What was seen from outside, and what was expected. A source that is not known here says nothing to the report.
+    fn observation(&mut self, seen: &Observation, at_ms: u64) {
+        let Observation { source, payload } = seen;
+        match source.as_str() {
+            client::SOURCE => self.report.clients.push(Client::of(payload)),
+            verdict::SOURCE => self.report.verdict = Some(Verdict::of(payload)),
+            WAN => self.report.wan_bytes = payload["wire_bytes"].as_u64(),
+            ESTIMATE => self.estimate(payload, at_ms),
+            _ => {}
         }
     }
 
@@ -215,7 +214,7 @@ impl Folding {
     }
 
     /// The first estimate that names a duration stands: later ones know more than was known before the move.
-    fn estimate(&mut self, payload: &Value) {
+    fn estimate(&mut self, payload: &Value, at_ms: u64) {
         let Some(steps) = payload["steps"].as_object() else { return };
         let predicted = &mut self.report.predicted;
         let max = |name: &str| steps.values().filter_map(|step| step[name].as_u64()).max();
@@ -223,8 +222,12 @@ impl Folding {
             |name: &str| steps.values().filter_map(|step| step[name].as_u64()).reduce(u64::saturating_add);
         predicted.pause_ms = predicted.pause_ms.or_else(|| max("pause_ms"));
         predicted.wire_bytes = predicted.wire_bytes.or_else(|| sum("wire_bytes"));
-        if predicted.total_ms.is_none() && max("duration_ms").is_some() {
-            predicted.total_ms = Some(critical_path(&self.plan, steps));
+        if predicted.total_ms.is_none()
+            && let Some(forecast) = Forecast::of(&self.plan, steps, at_ms)
+        {
+            predicted.total_ms = Some(forecast.total_ms);
+            predicted.runs_at_ms = forecast.runs_at_ms;
+            predicted.independent_ms = forecast.independent_ms;
         }
     }
 
@@ -252,76 +255,4 @@ fn lost_memory(step: &StepPath, moved: &MovedVm) -> Instruction {
             "only site {target} may run it: longhaul vm start {vm} --site {target} boots it from its disk"
         ),
     }
-}
-
-/// The longest way through the steps by their estimates; a step without one takes no time. Items of a foreach are
-/// taken to run beside each other, as far as `max_parallel` lets them.
-fn critical_path(plan: &longhaul_plan::Plan, estimates: &serde_json::Map<String, Value>) -> u64 {
-    let durations: BTreeMap<&str, u64> = estimates
-        .iter()
-        .filter_map(|(path, step)| Some((path.as_str(), step["duration_ms"].as_u64()?)))
-        .collect();
-    longest(&plan.graph, "", &durations)
-}
-
-fn longest(graph: &longhaul_plan::Graph, prefix: &str, durations: &BTreeMap<&str, u64>) -> u64 {
-    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
-    for step in &graph.steps {
-        let begin = step.needs.iter().filter_map(|need| ends.get(need.as_str())).max().copied().unwrap_or(0);
-        let path = format!("{prefix}{}", step.id);
-        let takes = match &step.body {
-            longhaul_plan::Body::Action(_) => durations.get(path.as_str()).copied().unwrap_or(0),
-            longhaul_plan::Body::Foreach(foreach) => longest_items(foreach, &path, durations),
-        };
-        ends.insert(step.id.as_str(), begin.saturating_add(takes));
-    }
-    ends.values().max().copied().unwrap_or(0)
-}
-
-fn longest_items(foreach: &longhaul_plan::Foreach, path: &str, durations: &BTreeMap<&str, u64>) -> u64 {
-    let inside = format!("{path}/");
-    let mut keys: Vec<_> =
-        durations.keys().filter_map(|step| step.strip_prefix(&inside)?.split('/').next()).collect();
-    keys.dedup();
-    let items = keys.iter().map(|key| longest(&foreach.graph, &format!("{inside}{key}/"), durations));
-    let rows = foreach.max_parallel.max(1) as usize;
-    let mut lanes = vec![0_u64; rows];
-    for item in items {
-        let free = lanes.iter_mut().min().expect("there is at least one lane");
-        *free = free.saturating_add(item);
-    }
-    lanes.into_iter().max().unwrap_or(0)
-}
-
-fn safe_now(report: &Report) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for moved in &report.moved {
-        let vm = &moved.vm;
-        let proof = report.disks.iter().find(|disk| disk.vm == *vm);
-        lines.push(match proof {
-            Some(proof) if proof.ok => format!(
-                "{vm} runs at {} and needs nothing of its source any more; its disk there was proven equal",
-                moved.target
-            ),
-            Some(_) => {
-                format!("{vm} runs at {}; its disk is NOT proven: keep the source's copy", moved.target)
-            }
-            None => {
-                format!("{vm} runs at {} and still reads from its source: keep the source up", moved.target)
-            }
-        });
-    }
-    let resume = format!("`longhaul resume {}`", report.run);
-    lines.push(match report.status {
-        Status::Running => "the run was under way when this was written".to_owned(),
-        Status::Succeeded => "nothing is left to do".to_owned(),
-        Status::Failed => "everything the run had done was undone; it may be run again".to_owned(),
-        Status::Partial => {
-            "what went forward stays, the rest was undone; it may be run again for the rest".to_owned()
-        }
-        Status::NeedsOperator => {
-            format!("the run stopped and undoes nothing by itself; after the repair, {resume}")
-        }
-    });
-    lines
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::text::Section;
-use super::{Client, Report, svg};
+use super::{Client, Report, Verdict, svg};
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -21,7 +21,9 @@ impl Report {
     /// The report as a page: no script, nothing loaded from elsewhere, light or dark as the reader's system is.
     #[must_use]
     pub fn html(&self) -> String {
-        let headline_class = if self.clients.iter().any(Client::lost_something) { "bad" } else { "plain" };
+        let red = self.verdict.as_ref().is_some_and(Verdict::is_red);
+        let bad = red || self.clients.iter().any(Client::lost_something);
+        let headline_class = if bad { "bad" } else { "plain" };
         let page = Page {
             title: self.title(),
             status: self.status.as_str(),

@@ -7,10 +7,13 @@
 mod client;
 mod facts;
 mod fold;
+mod forecast;
 mod html;
+mod safe;
 mod svg;
 mod text;
 mod units;
+mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +21,7 @@ pub use client::Client;
 pub use facts::{DiskProof, Lane, MovedVm, RecordKind, Tunnel};
 use longhaul_model::ids::RunId;
 use serde::Serialize;
+pub use verdict::{Check, Verdict};
 
 use crate::Status;
 use crate::intent::Instruction;
@@ -43,6 +47,8 @@ pub struct Report {
     pub independent_ms: Option<u64>,
     /// What was expected before the first byte moved: the critical path of the steps' estimates.
     pub predicted: Predicted,
+    /// What was found by checks from outside; none if nobody checked.
+    pub verdict: Option<Verdict>,
     /// What clients saw; none were watching if empty.
     pub clients: Vec<Client>,
     /// Every step instance in the order it was started.
@@ -55,6 +61,8 @@ pub struct Report {
     pub tunnels: Vec<Tunnel>,
     /// Bytes by kind and class, as last read per step.
     pub wire: Vec<RecordKind>,
+    /// Bytes that the WAN itself counted during the run, both directions, headers included; none if it was not asked.
+    pub wan_bytes: Option<u64>,
     /// Which site owns each VM, as far as the run knows.
     pub owners: BTreeMap<String, String>,
     /// What an operator has to do.
@@ -66,11 +74,15 @@ pub struct Report {
 /// What was expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Predicted {
-    /// Time from the estimate to the end of the last estimated step, in milliseconds.
+    /// From the run's start to its end, in milliseconds.
     pub total_ms: Option<u64>,
+    /// From the run's start to the moment the last moved VM runs at its target, in milliseconds.
+    pub runs_at_ms: Option<u64>,
+    /// From the run's start to the moment the last moved VM's source is released, in milliseconds.
+    pub independent_ms: Option<u64>,
     /// The longest pause of a guest, in milliseconds.
     pub pause_ms: Option<u64>,
-    /// Bytes between the sites.
+    /// Bytes between the sites, before TLS.
     pub wire_bytes: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! The report as text and as rows, which the page shows too.
 
 use super::units::{bytes, millis, or_not_known, rate};
-use super::{Client, Report};
+use super::{Client, Report, Verdict};
 
 /// A headed list of lines.
 pub(super) struct Section {
@@ -24,12 +24,19 @@ impl Report {
     }
 
     pub(super) fn title(&self) -> String {
-        format!("run {}: {}, {}", self.run, self.workflow, self.status)
+        let verdict =
+            self.verdict.as_ref().map_or_else(String::new, |found| format!("; verdict {}", found.colour()));
+        format!("run {}: {}, {}{verdict}", self.run, self.workflow, self.status)
     }
 
-    /// What a client saw, and nothing else.
+    /// What was seen from outside, and nothing else: the verdict, if there is one, and what clients saw.
     #[must_use]
     pub fn headline(&self) -> String {
+        let verdict = self.verdict.as_ref().map(|found| format!("verdict: {}", found.text()));
+        verdict.into_iter().chain([self.clients_line()]).collect::<Vec<_>>().join("; ")
+    }
+
+    fn clients_line(&self) -> String {
         if self.clients.is_empty() {
             return "clients: not observed".to_owned();
         }
@@ -49,6 +56,7 @@ impl Report {
 
     pub(super) fn sections(&self) -> Vec<Section> {
         let sections = [
+            ("Verdict", self.verdict.as_ref().map(Verdict::lines).unwrap_or_default()),
             ("What is safe now", self.safe_now.clone()),
             ("What is to be done", self.to_do()),
             ("Which site owns each VM", self.owner_lines()),
@@ -83,10 +91,18 @@ impl Report {
         vec![
             row("", Some("predicted".to_owned()), Some("actual".to_owned())),
             row("total time", predicted.total_ms.map(millis), Some(millis(self.total_ms))),
-            row("guest runs at the target after", None, self.runs_at_ms.map(millis)),
-            row("source not needed any more after", None, self.independent_ms.map(millis)),
+            row(
+                "guest runs at the target after",
+                predicted.runs_at_ms.map(millis),
+                self.runs_at_ms.map(millis),
+            ),
+            row(
+                "source not needed any more after",
+                predicted.independent_ms.map(millis),
+                self.independent_ms.map(millis),
+            ),
             row("pause by the agents' clocks", pause, paused),
-            row("bytes between the sites", predicted.wire_bytes.map(bytes), wire),
+            row("bytes between the sites before TLS", predicted.wire_bytes.map(bytes), wire),
         ]
     }
 
@@ -112,7 +128,7 @@ impl Report {
     fn wire_lines(&self) -> Vec<String> {
         let line = |kind: &super::RecordKind| {
             format!(
-                "{:<10} {:<10} {:>8} records  {:>12} raw  {:>12} on the wire",
+                "{:<10} {:<10} {:>8} records  {:>12} raw  {:>12} before TLS",
                 kind.class,
                 kind.kind,
                 kind.records,
@@ -120,7 +136,10 @@ impl Report {
                 bytes(kind.wire_bytes)
             )
         };
-        self.wire.iter().map(line).collect()
+        let wan = self.wan_bytes.map(|wan| {
+            format!("the WAN itself counted {}, both directions, TLS and packet headers included", bytes(wan))
+        });
+        self.wire.iter().map(line).chain(wan).collect()
     }
 
     /// The lanes as they were last read.

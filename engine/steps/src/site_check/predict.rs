@@ -19,6 +19,19 @@ const SWITCH_MS: f64 = 250.0;
 /// Round trips of the control messages of one move: origin, prepare, rounds, hand-over, routes, names.
 const ROUND_TRIPS: f64 = 12.0;
 
+/// Share of a disk that a hand-over leaves absent: what `evacuate.yaml` lets it, if nothing else is asked for. The share
+/// is another step's parameter and not known to the one that settles.
+const LEFT_TO_SETTLE: f64 = 0.01;
+
+/// Round trips of settling: the leaves' export, their hashes, the release.
+const SETTLE_ROUND_TRIPS: f64 = 6.0;
+
+/// How long the agent that settles sleeps between its looks at the fill and at the proof, one look each.
+const SETTLE_LOOKS_MS: f64 = 400.0;
+
+/// Bytes of disk that both sites read and hash in a millisecond.
+const PROOF_BYTES_PER_MS: f64 = 200_000.0;
+
 struct Link {
     rtt_ms: f64,
     bits_per_ms: f64,
@@ -63,6 +76,18 @@ pub(crate) fn prefetch(facts: &Value, vm: &str, share: f64) -> Estimate {
 /// What a hand-over is expected to need; nothing is claimed without a `site.check` in `facts`.
 pub(crate) fn hand_over(facts: &Value, vm: &str) -> Estimate {
     known(facts, vm).map(|(link, vm)| memory(&link, &vm)).unwrap_or_default()
+}
+
+/// What fetching the rest, the proof and the release are expected to need; nothing is claimed without a `site.check` in
+/// `facts`.
+pub(crate) fn settle(facts: &Value, vm: &str) -> Estimate {
+    known(facts, vm).map(|(link, vm)| rest(&link, &vm)).unwrap_or_default()
+}
+
+fn rest(link: &Link, vm: &Vm) -> Estimate {
+    let bytes = vm.allocated * LEFT_TO_SETTLE * DISK_ON_WIRE;
+    let proof = vm.allocated / PROOF_BYTES_PER_MS + SETTLE_LOOKS_MS;
+    estimate(link.ms_for(bytes) + proof + link.rtt_ms * SETTLE_ROUND_TRIPS, bytes, None)
 }
 
 fn disk(link: &Link, vm: &Vm, share: f64) -> Estimate {
@@ -132,6 +157,8 @@ mod tests {
         assert_eq!((disk.wire_bytes, disk.duration_ms), (Some(35_000_000), Some(3_500 + 600)));
         let memory = hand_over(&facts(), "vm-a");
         assert_eq!((memory.pause_ms, memory.duration_ms), (Some(275), Some(3_500 + 275)));
+        let rest = settle(&facts(), "vm-a");
+        assert_eq!((rest.wire_bytes, rest.duration_ms), (Some(350_000), Some(35 + 250 + 400 + 300)));
     }
 
     /// Without a check that saw the VM nothing is claimed.
@@ -139,5 +166,6 @@ mod tests {
     fn nothing_is_claimed_without_facts() {
         assert_eq!(prefetch(&facts(), "vm-x", 1.0), Estimate::default());
         assert_eq!(hand_over(&json!({}), "vm-a"), Estimate::default());
+        assert_eq!(settle(&json!({}), "vm-a"), Estimate::default());
     }
 }

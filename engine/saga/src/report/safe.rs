@@ -1,0 +1,50 @@
+//! What is safe to do after a run, in sentences.
+
+use super::{Report, Verdict};
+use crate::Status;
+
+pub(super) fn safe_now(report: &Report) -> Vec<String> {
+    if let Some(verdict) = report.verdict.as_ref().filter(|verdict| verdict.is_red()) {
+        return contradicted(report, verdict);
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for moved in &report.moved {
+        let vm = &moved.vm;
+        let proof = report.disks.iter().find(|disk| disk.vm == *vm);
+        lines.push(match proof {
+            Some(proof) if proof.ok => format!(
+                "{vm} runs at {} and needs nothing of its source any more; its disk there was proven equal",
+                moved.target
+            ),
+            Some(_) => {
+                format!("{vm} runs at {}; its disk is NOT proven: keep the source's copy", moved.target)
+            }
+            None => {
+                format!("{vm} runs at {} and still reads from its source: keep the source up", moved.target)
+            }
+        });
+    }
+    let resume = format!("`longhaul resume {}`", report.run);
+    lines.push(match report.status {
+        Status::Running => "the run was under way when this was written".to_owned(),
+        Status::Succeeded => "nothing is left to do".to_owned(),
+        Status::Failed => "everything the run had done was undone; it may be run again".to_owned(),
+        Status::Partial => {
+            "what went forward stays, the rest was undone; it may be run again for the rest".to_owned()
+        }
+        Status::NeedsOperator => {
+            format!("the run stopped and undoes nothing by itself; after the repair, {resume}")
+        }
+    });
+    lines
+}
+
+/// What was seen from outside outranks what the sites say of themselves.
+fn contradicted(report: &Report, verdict: &Verdict) -> Vec<String> {
+    let what = format!("nothing is known to be safe: the verdict is {}", verdict.text());
+    let keep = report.moved.iter().map(|moved| {
+        let vm = &moved.vm;
+        format!("keep every copy of the disk of {vm}, and start {vm} nowhere else, until that is explained")
+    });
+    std::iter::once(what).chain(keep).collect()
+}

@@ -14,11 +14,13 @@ pub const CHECK_FAILED: u8 = 4;
 pub const PARTIAL: u8 = 5;
 /// A run stopped where only a person can decide or repair. It can be resumed afterwards.
 pub const NEEDS_OPERATOR: u8 = 6;
+/// `longhaul status RUN`: the run is under way. A script can ask again; no command that drives a run ends so.
+pub const RUNNING: u8 = 7;
 /// Interrupted. A run can be resumed. 128 and the number of SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
 /// Every code and what it means, for the reference.
-pub const ALL: [(u8, &str); 8] = [
+pub const ALL: [(u8, &str); 9] = [
     (OK, "it went well; a run: everything it was to do is done"),
     (FAILED, "it failed; a run: everything it had done was undone"),
     (USAGE, "the command line is not right"),
@@ -29,5 +31,9 @@ pub const ALL: [(u8, &str); 8] = [
         NEEDS_OPERATOR,
         "a run stopped where only a person can decide or repair; `longhaul status RUN` says what to do",
     ),
-    (INTERRUPTED, "interrupted; `longhaul resume RUN` goes on"),
+    (RUNNING, "only `longhaul status RUN`: the run is under way; ask again later"),
+    (
+        INTERRUPTED,
+        "interrupted, or no controller works on a run that is not over; `longhaul resume RUN` goes on",
+    ),
 ];

@@ -136,9 +136,42 @@ pub(super) fn code(ended: Ended) -> u8 {
 /// The exit code of a run that stands so.
 pub(super) fn of_status(status: Status) -> u8 {
     match status {
-        Status::Succeeded | Status::Running => exit_code::OK,
+        Status::Running => exit_code::RUNNING,
+        Status::Succeeded => exit_code::OK,
         Status::Failed => exit_code::FAILED,
         Status::Partial => exit_code::PARTIAL,
         Status::NeedsOperator => exit_code::NEEDS_OPERATOR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every way a run can stand has a code of its own, and one that is not over is never taken for one that is.
+    #[test]
+    fn every_status_has_its_code() {
+        let all = [
+            (Status::Running, exit_code::RUNNING),
+            (Status::Succeeded, exit_code::OK),
+            (Status::Failed, exit_code::FAILED),
+            (Status::Partial, exit_code::PARTIAL),
+            (Status::NeedsOperator, exit_code::NEEDS_OPERATOR),
+        ];
+        for (status, code) in all {
+            assert_eq!(of_status(status), code, "{status}");
+        }
+        let codes: std::collections::BTreeSet<u8> = all.iter().map(|(_, code)| *code).collect();
+        assert_eq!(codes.len(), all.len());
+    }
+
+    /// A command that drives a run ends as the run does, and says of one that is not over that it was interrupted.
+    #[test]
+    fn an_end_has_the_code_of_its_status() {
+        assert_eq!(code(Ended::Interrupted), exit_code::INTERRUPTED);
+        assert_eq!(code(Ended::At(Status::Running)), exit_code::INTERRUPTED);
+        for status in [Status::Succeeded, Status::Failed, Status::Partial, Status::NeedsOperator] {
+            assert_eq!(code(Ended::At(status)), of_status(status), "{status}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::{exit_code, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The run [default: all runs]
+    /// The run; the exit code says how it stands [default: all runs]
     run: Option<RunId>,
     /// Print JSON
     #[arg(long)]
@@ -28,10 +28,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     }
 }
 
-/// The exit code is that of the run: a script can wait for it.
+/// The exit code is that of the run, and one of its own while it is not over: a script can wait for it.
 fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
     let records = reader.records(run)?;
     let saga = fold(run, &records)?;
+    let alone = reader.owner()?.is_some_and(|owner| owner.is_gone());
     if as_json {
         let steps: Vec<StepView> = saga.steps().collect();
         let status = saga.status();
@@ -47,14 +48,22 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
             table.row([view.step.to_string(), uses, view.state.to_owned(), view.attempt.to_string(), why]);
         }
         output::data(table);
-        if saga.status() == Status::Running && reader.owner()?.is_some_and(|owner| owner.is_gone()) {
+        if saga.status() == Status::Running && alone {
             output::data(format_args!("no controller works on it: `longhaul resume {run}` goes on"));
         }
         for instruction in instructions(&records) {
             output::data(format_args!("to do at {}: {}", instruction["step"], instruction["action"]));
         }
     }
-    Ok(driving::of_status(saga.status()))
+    Ok(code(saga.status(), alone))
+}
+
+/// A run that is not over and that no controller works on was interrupted: waiting for its end would not end.
+fn code(status: Status, alone: bool) -> u8 {
+    match status {
+        Status::Running if alone => exit_code::INTERRUPTED,
+        status => driving::of_status(status),
+    }
 }
 
 fn all(reader: &Reader, as_json: bool) -> Result<u8> {
@@ -90,4 +99,21 @@ fn instructions(records: &[Record]) -> Vec<Value> {
     });
     let as_json = |instruction| serde_json::to_value(instruction).expect("an instruction holds only texts");
     last.into_iter().flatten().map(as_json).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script that waits for a run's end asks again only while somebody works on it.
+    #[test]
+    fn only_a_run_that_is_worked_on_is_waited_for() {
+        assert_eq!(code(Status::Running, false), exit_code::RUNNING);
+        assert_eq!(code(Status::Running, true), exit_code::INTERRUPTED);
+        for over in [Status::Succeeded, Status::Failed, Status::Partial, Status::NeedsOperator] {
+            for alone in [false, true] {
+                assert_eq!(code(over, alone), driving::of_status(over), "{over}");
+            }
+        }
+    }
 }

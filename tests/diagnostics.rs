@@ -5,11 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::{Source, parse_site, parse_sites, parse_vm};
+
+use crate::moves::binary;
 
 const MANY_FIXTURES: usize = 5;
 const MANY: usize = 3;
@@ -102,6 +105,42 @@ fn json_says_the_same() {
             assert!(json["end"]["line"].as_u64().unwrap() >= place.line as u64, "{name}");
         }
     }
+}
+
+/// Commands that need a workflow to be right say with `--json` what is wrong with it as `validate --json` does: on standard
+/// output, for scripts, with the exit code of an invalid file. Without it standard output stays empty.
+#[test]
+fn commands_refuse_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = repository().join("tests/fixtures/workflows/LH0002-key-twice.yaml");
+    let broken_inputs = folder.path().join("inputs.yaml");
+    std::fs::write(&broken_inputs, "vms: [\n").unwrap();
+    let fine = repository().join("workflows/evacuate.yaml");
+    let validate = |file: &Path| longhaul(folder.path(), &["validate", file.to_str().unwrap(), "--json"]);
+    for command in ["plan", "run"] {
+        let workflow = [command, file.to_str().unwrap()];
+        assert_eq!(longhaul(folder.path(), &workflow), (Some(3), String::new()), "{command}");
+        assert_eq!(
+            longhaul(folder.path(), &[&workflow[..], &["--json"]].concat()),
+            validate(&file),
+            "{command}"
+        );
+        let inputs = [command, fine.to_str().unwrap(), "--inputs", broken_inputs.to_str().unwrap(), "--json"];
+        assert_eq!(longhaul(folder.path(), &inputs), validate(&broken_inputs), "{command}");
+        let (code, said) = longhaul(folder.path(), &[command, fine.to_str().unwrap(), "--json"]);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((code, &said[0]["ok"]), (Some(3), &false.into()), "{command}: {said}");
+        assert_eq!(said[0]["diagnostics"][0]["code"], Code::MissingInput.as_str(), "{command}: {said}");
+    }
+    let (code, said) = validate(&file);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said[0]["diagnostics"][0]["code"]), (Some(3), &Code::DuplicateKey.as_str().into()));
+}
+
+/// The exit code and standard output of a command with this state directory.
+fn longhaul(state: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(binary()).arg("--state").arg(state).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
 /// Nothing that a person can write makes reading or showing panic: every fixture, cut off at every place.

@@ -27,6 +27,13 @@ pub(crate) struct Show {
     report: Option<PathBuf>,
 }
 
+impl Show {
+    /// Whether scripts read it.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// An open journal and a driver on it. The state directory belongs to this process as long as it lives.
 pub(super) struct Driving {
     journal: Journal,

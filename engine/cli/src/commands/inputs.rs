@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::commands::documents;
+use crate::commands::documents::{self, Shown};
 use crate::errors::{Failure, Result};
 use crate::exit_code;
-use crate::settings::invalid;
 
 /// Inputs on the command line and in a file.
 #[derive(Debug, Default, clap::Args)]
@@ -21,11 +20,11 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// All of them.
-    pub(crate) fn gather(&self) -> Result<Map<String, Value>> {
+    /// All of them; mistakes in the file's form are shown.
+    pub(super) fn gather(&self, shown: Shown) -> Result<Map<String, Value>> {
         let mut inputs = Map::new();
         if let Some(file) = &self.file {
-            let document = documents::document(file)?.map_err(|found| invalid(&found))?;
+            let document = documents::document(file)?.map_err(|found| shown.refuse(file, &found))?;
             match document.root.to_json() {
                 Value::Object(map) => inputs = map,
                 _ => {
@@ -58,7 +57,7 @@ mod tests {
         let file = folder.path().join("inputs.yaml");
         std::fs::write(&file, "from: z\nto: b\n").unwrap();
         let given = ["from=a", "vms=[\"vm-a\"]", "present=0.85"].map(|text| pair(text).unwrap());
-        let inputs = Inputs { given: given.into(), file: Some(file) }.gather().unwrap();
+        let inputs = Inputs { given: given.into(), file: Some(file) }.gather(Shown::Text).unwrap();
         assert_eq!(
             Value::Object(inputs),
             json!({ "from": "a", "to": "b", "vms": ["vm-a"], "present": 0.85 })

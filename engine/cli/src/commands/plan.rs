@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use longhaul_plan::Plan;
 
-use crate::commands::documents;
+use crate::commands::documents::{self, Shown};
 use crate::commands::inputs::Inputs;
 use crate::errors::Result;
-use crate::settings::invalid;
 use crate::{exit_code, output};
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let plan = make(&args.file, &args.inputs)?;
+    let plan = make(&args.file, &args.inputs, Shown::by(args.json))?;
     if args.json {
         output::json(&plan);
     } else {
@@ -33,8 +32,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 }
 
 /// The plan of a workflow with these inputs; every mistake in either is shown.
-pub(super) fn make(file: &Path, inputs: &Inputs) -> Result<Plan> {
-    let given = inputs.gather()?;
-    let document = documents::document(file)?.map_err(|found| invalid(&found))?;
-    longhaul_plan::check(&document, &given, &longhaul_steps::catalogue()).map_err(|found| invalid(&found))
+pub(super) fn make(file: &Path, inputs: &Inputs, shown: Shown) -> Result<Plan> {
+    let given = inputs.gather(shown)?;
+    let document = documents::document(file)?.map_err(|found| shown.refuse(file, &found))?;
+    let checked = longhaul_plan::check(&document, &given, &longhaul_steps::catalogue());
+    checked.map_err(|found| shown.refuse(file, &found))
 }

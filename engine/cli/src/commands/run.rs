@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use longhaul_model::ids::RunId;
 
+use crate::commands::documents::Shown;
 use crate::commands::inputs::Inputs;
 use crate::commands::{block_on, driving, plan};
 use crate::errors::Result;
@@ -25,7 +26,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: Args, settings: &Settings) -> Result<u8> {
     // The plan first: a mistake in a file is reported before anything is opened or reached.
-    let plan = plan::make(&args.file, &args.inputs)?;
+    let plan = plan::make(&args.file, &args.inputs, Shown::by(args.show.json()))?;
     let run = args.id.unwrap_or_else(new_id);
     block_on(async {
         let driving = driving::Driving::open(settings)?;

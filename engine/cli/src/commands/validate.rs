@@ -25,8 +25,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8> {
     let checked = args.files.iter().map(|file| Ok((file, check(file)?))).collect::<Result<Vec<_>>>()?;
     if args.json {
-        let all = checked.iter().map(|(file, found)| as_json(file, found));
-        output::json(&all.collect::<Vec<_>>());
+        output::json(&checked.iter().map(|(file, found)| as_json(file, found)).collect::<Vec<_>>());
     } else {
         for (file, found) in &checked {
             show(file, found);
@@ -80,7 +79,8 @@ fn show(file: &Path, found: &Diagnostics) {
     }
 }
 
-fn as_json(file: &Path, found: &Diagnostics) -> Value {
+/// What is wrong with a file, as scripts read it.
+pub(super) fn as_json(file: &Path, found: &Diagnostics) -> Value {
     json!({ "file": file, "ok": found.is_empty(), "diagnostics": found.to_json() })
 }
 

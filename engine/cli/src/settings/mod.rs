@@ -12,6 +12,7 @@ mod surroundings;
 
 use std::path::{Path, PathBuf};
 
+use longhaul_model::diagnostic::Diagnostics;
 use longhaul_model::site::Sites;
 use longhaul_model::source::Source;
 
@@ -121,8 +122,13 @@ fn default_sites(around: &Surroundings) -> PathBuf {
 }
 
 /// Shows every mistake of a file, and makes the command's failure of them.
-pub(crate) fn invalid(diagnostics: &longhaul_model::diagnostic::Diagnostics) -> Failure {
+pub(crate) fn invalid(diagnostics: &Diagnostics) -> Failure {
     output::talk(diagnostics.render(output::has_terminal()));
+    mistakes(diagnostics)
+}
+
+/// The failure of a command whose files' mistakes have been shown.
+pub(crate) fn mistakes(diagnostics: &Diagnostics) -> Failure {
     let count = diagnostics.len();
     Failure::said(exit_code::INVALID_FILE, format!("{count} mistake{}", if count == 1 { "" } else { "s" }))
 }

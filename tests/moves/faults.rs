@@ -8,7 +8,7 @@ use super::midway::{Midway, PREFETCH};
 use super::rig::{Rig, state, turn};
 
 /// The controller is killed in the middle of the memory copy; `resume` finishes the move, no finished step runs again, and
-/// `replay` writes the report again byte for byte.
+/// `replay` prints the lines of both controllers again and writes both forms of the report again byte for byte.
 #[test]
 fn a_killed_controller_resumes() {
     let Some(_turn) = turn() else { return };
@@ -17,15 +17,34 @@ fn a_killed_controller_resumes() {
     moving.assert_midway();
     moving.gate.release_all();
     let mut rig = moving.rig;
-    rig.expect(&["resume", "mvkill"], 0);
+    let resumed = printed(&rig, &["resume", "mvkill"]);
     rig.assert_moved();
     let again = started_after_done(&rig.records("mvkill"));
     assert_eq!(again, Vec::<String>::new(), "started although it was done");
-    let report = state().join("mvkill/reports/mvkill.html");
-    let written = std::fs::read(&report).unwrap();
-    std::fs::remove_file(&report).unwrap();
-    rig.expect(&["replay", "mvkill"], 0);
-    assert!(std::fs::read(&report).unwrap() == written, "the replayed report differs");
+    let reports = ["html", "txt"].map(|form| state().join(format!("mvkill/reports/mvkill.{form}")));
+    let written = reports.clone().map(|report| std::fs::read(report).unwrap());
+    reports.iter().for_each(|report| std::fs::remove_file(report).unwrap());
+    let replayed = printed(&rig, &["replay", "mvkill"]);
+    for (report, written) in reports.iter().zip(written) {
+        assert!(std::fs::read(report).unwrap() == written, "{} differs when replayed", report.display());
+    }
+    let killed = std::fs::read_to_string(state().join("mvkill.log")).unwrap();
+    let killed: String = killed.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+    assert!(
+        killed.contains("move/vm-a/move_vm: vm.move@1") && replayed.starts_with(&killed),
+        "{killed}\n{replayed}"
+    );
+    assert!(
+        resumed.contains("run mvkill: succeeded") && replayed.ends_with(&resumed),
+        "{resumed}\n{replayed}"
+    );
+}
+
+/// What a command that goes well prints as data.
+fn printed(rig: &Rig, arguments: &[&str]) -> String {
+    let output = rig.longhaul(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Steps that were announced to start after they had been done.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::limit::limit;
+use super::limit::{limit, limit_of_theirs};
 use super::metric::Metric;
 use super::progress::Measured;
 use super::sample::Sample;
@@ -50,6 +50,15 @@ pub(super) fn compare(measured: &Measured) -> Vec<Comparison> {
         return Vec::new();
     }
     Metric::ALL.into_iter().map(|metric| compare_metric(metric, measured)).collect()
+}
+
+/// What bounds the peer over the cell's link, by its move next to the median; none as long as it has not moved.
+pub(super) fn their_limit(measured: &Measured) -> Option<String> {
+    if measured.theirs.is_empty() {
+        return None;
+    }
+    let totals: Vec<u64> = measured.theirs.iter().map(|sample| Metric::Total.of(sample)).collect();
+    Some(limit_of_theirs(measured.cell, nearest(Metric::Total, &measured.theirs, median(&totals))))
 }
 
 fn compare_metric(metric: Metric, measured: &Measured) -> Comparison {
@@ -119,13 +128,13 @@ fn nearest(metric: Metric, samples: &[Sample], median: f64) -> &Sample {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::bench::calibration::Calibration;
     use crate::bench::cell::Cell;
     use crate::bench::limit::tests::ours;
 
-    fn measured() -> Measured {
+    pub(crate) fn measured() -> Measured {
         let calibration =
             Calibration { stream_bits_per_second: 95_000_000, idle_percent: 70.0, ..Calibration::default() };
         let with = |longest_gap_ms| Sample { longest_gap_ms, ..ours() };
@@ -133,6 +142,7 @@ mod tests {
             total_ms: 20_000,
             wire_bytes: 220_000_000,
             longest_gap_ms,
+            sent_until_runs: 210_000_000,
             idle_percent: 50.0,
             ..Sample::default()
         };
@@ -204,6 +214,15 @@ mod tests {
             assert_eq!((row.aim, row.met), (None, None));
             assert!(row.limit.starts_with("CPU-bound (4 % of the CPU time was idle); "), "{}", row.limit);
         }
+    }
+
+    /// What limits the peer is told by its move next to the median, and by none if it has not moved.
+    #[test]
+    fn the_peers_limit_is_told() {
+        let limit = "not the link alone: mirror and memory are sent one after the other and uncompressed; their 210.0 MB to B \
+            take 16800 of 20000 ms at the link's rate (84 %)";
+        assert_eq!(their_limit(&measured()).as_deref(), Some(limit));
+        assert_eq!(their_limit(&Measured { theirs: Vec::new(), ..measured() }), None);
     }
 
     /// One side alone is no comparison.

@@ -21,6 +21,20 @@ pub(super) fn limit(metric: Metric, cell: Cell, sample: &Sample) -> String {
     }
 }
 
+/// What bounds a move of the peer: it sends the disk and then the memory, one after the other and as they are.
+pub(super) fn limit_of_theirs(cell: Cell, sample: &Sample) -> String {
+    let sent = sample.sent_until_runs;
+    let link_ms = cell.link_ms(sent);
+    let percent = (link_ms * 100).checked_div(sample.total_ms).unwrap_or(0);
+    let bound = if percent >= LINK_BOUND_PERCENT { "the link" } else { "not the link alone" };
+    format!(
+        "{bound}: mirror and memory are sent one after the other and uncompressed; their {} to B take {link_ms} of {} ms \
+         at the link's rate ({percent} %)",
+        mb(sent),
+        sample.total_ms
+    )
+}
+
 fn time(cell: Cell, took_ms: u64, sent: u64, facts: &RunFacts) -> String {
     let link_ms = cell.link_ms(sent);
     let percent = (link_ms * 100).checked_div(took_ms).unwrap_or(0);

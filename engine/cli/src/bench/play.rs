@@ -45,10 +45,10 @@ pub(crate) fn first_move(
     let ended = noticing_interrupts(|interrupted| {
         measure(settings, wanted, &mut progress, &Stop { until, interrupted })
     })?;
-    show(&progress, json)?;
+    let rows = show(&progress, json)?;
     if ended == Ended::Complete {
         progress.finish().doing(exit_code::FAILED, || format!("remove {}", path.display()))?;
-        return Ok(exit_code::OK);
+        return Ok(judged(&rows));
     }
     output::talk(format_args!(
         "{} of {} moves measured; the same command goes on with the rest",
@@ -56,6 +56,16 @@ pub(crate) fn first_move(
         wanted.moves()
     ));
     Ok(if ended == Ended::Interrupted { exit_code::INTERRUPTED } else { exit_code::OK })
+}
+
+/// The exit code of a complete comparison: a missed aim is a check that says no. What the machine bounds has no aim.
+fn judged(rows: &[Comparison]) -> u8 {
+    let missed: Vec<&Comparison> = rows.iter().filter(|row| row.met == Some(false)).collect();
+    for row in &missed {
+        let Comparison { metric, work, ratio, .. } = row;
+        output::talk(format_args!("aim not met: {metric} of {work}: ratio {ratio:.3}"));
+    }
+    if missed.is_empty() { exit_code::OK } else { exit_code::CHECK_FAILED }
 }
 
 /// When no further move is begun.
@@ -137,7 +147,7 @@ fn tell(who: &str, cell: Cell, sample: &Sample) {
     ));
 }
 
-fn show(progress: &Progress, json: Option<&Path>) -> Result<()> {
+fn show(progress: &Progress, json: Option<&Path>) -> Result<Vec<Comparison>> {
     let rows: Vec<Comparison> = progress.cells().iter().flat_map(compare).collect();
     if rows.is_empty() {
         output::talk("nothing was measured of both sides yet");
@@ -149,5 +159,24 @@ fn show(progress: &Progress, json: Option<&Path>) -> Result<()> {
             serde_json::to_string_pretty(&rows).map_err(|error| Failure::new(exit_code::FAILED, error))?;
         std::fs::write(file, text + "\n").doing(exit_code::FAILED, || format!("write {}", file.display()))?;
     }
-    Ok(())
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::comparison::tests::measured;
+
+    /// One aim that is missed fails the command; what the machine bounds has no aim and cannot.
+    #[test]
+    fn a_missed_aim_fails() {
+        let rows = compare(&measured());
+        assert!(rows.iter().any(|row| row.met == Some(false)));
+        assert_eq!(judged(&rows), exit_code::CHECK_FAILED);
+        let met: Vec<Comparison> = rows.into_iter().filter(|row| row.met == Some(true)).collect();
+        assert!(!met.is_empty());
+        assert_eq!(judged(&met), exit_code::OK);
+        let unbound = met.into_iter().map(|row| Comparison { aim: None, met: None, ..row });
+        assert_eq!(judged(&unbound.collect::<Vec<_>>()), exit_code::OK);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::comparison::{Comparison, PEER};
+use super::comparison::{Comparison, PEER, their_limit};
 use super::progress::Measured;
 use crate::output::Table;
 
@@ -22,6 +22,9 @@ pub(super) fn text(rows: &[Comparison], cells: &[Measured]) -> String {
     let mut text = format!("{table}\n\ntheirs: {PEER}; ratio above 1: ours is better\n");
     for row in rows {
         let _ = writeln!(text, "limit of {}, {}: {}", row.metric, row.work, row.limit);
+    }
+    for (measured, limit) in cells.iter().filter_map(|measured| Some((measured, their_limit(measured)?))) {
+        let _ = writeln!(text, "limit of theirs, {}: {limit}", measured.cell.text());
     }
     for measured in cells {
         let _ = writeln!(
@@ -50,6 +53,17 @@ fn figure(unit: &str, median: f64, [least, most]: [u64; 2]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::comparison::compare;
+    use crate::bench::comparison::tests::measured;
+
+    /// Below the table each of our figures has its limit, and the peer has one for each link.
+    #[test]
+    fn both_sides_have_their_limits() {
+        let measured = measured();
+        let text = text(&compare(&measured), std::slice::from_ref(&measured));
+        let limits = |of: &str| text.lines().filter(|line| line.starts_with(of)).count();
+        assert_eq!((limits("limit of "), limits("limit of theirs, 100 Mbit/s, 50 ms")), (5, 1), "{text}");
+    }
 
     /// Bytes are shown in megabytes, times as they are, both with their spread.
     #[test]

@@ -1,6 +1,7 @@
 //! Broken files of every kind, each with a name that says what must be found in it.
 //!
-//! `LHnnnn-*.yaml` holds a mistake of that code, `many-*.yaml` three or more mistakes. A workflow with a key `x-given` is
+//! `LHnnnn-*.yaml` holds a mistake of that code, `many-*.yaml` three or more mistakes, announced on their lines by
+//! `# expect: LHnnnn`. A workflow with a key `x-given` is
 //! checked with these inputs, one without is validated.
 
 use std::collections::BTreeSet;
@@ -76,7 +77,7 @@ fn every_code_has_a_fixture() {
     assert!(Code::ALL.len() >= 15);
 }
 
-/// A file with many mistakes is told about all of them at once.
+/// A file with many mistakes is told about all of them at once: those that its lines announce, and no other.
 #[test]
 fn many_mistakes_are_reported_at_once() {
     let many: Vec<_> = fixtures().into_iter().filter(|(name, _)| name.starts_with("many-")).collect();
@@ -84,8 +85,35 @@ fn many_mistakes_are_reported_at_once() {
     for (name, source) in many {
         let found = mistakes(&source);
         assert!(found.len() >= MANY, "{name}:\n{}", found.render(false));
+        let mut told: Vec<_> =
+            found.iter().map(|one| (source.place(one.span.start).line, one.code.as_str())).collect();
+        told.sort_unstable();
+        assert_eq!(told, planted(&source), "{name}:\n{}", found.render(false));
         insta::assert_snapshot!(name, found.render(false));
     }
+}
+
+/// The lines and codes that a file's own comments announce: `# expect: LHnnnn`, a code for each mistake of the line.
+fn planted(source: &Source) -> Vec<(usize, &str)> {
+    let announced = source.text().lines().zip(1..).filter_map(|(text, line)| {
+        let (_, codes) = text.split_once("# expect:")?;
+        Some(codes.split_whitespace().map(move |code| (line, code)))
+    });
+    let mut planted: Vec<_> = announced.flatten().collect();
+    planted.sort_unstable();
+    planted
+}
+
+/// The actions that the fixtures are checked against are those that Longhaul has. `UPDATE_FIXTURES=1` writes them.
+#[test]
+fn the_fixtures_know_the_shipped_actions() {
+    let shipped = serde_json::to_value(longhaul_steps::catalogue()).unwrap();
+    let path = repository().join("tests/fixtures/workflows/catalogue.json");
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        std::fs::write(&path, format!("{shipped:#}\n")).unwrap();
+    }
+    let kept: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(kept, shipped);
 }
 
 /// The JSON form has the same mistakes in the same places.

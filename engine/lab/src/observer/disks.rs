@@ -46,7 +46,9 @@ impl DiskServers {
         let [at_a, at_b] = &self.sockets;
         let said = [ask(at_a).ok(), ask(at_b).ok()];
         let answered = [said[0].is_some(), said[1].is_some()];
-        Some(Look { answered, second_writer: self.writers.judge(said) })
+        // A whole hand-over may have passed between the two answers; then the first one accepts no longer.
+        let second_writer = self.writers.judge(said) && ask(at_a).is_ok_and(|status| status.accepts());
+        Some(Look { answered, second_writer })
     }
 }
 

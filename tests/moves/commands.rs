@@ -109,9 +109,11 @@ fn the_guide_can_be_typed() {
     the_link_can_be_changed(&terminal);
     a_new_certificate_works(&terminal);
 
-    terminal.types(&[&["run", WORKFLOW, "--id", "typed"], &inputs[..]].concat(), 0);
+    let (said, _) = terminal.types(&[&["run", WORKFLOW], &inputs[..]].concat(), 0);
+    let run = said.lines().find_map(|line| line.split_once(" run ")?.1.split_once(':'));
+    let (run, _) = run.unwrap_or_else(|| panic!("no run in {said}"));
     assert_eq!(terminal.reads(&["vm", "where", "vm-a", "--json"])[0]["site"], "b");
-    let (shown, _) = terminal.types(&["journal", "show", "typed"], 0);
+    let (shown, _) = terminal.types(&["journal", "show", run], 0);
     assert!(shown.contains("vm.move@1"), "{shown}");
     terminal.types(&["vm", "stop", "vm-a", "--site", "b"], 0);
     terminal.types(&["lab", "down", "--name", LAB], 0);

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use longhaul_agent::handover::FaultPoint;
 use longhaul_lab::place::Side;
 
 use super::midway::{Midway, PREFETCH};
 use super::rig::{Rig, state, turn};
+use super::small::processes::{self, QEMU};
+
+/// How often `workflows/evacuate.yaml` tries a step.
+const ATTEMPTS: usize = 4;
 
 /// The controller is killed in the middle of the memory copy; `resume` finishes the move, no finished step runs again, and
 /// `replay` prints the lines of both controllers again and writes both forms of the report again byte for byte.
@@ -148,4 +153,31 @@ fn a_guest_goes_there_and_back() {
     let (code, said) = Rig::finish(rig.start_back("run-back"), "run-back");
     assert_eq!(code, Some(0), "{said}");
     rig.assert_stayed();
+}
+
+/// A guest that was moved away stays where it is when nothing comes of its way back: its client, who found it at its home,
+/// stays connected while its memory is copied, after every refused attempt, and when all is undone.
+#[test]
+fn a_refused_way_back_keeps_the_connection() {
+    let Some(_turn) = turn() else { return };
+    let mut back = Midway::held_on_the_way_back("mvrefused", FaultPoint::TargetLoading);
+    for attempt in 1.. {
+        counts_on(&back.rig);
+        assert_eq!(processes::kill(&back.rig.lab, Side::A, QEMU), Ok(1));
+        if attempt == ATTEMPTS {
+            break;
+        }
+        back.gate.hold([FaultPoint::TargetLoading]);
+        back.reach(FaultPoint::TargetLoading);
+    }
+    let (code, said) = back.finish();
+    assert_eq!(code, Some(1), "{said}");
+    counts_on(&back.rig);
+    back.rig.assert_moved();
+}
+
+/// The client's connection brings more lines than are on their way.
+fn counts_on(rig: &Rig) {
+    let lines = rig.seen().lines;
+    rig.wait_for("more lines", |rig| rig.seen().lines > lines + 50);
 }

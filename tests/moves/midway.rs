@@ -23,13 +23,14 @@ pub(super) struct Midway {
     pub(super) gate: Gate,
     pub(super) rig: Rig,
     run: Child,
+    name: String,
     step: &'static str,
 }
 
 impl Midway {
     /// Blocks of the disk have come to the target, and more are missing than may be.
     pub(super) fn of_prefetch(lab: &str) -> Self {
-        let mut moving = Self::begin(lab, PREFETCH, None);
+        let mut moving = Self::start(ground(lab), PREFETCH, None);
         let Self { rig, run, .. } = &mut moving;
         rig.wait_for_step(run, lab, PREFETCH);
         rig.wait_for("blocks at the target", |rig| fetched_bytes(&rig.lab).is_some_and(|bytes| bytes > 0));
@@ -44,26 +45,41 @@ impl Midway {
 
     /// An agent is held at a point of the hand-over until it is let go.
     pub(super) fn held(lab: &str, point: FaultPoint) -> Self {
-        let mut moving = Self::begin(lab, MOVE, Some(point));
-        let Self { gate, run, .. } = &mut moving;
-        let ended = || !matches!(run.try_wait(), Ok(None));
-        assert!(gate.wait(point, Instant::now() + MOVE_MAX, ended), "{} was not reached", point.name());
-        moving.assert_midway();
+        let mut moving = Self::start(ground(lab), MOVE, Some(point));
+        moving.reach(point);
         moving
     }
 
-    fn begin(lab: &str, step: &'static str, held: Option<FaultPoint>) -> Self {
-        let path = state().join(format!("{lab}.gate"));
-        let rig = Rig::with_arguments(lab, vec!["--fault-points".into(), path.clone().into()]);
-        let gate = Gate::open(&path);
-        gate.hold(held);
-        let run = rig.start(lab);
-        Self { gate, rig, run, step }
+    /// The same of a guest that has moved, and moves back.
+    pub(super) fn held_on_the_way_back(lab: &str, point: FaultPoint) -> Self {
+        let mut there = Self::start(ground(lab), MOVE, None);
+        let (code, said) = there.finish();
+        assert_eq!(code, Some(0), "{said}");
+        let Self { gate, rig, .. } = there;
+        gate.hold([point]);
+        let name = format!("{lab}-back");
+        let mut back = Self { run: rig.start_back(&name), gate, rig, name, step: MOVE };
+        back.reach(point);
+        back
     }
 
-    /// The run; it is called as the lab is.
+    /// Waits until an agent is held at the point.
+    pub(super) fn reach(&mut self, point: FaultPoint) {
+        let Self { gate, run, .. } = self;
+        let ended = || !matches!(run.try_wait(), Ok(None));
+        assert!(gate.wait(point, Instant::now() + MOVE_MAX, ended), "{} was not reached", point.name());
+        self.assert_midway();
+    }
+
+    fn start((gate, rig): (Gate, Rig), step: &'static str, held: Option<FaultPoint>) -> Self {
+        gate.hold(held);
+        let name = rig.lab.name().to_string();
+        Self { run: rig.start(&name), gate, rig, name, step }
+    }
+
+    /// The run.
     pub(super) fn name(&self) -> &str {
-        self.rig.lab.name().as_str()
+        &self.name
     }
 
     /// The step is not over.
@@ -90,6 +106,13 @@ impl Midway {
         assert_eq!(code, Some(0), "{said}");
         self.rig.assert_moved();
     }
+}
+
+/// A lab whose agents tell the points of a move, and the gate that they tell them to.
+fn ground(lab: &str) -> (Gate, Rig) {
+    let path = state().join(format!("{lab}.gate"));
+    let rig = Rig::with_arguments(lab, vec!["--fault-points".into(), path.clone().into()]);
+    (Gate::open(&path), rig)
 }
 
 /// What the fill has brought to the target, in the word of its disk server; `None` before there is one.

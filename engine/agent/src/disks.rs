@@ -256,11 +256,14 @@ impl Disks {
         loop {
             for vm in self.wanted() {
                 let earlier = failing.get(&vm).copied();
-                if earlier.is_some_and(|(next, _)| Instant::now() < next) || self.ask(&vm).await.is_ok() {
+                if earlier.is_some_and(|(next, _)| Instant::now() < next) {
+                    continue;
+                }
+                failing.remove(&vm);
+                if self.ask(&vm).await.is_ok() {
                     continue;
                 }
                 tracing::warn!(%vm, "a disk server is not there");
-                failing.remove(&vm);
                 if let Err(error) = self.wake(&vm).await {
                     let pause =
                         earlier.map_or(START_AGAIN_MIN, |(_, pause)| (pause * 2).min(START_AGAIN_MAX));

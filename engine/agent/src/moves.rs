@@ -183,7 +183,7 @@ impl Agent {
 
     async fn source_of(self: &Arc<Self>, vm: &VmId, attempt: &Attempt) -> Result<SourceSide, Error> {
         let spec = self.specs.get(vm.as_str())?;
-        let target = attempt.target.as_deref().ok_or_else(|| {
+        let target = attempt.peer.as_deref().ok_or_else(|| {
             let said =
                 format!("vm {vm}: the attempt of epoch {} did not go out from this site", attempt.epoch);
             Error::new(Class::Precondition, said)
@@ -306,7 +306,7 @@ impl Agent {
         let ready = self.make_ready(source, &spec, (&run, epoch)).await;
         if ready.is_err() {
             // No stream will come that could be refused, so nobody else clears this away.
-            self.clear_edge(&spec).await?;
+            self.clear_edge(&spec, source).await?;
             if was_free {
                 self.facts.moving_release(&vm, &run).map_err(from_facts)?;
             }
@@ -334,6 +334,7 @@ impl Agent {
         self.edge.park(spec.nic.address);
         let preparing = Preparing {
             run: run.clone(),
+            source: source.to_owned(),
             launch,
             facts: self.facts.clone(),
             faults: self.options.faults.clone(),
@@ -402,18 +403,24 @@ impl Agent {
     /// the next attempt has begun, all of that is its own already.
     async fn turn_back(&self, spec: &Vm, epoch: Epoch) -> Result<(), Error> {
         let _alone = self.hand_over_alone(&spec.id).await;
-        if !self.is_latest(&spec.id, epoch).await? {
-            return Ok(());
-        }
-        self.clear_edge(spec).await
+        let latest = self.latest(&spec.id).await?.filter(|attempt| attempt.epoch == epoch);
+        let Some(source) = latest.and_then(|attempt| attempt.peer) else { return Ok(()) };
+        self.clear_edge(spec, &source).await
     }
 
-    /// Target: no packet of the VM is looked for, kept or brought to a tap here. Safe to repeat.
-    pub(crate) async fn clear_edge(&self, spec: &Vm) -> Result<(), Error> {
+    /// Target: no packet of the VM is kept or brought to a tap here. Where clients may look for it, at its home and wherever it
+    /// has been, packets go after it to the source, where it stayed. Safe to repeat.
+    pub(crate) async fn clear_edge(&self, spec: &Vm, source: &str) -> Result<(), Error> {
         let edge = |error| Error::internal("clearing the edge", &error);
-        self.edge.route_none(spec.nic.address).await.map_err(edge)?;
-        self.edge.unserve(spec.nic.address).await.map_err(edge)?;
-        self.edge.release(spec.nic.address).await;
+        let address = spec.nic.address;
+        if spec.home == self.site.id || self.facts.has_left(&spec.id).map_err(from_facts)? {
+            self.edge.route_away(address, source).await.map_err(edge)?;
+            self.edge.release(address).await;
+        } else {
+            self.edge.discard(address);
+            self.edge.route_none(address).await.map_err(edge)?;
+            self.edge.unserve(address).await.map_err(edge)?;
+        }
         self.edge.tap_remove(spec.id.as_str()).await.map_err(edge)
     }
 

@@ -245,7 +245,7 @@ impl Agent {
             machine.kill().await.map_err(|error| Error::internal("ending the waiting QEMU", &error))?;
         }
         if let Some(spec) = self.specs.find(vm.as_str())? {
-            self.clear_edge(&spec).await?;
+            self.clear_edge(&spec, &wanted.source).await?;
         }
         self.disks.end(&vm).await?;
         for path in [self.folder.image(&vm), self.folder.map(&vm)] {

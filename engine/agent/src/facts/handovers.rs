@@ -73,8 +73,8 @@ pub struct Attempt {
     pub run: RunId,
     /// Where this site stands.
     pub side: Side,
-    /// Source only: the site that the VM goes to.
-    pub target: Option<String>,
+    /// The other site: where the VM goes to, or comes from. None if a target only heard of the epoch to refuse it.
+    pub peer: Option<String>,
     /// Source only: given up before anything was promised.
     pub abandoned: bool,
     /// Source only: the promise.
@@ -178,12 +178,12 @@ impl Facts {
         })
     }
 
-    /// Target: notes that the VM comes under this epoch. A second call for the same run and epoch changes nothing while
+    /// Target: notes that the VM comes from `source` under this epoch. A second call for the same run and epoch changes nothing while
     /// nothing is decided.
     ///
     /// # Errors
     /// [`Error::Stale`] for an epoch used before; [`Error::Role`] if this site has the VM; fatal ones.
-    pub fn begin_incoming(&self, vm: &VmId, run: &RunId, epoch: Epoch) -> Result<(), Error> {
+    pub fn begin_incoming(&self, vm: &VmId, run: &RunId, epoch: Epoch, source: &str) -> Result<(), Error> {
         self.write(|transaction| {
             let row = look(transaction, vm)?;
             let (role, highest) =
@@ -203,7 +203,7 @@ impl Facts {
                 close_earlier(transaction, vm, earlier)?;
             }
             put(transaction, vm, Role::Incoming(epoch), epoch)?;
-            insert(transaction, vm, epoch, &Entry::new("attempt", Side::Target, run, &()))
+            insert(transaction, vm, epoch, &Entry::new("attempt", Side::Target, run, &source))
         })
     }
 
@@ -254,6 +254,18 @@ impl Facts {
             let epoch: Option<i64> =
                 connection.query_row(query, [vm.as_str()], |row| row.get(0)).optional()?;
             epoch.map_or(Ok(None), |epoch| attempt(connection, vm, Epoch(unsigned(epoch))))
+        })
+    }
+
+    /// Whether the VM has ever run here and moved on: clients may still look for it at this site.
+    ///
+    /// # Errors
+    /// Fatal ones only.
+    pub fn has_left(&self, vm: &VmId) -> Result<bool, Error> {
+        self.read(|connection| {
+            let query =
+                "SELECT EXISTS (SELECT 1 FROM handovers WHERE vm = ?1 AND side = 'source' AND fact = 'run')";
+            Ok(connection.query_row(query, [vm.as_str()], |row| row.get(0))?)
         })
     }
 }
@@ -316,7 +328,7 @@ fn attempt(connection: &Connection, vm: &VmId, epoch: Epoch) -> Result<Option<At
         let run = run.parse().map_err(|_| Error::Corrupt { what: "a run's id", found: run })?;
         let side = if side == "source" { Side::Source } else { Side::Target };
         let fresh =
-            Attempt { epoch, run, side, target: None, abandoned: false, relinquished: None, decision: None };
+            Attempt { epoch, run, side, peer: None, abandoned: false, relinquished: None, decision: None };
         fold(folded.get_or_insert(fresh), &fact, &detail)?;
     }
     Ok(folded)
@@ -325,7 +337,7 @@ fn attempt(connection: &Connection, vm: &VmId, epoch: Epoch) -> Result<Option<At
 fn fold(attempt: &mut Attempt, fact: &str, detail: &str) -> Result<(), Error> {
     let corrupt = |_| Error::Corrupt { what: "a hand-over fact", found: detail.to_owned() };
     match fact {
-        "attempt" => attempt.target = serde_json::from_str(detail).map_err(corrupt)?,
+        "attempt" => attempt.peer = serde_json::from_str(detail).map_err(corrupt)?,
         "abandoned" => attempt.abandoned = true,
         "relinquish" => attempt.relinquished = Some(serde_json::from_str(detail).map_err(corrupt)?),
         "run" | "nack" => attempt.decision = Some(serde_json::from_str(detail).map_err(corrupt)?),
@@ -374,16 +386,18 @@ mod tests {
         assert!(facts.relinquish(vm, first, &promise()).is_err(), "given up before");
         let second = facts.begin_attempt(vm, run, "b").unwrap();
         assert_eq!((first, second), (Epoch(2), Epoch(3)));
-        assert_eq!(facts.latest_attempt(vm).unwrap().unwrap().target.as_deref(), Some("b"));
+        assert_eq!(facts.latest_attempt(vm).unwrap().unwrap().peer.as_deref(), Some("b"));
         facts.relinquish(vm, second, &promise()).unwrap();
         assert!(facts.abandon(vm, second, "x").is_err(), "promised before");
         assert!(facts.begin_start(vm).is_err(), "a promised VM is not started");
         assert_eq!(facts.learn(vm, second, &nack()).unwrap(), Role::Owner(Epoch(4)));
         assert_eq!(facts.learn(vm, second, &RUN).unwrap(), Role::Owner(Epoch(4)), "the first answer stands");
+        assert!(!facts.has_left(vm).unwrap(), "it has been here all the time");
         let third = facts.begin_attempt(vm, run, "b").unwrap();
         facts.relinquish(vm, third, &promise()).unwrap();
         assert_eq!(facts.learn(vm, third, &RUN).unwrap(), Role::Absent(Epoch(5)));
         assert!(facts.begin_start(vm).is_err(), "it runs elsewhere");
+        assert!(facts.has_left(vm).unwrap());
     }
 
     /// At the target the first decision about an epoch stands, a stale epoch is refused, and a NACK for an epoch never heard of
@@ -393,16 +407,17 @@ mod tests {
         let Site { facts, vm, run, .. } = &site();
         assert!(facts.decide(vm, run, Epoch(2), &RUN).is_err(), "nothing came");
         assert_eq!(facts.decide(vm, run, Epoch(2), &nack()).unwrap(), nack());
-        let stale = facts.begin_incoming(vm, run, Epoch(2)).unwrap_err();
+        let stale = facts.begin_incoming(vm, run, Epoch(2), "a").unwrap_err();
         assert!(matches!(stale, Error::Stale { highest: Epoch(2), .. }), "{stale}");
-        facts.begin_incoming(vm, run, Epoch(4)).unwrap();
-        facts.begin_incoming(vm, run, Epoch(4)).unwrap();
-        facts.begin_incoming(vm, run, Epoch(6)).unwrap();
+        facts.begin_incoming(vm, run, Epoch(4), "a").unwrap();
+        facts.begin_incoming(vm, run, Epoch(4), "a").unwrap();
+        facts.begin_incoming(vm, run, Epoch(6), "a").unwrap();
         assert!(matches!(facts.decision(vm, Epoch(4)).unwrap(), Some(Decision::Nack { .. })), "replaced");
         assert_eq!(facts.decide(vm, run, Epoch(6), &RUN).unwrap(), RUN);
         assert_eq!(facts.decide(vm, run, Epoch(6), &nack()).unwrap(), RUN, "the first stands");
         assert_eq!(facts.vm(vm).unwrap().unwrap().role, Role::Owner(Epoch(6)));
-        assert!(facts.begin_incoming(vm, run, Epoch(8)).is_err(), "it runs here");
+        assert!(facts.begin_incoming(vm, run, Epoch(8), "a").is_err(), "it runs here");
+        assert!(!facts.has_left(vm).unwrap());
     }
 
     /// Two runs cannot move one VM: the second is told who holds it.

@@ -190,6 +190,7 @@ impl Bed {
         let preparing = Preparing {
             run: self.run.clone(),
             launch: launch(self.folder.path(), "b", epoch),
+            source: "a".to_owned(),
             facts: self.target.facts.clone(),
             faults: self.target.faults.clone(),
         };

@@ -14,6 +14,8 @@ use crate::vm::{Launch, Machine};
 pub struct Preparing {
     /// The run.
     pub run: RunId,
+    /// The site that the VM comes from.
+    pub source: String,
     /// What QEMU is started from; its epoch is the attempt's. The disk server must let that epoch attach (and not yet write).
     pub launch: Launch,
     /// The site's facts.
@@ -30,8 +32,8 @@ pub struct Preparing {
 /// After every other error the epoch is refused (NACK) and no QEMU is left.
 pub async fn prepare_incoming(preparing: &Preparing) -> Result<Machine, Error> {
     let (vm, epoch) = (preparing.launch.vm.id.clone(), preparing.launch.epoch);
-    let run = preparing.run.clone();
-    preparing.facts.apart(move |facts| facts.begin_incoming(&vm, &run, epoch)).await?;
+    let (run, source) = (preparing.run.clone(), preparing.source.clone());
+    preparing.facts.apart(move |facts| facts.begin_incoming(&vm, &run, epoch, &source)).await?;
     preparing.faults.reach(FaultPoint::TargetBegun).await;
     match begin(&preparing.launch).await {
         Ok(machine) => {

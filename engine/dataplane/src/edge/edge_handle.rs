@@ -30,6 +30,9 @@ use super::{sysctl, tap};
 /// 3. target, before it runs: `route_here`; when it runs: `release`;
 /// 4. source: `tap_remove`.
 ///
+/// If the VM stays after all: the source's `route_here`; at the target `route_away` where the VM has been before, or
+/// `discard`, `unserve` and `route_none` where it never was; then `tap_remove`.
+///
 /// After a restart of the agent everything but parking is as it was.
 #[derive(Debug, Clone)]
 pub struct Edge {
@@ -202,19 +205,27 @@ impl Edge {
         change(&mut contents, |next| next.services.retain(|_, to| *to != home)).await
     }
 
-    /// Holds packets for a VM that come or go through the tunnel, because it does not run yet where they would
-    /// arrive. At most 4 MiB of all VMs are held; past that the oldest is dropped. Does not outlive this process.
+    /// Holds packets for a VM that come through the tunnel, because it does not run here yet. Those that this site sends
+    /// after it, to where it still runs, go on. At most 4 MiB of all VMs are held; past that the oldest is dropped. Does
+    /// not outlive this process.
     pub fn park(&self, address: Ipv4Addr) {
         self.inner.switch.park(address);
     }
 
     /// Sends on what [`Edge::park`] held, oldest first, and holds nothing more.
     pub async fn release(&self, address: Ipv4Addr) {
-        for packet in self.inner.switch.release(address) {
+        for packet in self.inner.switch.unpark(address) {
             match self.inner.device.send(&packet).await {
                 Ok(_) => count(&self.inner.switch.counters.from_peers),
                 Err(_) => count(&self.inner.switch.counters.dropped_malformed),
             }
+        }
+    }
+
+    /// Drops what [`Edge::park`] held, and holds nothing more: without a route to the VM the kernel would send it anywhere.
+    pub fn discard(&self, address: Ipv4Addr) {
+        for _ in self.inner.switch.unpark(address) {
+            count(&self.inner.switch.counters.dropped_parked);
         }
     }
 

@@ -8,19 +8,9 @@ use bytes::Bytes;
 /// Most bytes held, of all VMs together: what a 100 Mbit/s link brings in a third of a second.
 pub(super) const BYTES_MAX: usize = 4 << 20;
 
-/// Where a parked packet was going.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// To the peer that has the VM.
-    Peer,
-    /// To the kernel of this site.
-    Kernel,
-}
-
 #[derive(Debug)]
 struct Held {
     address: Ipv4Addr,
-    way: Way,
     packet: Bytes,
 }
 
@@ -42,9 +32,9 @@ impl Parked {
     }
 
     /// Takes a packet in and says how many older ones had to go for it.
-    pub(super) fn push(&mut self, address: Ipv4Addr, way: Way, packet: Bytes) -> u64 {
+    pub(super) fn push(&mut self, address: Ipv4Addr, packet: Bytes) -> u64 {
         self.bytes += packet.len();
-        self.ring.push_back(Held { address, way, packet });
+        self.ring.push_back(Held { address, packet });
         let mut gone = 0;
         while self.bytes > BYTES_MAX {
             let Some(oldest) = self.ring.pop_front() else { break };
@@ -55,13 +45,13 @@ impl Parked {
     }
 
     /// Ends parking for a VM and returns what was held for it, oldest first.
-    pub(super) fn end(&mut self, address: Ipv4Addr) -> Vec<(Way, Bytes)> {
+    pub(super) fn end(&mut self, address: Ipv4Addr) -> Vec<Bytes> {
         self.addresses.remove(&address);
         let (own, others): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.ring).into_iter().partition(|held| held.address == address);
         self.bytes = others.iter().map(|held| held.packet.len()).sum();
         self.ring = others;
-        own.into_iter().map(|held| (held.way, held.packet)).collect()
+        own.into_iter().map(|held| held.packet).collect()
     }
 }
 
@@ -82,13 +72,12 @@ mod tests {
         for i in 0..4096_u32 {
             let mut packet = vec![0; 1400];
             packet[..4].copy_from_slice(&i.to_be_bytes());
-            gone += parked.push(if i % 2 == 0 { ONE } else { TWO }, Way::Kernel, packet.into());
+            gone += parked.push(if i % 2 == 0 { ONE } else { TWO }, packet.into());
             assert!(parked.bytes <= BYTES_MAX);
         }
         let held = parked.end(ONE);
         assert!(!parked.holds(ONE));
-        let numbers: Vec<u32> =
-            held.iter().map(|(_, p)| u32::from_be_bytes(p[..4].try_into().unwrap())).collect();
+        let numbers: Vec<u32> = held.iter().map(|p| u32::from_be_bytes(p[..4].try_into().unwrap())).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] + 2 == pair[1]), "out of order: {numbers:?}");
         assert_eq!(numbers.last(), Some(&4094));
         let rest = parked.end(TWO);

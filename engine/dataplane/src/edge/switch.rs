@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::counters::{Live, count};
 use super::packet::{Ends, ends};
-use super::parked::{Parked, Way};
+use super::parked::Parked;
 
 /// Packets waiting for one peer. At 1,500 bytes and 100 Mbit/s they are 60 ms: enough for a burst, and a queue that is
 /// full for longer would only make the clients' round trips longer.
@@ -104,26 +104,15 @@ impl Switch {
         lock(&self.state).parked.begin(address);
     }
 
-    /// Ends parking; packets for the peer are queued here, those for the kernel are returned for the caller to write.
-    pub(super) fn release(&self, address: Ipv4Addr) -> Vec<Bytes> {
-        let held = lock(&self.state).parked.end(address);
-        let mut to_kernel = Vec::new();
-        for (way, packet) in held {
-            match way {
-                Way::Kernel => to_kernel.push(packet),
-                Way::Peer => self.take_from_kernel(packet),
-            }
-        }
-        to_kernel
+    /// Ends parking and returns what was held, oldest first.
+    pub(super) fn unpark(&self, address: Ipv4Addr) -> Vec<Bytes> {
+        lock(&self.state).parked.end(address)
     }
 
     /// Takes a packet that the kernel routed into the tunnel device.
     pub(super) fn take_from_kernel(&self, packet: Bytes) {
         let Some(ends) = ends(&packet) else { return count(&self.counters.dropped_malformed) };
-        let mut state = lock(&self.state);
-        if state.parked.holds(ends.target) {
-            return self.hold(&mut state, ends.target, Way::Peer, packet);
-        }
+        let state = lock(&self.state);
         let queue = state.peer(ends).and_then(|peer| state.queues.get(peer)).map(Arc::clone);
         drop(state);
         match queue {
@@ -146,16 +135,12 @@ impl Switch {
             return None;
         }
         if state.parked.holds(ends.target) {
-            self.hold(&mut state, ends.target, Way::Kernel, packet);
+            count(&self.counters.parked);
+            let gone = state.parked.push(ends.target, packet);
+            self.counters.dropped_parked.fetch_add(gone, std::sync::atomic::Ordering::Relaxed);
             return None;
         }
         Some(packet)
-    }
-
-    fn hold(&self, state: &mut State, address: Ipv4Addr, way: Way, packet: Bytes) {
-        count(&self.counters.parked);
-        let gone = state.parked.push(address, way, packet);
-        self.counters.dropped_parked.fetch_add(gone, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -214,20 +199,19 @@ mod tests {
         assert_eq!(switch.counters.read().dropped_foreign, 2);
     }
 
-    /// Parked packets wait for release and then go where they were going; the VM's own packets are never held.
+    /// What a peer brings for a VM that is parked waits. What the VM sends, and what this site sends after it as long as it
+    /// runs at the peer, does not.
     #[test]
-    fn parks_both_ways() {
+    fn parks_what_arrives() {
         let switch = Switch::default();
         switch.associate(VM, "a");
         let queue = switch.queue("a");
         switch.park(VM);
         assert_eq!(switch.take_from_peer("a", bytes(CLIENT, VM)), None);
         switch.take_from_kernel(bytes(CLIENT, VM));
-        assert!(queue.take_now(10_000).is_empty());
         switch.take_from_kernel(bytes(VM, CLIENT));
-        assert_eq!(queue.take_now(10_000).len(), 1);
-        assert_eq!(switch.release(VM).len(), 1);
-        assert_eq!(queue.take_now(10_000).len(), 1);
+        assert_eq!(queue.take_now(10_000).len(), 2);
+        assert_eq!(switch.unpark(VM).len(), 1);
         assert!(switch.take_from_peer("a", bytes(CLIENT, VM)).is_some());
     }
 }

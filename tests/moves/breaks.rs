@@ -36,8 +36,7 @@ const AT_B: &str = "the guest runs at b";
 const GONE_AT_A: &str = "the guest is gone at a";
 const CONNECTION: &str = "the client's connection lived through it";
 const GUEST: &str = "no page and no write of the guest was lost";
-/// May fail beside any other: on a machine with much else to do the fill may be ahead of the guest's reads. That it holds is
-/// for the whole demo to show.
+/// How many reads went through the WAN is known from the disk proof.
 const READ_THROUGH: &str = "the guest read through the WAN";
 const BY_NAME: &str = "requests by name succeeded except in the pause";
 const INDEPENDENT: &str = "b needs nothing of a any more";
@@ -78,8 +77,7 @@ fn red(broken: &Broken) {
     };
     assert!(!seen.contains(broken.else_says), "it failed for another reason:\n{said}");
     assert!(said.contains(broken.says), "nobody says `{}`:\n{said}", broken.says);
-    let allowed =
-        |check: &&str| *check == broken.seen_by || *check == READ_THROUGH || broken.with.contains(check);
+    let allowed = |check: &&str| *check == broken.seen_by || broken.with.contains(check);
     assert_eq!(failed.into_keys().find(|check| !allowed(check)), None, "{said}");
     let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("FAIL")).collect();
     red_report(&said, &lines);
@@ -104,7 +102,7 @@ fn red_report(said: &str, failed: &[&str]) {
 turns_red! {
     /// A dirty round that is not sent is found by the disk proof, which keeps the source, and by a guest that reads it.
     a_skipped_dirty_round_is_seen breaks "skip-last-dirty-round", seen by SUCCEEDED not "exit code 0",
-        says "the copy differs from the source", with [GUEST, INDEPENDENT];
+        says "the copy differs from the source", with [GUEST, INDEPENDENT, READ_THROUGH];
     /// A flipped byte in memory is found by the guest.
     a_flipped_page_is_seen breaks "flip-page", seen by GUEST not " 0 of 8192 pages",
         says " of 8192 pages and 0 of 4096 disk records wrong", with [INDEPENDENT];
@@ -119,8 +117,8 @@ turns_red! {
     /// A second running copy is found by the observer, which sees it write too. It may take the connection with it, and then
     /// the pause has no end.
     a_second_runner_is_seen breaks "second-runner", seen by ONE_COPY not ", 0 with two",
-        says " with two writers", with [SUCCEEDED, AT_B, GONE_AT_A, CONNECTION, BY_NAME];
+        says " with two writers", with [SUCCEEDED, AT_B, GONE_AT_A, CONNECTION, BY_NAME, READ_THROUGH];
     /// A block that was stored wrong is found by the disk proof, and by a guest that reads it.
     a_corrupt_fetch_is_seen breaks "corrupt-fetch", seen by SUCCEEDED not "exit code 0",
-        says "the copy differs from the source", with [GUEST, INDEPENDENT];
+        says "the copy differs from the source", with [GUEST, INDEPENDENT, READ_THROUGH];
 }

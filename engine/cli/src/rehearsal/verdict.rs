@@ -199,7 +199,11 @@ fn absent(evidence: &Evidence) -> Check {
 
 /// The guest's own reads reached through the WAN for what was absent, and got the right bytes.
 fn read_through(evidence: &Evidence) -> Check {
-    let reads = evidence.said.disk.as_ref().map_or(0, |disk| disk.demand_reads);
+    let reads = evidence.said.disk.as_ref().map(|disk| disk.demand_reads);
+    let served = match reads {
+        Some(reads) => format!("{reads} reads on demand"),
+        None => "reads on demand not known, the copy was not proven".to_owned(),
+    };
     let (good, read) = match evidence.cold_read {
         Some(tails) => (
             tails.bad == 0 && tails.bytes > 0,
@@ -207,7 +211,8 @@ fn read_through(evidence: &Evidence) -> Check {
         ),
         None => (false, "nothing read".to_owned()),
     };
-    check("the guest read through the WAN", good && reads > 0, format!("{read}, {reads} reads on demand"))
+    let through = good && reads.is_some_and(|reads| reads > 0);
+    check("the guest read through the WAN", through, format!("{read}, {served}"))
 }
 
 fn answers(evidence: &Evidence) -> Check {
@@ -347,7 +352,7 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_has_its_check() {
         type Breaks = (&'static str, fn(&mut Evidence));
-        let broken: [Breaks; 14] = [
+        let broken: [Breaks; 15] = [
             ("the run succeeded", |seen| seen.code = Some(6)),
             ("exactly one copy ran at every instant", |seen| seen.observer.second_runner.push(1)),
             ("exactly one copy ran at every instant", |seen| seen.observer.disk_answers[1] = 0),
@@ -371,6 +376,7 @@ pub(crate) mod tests {
                 }
             }),
             ("the guest read through the WAN", |seen| seen.cold_read = None),
+            ("the guest read through the WAN", |seen| seen.said.disk = None),
             ("DNS answers b at both sites", |seen| seen.answers[0].1 = None),
             ("b needs nothing of a any more", |seen| seen.guest_alone = None),
         ];

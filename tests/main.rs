@@ -9,5 +9,6 @@
 mod contracts;
 mod diagnostics;
 mod engine;
+mod guide;
 mod moves;
 mod replays;

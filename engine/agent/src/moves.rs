@@ -21,7 +21,7 @@ use self::hooks::{SourceHooks, TargetHooks};
 use crate::agent::Agent;
 use crate::disks::{Begin, refused};
 use crate::error::{Class, Error};
-use crate::facts::{Attempt, Decision, Epoch, Role, Side, VmFacts};
+use crate::facts::{Attempt, Decision, Epoch, Refusal, Role, Side, VmFacts};
 use crate::handover::{
     Answer, Limits, Moved, Preparing, Progress, Received, Receiving, Sending, Sent, SourceDisk, SourceSide,
     Stayed, TargetSide, answer, prepare_incoming, receive, recover_source, recover_target, send,
@@ -239,8 +239,8 @@ impl Agent {
                 Ok(self.describe_move(&spec, &moved, &wanted.target).await)
             }
             Sent::Stayed(stayed) => {
-                let message = format!("vm {} stayed at site {}: {}", wanted.vm, self.site.id, stayed.reason);
-                Err(Error::new(Class::Transient, message))
+                let Refusal { class, reason } = stayed.why;
+                Err(Error::new(class, format!("vm {} stayed at site {}: {reason}", wanted.vm, self.site.id)))
             }
         }
     }
@@ -340,7 +340,7 @@ impl Agent {
             faults: self.options.faults.clone(),
         };
         let prepared = prepare_incoming(&preparing).await;
-        let machine = prepared.map_err(|error| Error::new(Class::Transient, error.chain()))?;
+        let machine = prepared.map_err(|error| Error::new(error.class(), error.chain()))?;
         self.remember(&spec.id, machine);
         Ok(())
     }
@@ -428,7 +428,7 @@ impl Agent {
     pub(crate) async fn refuse_prepared(&self, vm: &VmId, run: &RunId) -> Result<(), Error> {
         let open = |attempt: &Attempt| attempt.side == Side::Target && attempt.decision.is_none();
         let Some(attempt) = self.latest(vm).await?.filter(open) else { return Ok(()) };
-        let nack = Decision::Nack { reason: "the target's copy of the disk was removed".to_owned() };
+        let nack = Decision::Nack(Refusal::transient("the target's copy of the disk was removed"));
         let (vm, run) = (vm.clone(), run.clone());
         let decided = self.facts.apart(move |facts| facts.decide(&vm, &run, attempt.epoch, &nack)).await;
         decided.map(drop).map_err(from_facts)
@@ -449,9 +449,10 @@ impl Agent {
                 reply.runs_at_unix_us = runs_at_unix_us;
                 reply.memory_lost = self.machine(&vm)?.is_none() && self.has_crashed(&vm);
             }
-            Answer::Decided(Decision::Nack { reason }) => {
+            Answer::Decided(Decision::Nack(Refusal { class, reason })) => {
                 reply.set_fact(Fact::Nack);
                 reply.nack_reason = reason;
+                reply.nack_class = class.as_str().to_owned();
             }
         }
         let fill = self.noted_fill(&vm);
@@ -558,7 +559,7 @@ impl Agent {
 }
 
 fn stopped(epoch: Epoch) -> Sent {
-    Sent::Stayed(Stayed { epoch, reason: "the move was asked to stop".to_owned() })
+    Sent::Stayed(Stayed { epoch, why: Refusal::new(Class::Cancelled, "the move was asked to stop") })
 }
 
 fn on_the_wire(progress: Progress) -> v1::Progress {

@@ -186,11 +186,5 @@ pub(crate) fn parse_mac(text: &str) -> Result<[u8; 6], Error> {
 /// What a refusal by the facts means for an operation.
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(crate) fn from_facts(error: crate::facts::Error) -> Error {
-    use crate::facts::Error as Facts;
-    let class = match &error {
-        Facts::Moving { .. } | Facts::Stale { .. } => Class::Conflict,
-        Facts::Role { .. } => Class::Precondition,
-        _ => Class::Internal,
-    };
-    Error::new(class, crate::error::chain(&error))
+    Error::new(error.class(), crate::error::chain(&error))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use longhaul_model::ids::{RunId, VmId};
+use longhaul_wire::failure::Class;
 
 use super::epoch::Epoch;
 use super::vms::Role;
@@ -81,6 +82,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of failure it is to somebody who asked for a fact.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Moving { .. } | Self::Stale { .. } => Class::Conflict,
+            Self::Role { .. } => Class::Precondition,
+            Self::Open { .. }
+            | Self::Newer { .. }
+            | Self::Commit(_)
+            | Self::Closed
+            | Self::Corrupt { .. }
+            | Self::Sqlite(_)
+            | Self::NoOperation(_) => Class::Internal,
+        }
+    }
+
     /// Whether the agent has to stop: what is on disk is not known, or not understood.
     #[must_use]
     pub fn is_fatal(&self) -> bool {

@@ -1,11 +1,13 @@
 //! What was promised and decided in hand-overs.
 
 use longhaul_model::ids::{RunId, VmId};
+use longhaul_wire::failure::Class;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::epoch::Epoch;
 use super::error::Error;
+use super::refusal::Refusal;
 use super::store::{Facts, now_unix_ms, signed, unsigned};
 use super::vms::{Role, VmFacts, look, put};
 
@@ -49,10 +51,7 @@ pub enum Decision {
         runs_at_unix_us: u64,
     },
     /// The target never will; the source may resume under a new epoch.
-    Nack {
-        /// Why.
-        reason: String,
-    },
+    Nack(Refusal),
 }
 
 impl Decision {
@@ -273,7 +272,7 @@ impl Facts {
 /// An incoming attempt that a later one replaces can never run; it is decided so that nobody has to wonder.
 fn close_earlier(transaction: &Transaction<'_>, vm: &VmId, epoch: Epoch) -> Result<(), Error> {
     let Some(earlier) = attempt(transaction, vm, epoch)? else { return Ok(()) };
-    let nack = Decision::Nack { reason: "a later attempt took its place".to_owned() };
+    let nack = Decision::Nack(Refusal::new(Class::Conflict, "a later attempt took its place"));
     insert(transaction, vm, epoch, &Entry::new("nack", Side::Target, &earlier.run, &nack))
 }
 
@@ -371,7 +370,7 @@ mod tests {
     const RUN: Decision = Decision::Run { runs_at_unix_us: 5 };
 
     fn nack() -> Decision {
-        Decision::Nack { reason: "no".to_owned() }
+        Decision::Nack(Refusal::transient("no"))
     }
 
     /// At the source an attempt has one way out, whichever comes first; no epoch comes twice; a NACK brings the VM back under

@@ -12,7 +12,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use super::question::Answer;
 use super::source::{self, Source, Standing};
 use super::target::{self, Target};
-use crate::facts::Decision;
+use crate::facts::{Decision, Refusal};
 
 type Attempt = u8;
 
@@ -122,7 +122,7 @@ enum Step {
 }
 
 fn decision(run: bool) -> Decision {
-    if run { Decision::Run { runs_at_unix_us: 0 } } else { Decision::Nack { reason: String::new() } }
+    if run { Decision::Run { runs_at_unix_us: 0 } } else { Decision::Nack(Refusal::transient("")) }
 }
 
 impl Check {
@@ -255,7 +255,7 @@ impl Check {
             Step::TargetBreaks => {
                 // What fails among the actions drops the rest of them.
                 world.target.as_mut().expect("only a live agent fails").todo.clear();
-                self.target_hears(world, target::Event::Broken { reason: String::new() });
+                self.target_hears(world, target::Event::Broken(Refusal::transient("")));
             }
             Step::SourceDies => source_dies(world),
             Step::SourceReturns => {

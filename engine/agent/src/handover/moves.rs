@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::facts::{Epoch, Facts, Role};
+use crate::error::Class;
+use crate::facts::{Epoch, Facts, Refusal, Role};
 use crate::qmp::Client;
 use crate::vm::{Attachments, Launch, Machine, Paths, small};
 
@@ -44,7 +45,7 @@ struct Disk {
 impl Disk {
     fn note(&self, grant: Grant) -> Result<(), HookError> {
         if self.refuses_grants {
-            return Err("no".into());
+            return Err(crate::error::Error::new(Class::Permanent, "the disk is broken").into());
         }
         self.grants.lock().unwrap().push(grant);
         Ok(())
@@ -183,17 +184,21 @@ impl Bed {
         (runs(&self.observers[0]).await, runs(&self.observers[1]).await)
     }
 
-    /// Starts both drivers. The target's begins with its preparation, as the agents do it.
-    fn start(&self) -> Drivers {
-        let epoch = self.source.facts.begin_attempt(&self.source.vm, &self.run, "b").unwrap();
-        let (here, there) = tokio::io::duplex(64 << 10);
-        let preparing = Preparing {
+    fn preparing(&self, epoch: Epoch) -> Preparing {
+        Preparing {
             run: self.run.clone(),
             launch: launch(self.folder.path(), "b", epoch),
             source: "a".to_owned(),
             facts: self.target.facts.clone(),
             faults: self.target.faults.clone(),
-        };
+        }
+    }
+
+    /// Starts both drivers. The target's begins with its preparation, as the agents do it.
+    fn start(&self) -> Drivers {
+        let epoch = self.source.facts.begin_attempt(&self.source.vm, &self.run, "b").unwrap();
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let preparing = self.preparing(epoch);
         let (mut target, run) = (self.target.clone(), self.run.clone());
         let (prepared, ready) = tokio::sync::oneshot::channel();
         let receiver = tokio::spawn(async move {
@@ -206,8 +211,8 @@ impl Bed {
             if ready.await.is_err() {
                 // As an agent does whose target cannot prepare.
                 side.facts.abandon(&side.vm, epoch, "the target is not ready").unwrap();
-                let reason = "the target is not ready".to_owned();
-                return Ok(Sent::Stayed(Stayed { epoch: Epoch(1), reason }));
+                let why = Refusal::transient("the target is not ready");
+                return Ok(Sent::Stayed(Stayed { epoch: Epoch(1), why }));
             }
             send(&Sending { side, run, epoch, progress: Arc::new(|_| {}) }, here).await
         });
@@ -339,7 +344,8 @@ async fn a_guest_comes_back_from_a_refusal_and_moves_again() {
     bed.machine("b").unwrap().kill().await.unwrap();
     drop(held);
     let (sent, received) = drivers.both().await;
-    assert!(matches!(&sent, Sent::Stayed(Stayed { epoch: Epoch(3), .. })), "{sent:?}");
+    let Sent::Stayed(Stayed { epoch: Epoch(3), why }) = &sent else { panic!("{sent:?}") };
+    assert_eq!(why.class, Class::Transient, "another QEMU may live: {}", why.reason);
     assert!(matches!(received, Received::Refused { .. }), "{received:?}");
     assert_eq!(*disk.grants.lock().unwrap(), [Grant { epoch: Epoch(3), attached: Epoch(1) }]);
     assert!(!disk.frozen.load(Ordering::SeqCst));
@@ -347,6 +353,39 @@ async fn a_guest_comes_back_from_a_refusal_and_moves_again() {
     let (sent, _) = bed.start().both().await;
     assert!(matches!(&sent, Sent::Moved(moved) if moved.epoch == Epoch(4)), "{sent:?}");
     assert_eq!(bed.one_runs("after the second attempt").await, "b");
+    bed.end().await;
+}
+
+/// What a target refuses for reaches the source with its class: a disk that cannot be written is no reason to try again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_whether_to_try_again() {
+    if !qemu_is_here() {
+        return;
+    }
+    let bed = Bed::new(None, Disk { refuses_grants: true, ..Disk::default() }).await;
+    let (sent, _) = bed.start().both().await;
+    let Sent::Stayed(Stayed { why, .. }) = &sent else { panic!("{sent:?}") };
+    assert_eq!(why.class, Class::Permanent, "{}", why.reason);
+    assert!(why.reason.ends_with("the disk is broken"), "{}", why.reason);
+    assert_eq!(bed.one_runs("after the refusal").await, "a");
+    bed.end().await;
+}
+
+/// A target that cannot be prepared says whether trying again as it is can help: not with a machine type that its QEMU does
+/// not know, and not under an epoch that was used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_not_ready_says_whether_to_try_again() {
+    if !qemu_is_here() {
+        return;
+    }
+    let bed = Bed::new(None, Disk::default()).await;
+    let mut preparing = bed.preparing(Epoch(2));
+    preparing.launch.vm.machine = "pc-none".to_owned();
+    let unknown = prepare_incoming(&preparing).await.unwrap_err();
+    assert_eq!(unknown.class(), Class::Permanent, "{}", unknown.chain());
+    assert!(unknown.chain().contains("pc-none"), "{}", unknown.chain());
+    let stale = prepare_incoming(&bed.preparing(Epoch(2))).await.unwrap_err();
+    assert_eq!(stale.class(), Class::Conflict, "{}", stale.chain());
     bed.end().await;
 }
 

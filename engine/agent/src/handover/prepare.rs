@@ -6,7 +6,7 @@ use serde_json::json;
 use super::error::Error;
 use super::faults::{FaultPoint, Faults};
 use super::outgoing::{ASK_DEADLINE, capabilities};
-use crate::facts::{Decision, Facts};
+use crate::facts::{Decision, Facts, Refusal};
 use crate::vm::{Launch, Machine};
 
 /// What a target makes itself ready with.
@@ -41,7 +41,7 @@ pub async fn prepare_incoming(preparing: &Preparing) -> Result<Machine, Error> {
             Ok(machine)
         }
         Err(error) => {
-            refuse(preparing, error.chain()).await?;
+            refuse(preparing, error.refusal()).await?;
             Err(error)
         }
     }
@@ -59,10 +59,10 @@ async fn begin(launch: &Launch) -> Result<Machine, Error> {
     Ok(machine)
 }
 
-async fn refuse(preparing: &Preparing, reason: String) -> Result<(), Error> {
+async fn refuse(preparing: &Preparing, refusal: Refusal) -> Result<(), Error> {
     let launch = &preparing.launch;
     let (vm, epoch, run) = (launch.vm.id.clone(), launch.epoch, preparing.run.clone());
-    let nack = Decision::Nack { reason };
+    let nack = Decision::Nack(refusal);
     preparing.facts.apart(move |facts| facts.decide(&vm, &run, epoch, &nack)).await?;
     if let Some(machine) = Machine::adopt(&launch.paths, &launch.vm.id)? {
         machine.kill().await?;

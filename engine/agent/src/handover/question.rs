@@ -2,7 +2,7 @@
 
 use longhaul_model::ids::{RunId, VmId};
 
-use crate::facts::{self, Decision, Epoch, Facts};
+use crate::facts::{self, Decision, Epoch, Facts, Refusal};
 
 /// A target's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ pub async fn answer(
     let decide = move |facts: &Facts| match facts.decision(&vm, epoch)? {
         Some(decision) => Ok(Answer::Decided(decision)),
         None if give_up => {
-            let nack = Decision::Nack { reason: "the source asked to give up".to_owned() };
+            let nack = Decision::Nack(Refusal::transient("the source asked to give up"));
             facts.decide(&vm, &run, epoch, &nack).map(Answer::Decided)
         }
         None => Ok(Answer::Open),

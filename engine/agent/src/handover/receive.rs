@@ -101,7 +101,7 @@ where
             target.on(Event::Relinquished);
             target.on(Event::Loaded)
         }
-        Err(error) => target.on(Event::Broken { reason: error.chain() }),
+        Err(error) => target.on(Event::Broken(error.refusal())),
     };
     let (received, answer) =
         receiving.side.carry_out((&receiving.run, receiving.epoch), &mut target, first).await?;
@@ -254,7 +254,7 @@ impl TargetSide {
                 Err(error)
                     if !error.is_fatal() && target.state() == State::Deciding && !is_decision(&action) =>
                 {
-                    queue = target.on(Event::Broken { reason: error.chain() }).into();
+                    queue = target.on(Event::Broken(error.refusal())).into();
                 }
                 Err(error) => return Err(error),
             }
@@ -270,9 +270,9 @@ impl TargetSide {
                 let wish = Decision::Run { runs_at_unix_us: now_unix_us() };
                 self.decide((run, epoch), wish).await
             }
-            Action::DecideNack { reason } => {
+            Action::DecideNack(refusal) => {
                 self.faults.reach(FaultPoint::TargetRefusing).await;
-                self.decide((run, epoch), Decision::Nack { reason: reason.clone() }).await
+                self.decide((run, epoch), Decision::Nack(refusal.clone())).await
             }
             Action::Cont => self.cont().await,
             Action::Kill => self.kill().await,
@@ -356,7 +356,7 @@ enum Done {
 
 fn ended(epoch: Epoch, answer: Option<&Decision>, runs_at: Option<u64>) -> Received {
     match (answer, runs_at) {
-        (Some(Decision::Nack { reason }), _) => Received::Refused { reason: reason.clone() },
+        (Some(Decision::Nack(refusal)), _) => Received::Refused { reason: refusal.reason.clone() },
         (_, Some(runs_at_unix_us)) => Received::Runs { epoch, runs_at_unix_us },
         (Some(Decision::Run { .. }), None) => Received::Lost { epoch },
         (None, None) => Received::Refused { reason: "it was refused before".to_owned() },

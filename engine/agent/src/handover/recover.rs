@@ -6,7 +6,7 @@ use super::send::outcome;
 use super::settle::{Sent, SourceSide, Stayed};
 use super::source::{Action, Source, Standing, State};
 use super::target::Target;
-use crate::facts::{Attempt, Facts, Role, Side};
+use crate::facts::{Attempt, Facts, Refusal, Role, Side};
 
 /// Brings the VM's latest attempt at this source to its end; `None` if there is none that still matters. Asks the peer for
 /// ever if RELINQUISH was made. Safe to repeat, also after an end; must not run beside a [`send`](super::send()) of the VM.
@@ -22,8 +22,8 @@ pub async fn recover_source(side: &SourceSide) -> Result<Option<Sent>, Error> {
     let epoch = attempt.epoch;
     if source.state() == State::Kept {
         side.carry_out(epoch, first).await?;
-        let reason = "the source's agent was restarted before the promise".to_owned();
-        return Ok(Some(Sent::Stayed(Stayed { epoch: side.owned_epoch().await?, reason })));
+        let why = Refusal::transient("the source's agent was restarted before the promise");
+        return Ok(Some(Sent::Stayed(Stayed { epoch: side.owned_epoch().await?, why })));
     }
     let Some(promise) = attempt.relinquished else {
         return Err(Error::Protocol { what: "a decision without RELINQUISH".to_owned() });

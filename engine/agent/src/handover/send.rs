@@ -81,7 +81,7 @@ where
             let _ = timeout(PROMISE_DEADLINE, writer.into_inner().shutdown()).await;
             sending.side.carry_out(sending.epoch, source.on(Event::Failed)).await?;
             let epoch = sending.side.owned_epoch().await?;
-            Ok(Sent::Stayed(Stayed { epoch, reason: error.chain() }))
+            Ok(Sent::Stayed(Stayed { epoch, why: error.refusal() }))
         }
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn outcome(
 ) -> Result<Sent, Error> {
     match decision {
         Decision::Run { runs_at_unix_us } => Ok(Sent::Moved(Moved { epoch, promise, runs_at_unix_us })),
-        Decision::Nack { reason } => Ok(Sent::Stayed(Stayed { epoch: side.owned_epoch().await?, reason })),
+        Decision::Nack(why) => Ok(Sent::Stayed(Stayed { epoch: side.owned_epoch().await?, why })),
     }
 }
 
@@ -106,7 +106,7 @@ fn done(promise: &Relinquishment) -> Progress {
 
 fn refused(early: Option<Decision>) -> Error {
     match early {
-        Some(Decision::Nack { reason }) => Error::Refused { reason },
+        Some(Decision::Nack(refusal)) => Error::Refused(refusal),
         Some(Decision::Run { .. }) => Error::Protocol { what: "RUN before RELINQUISH".to_owned() },
         None => Error::Stream(io::ErrorKind::UnexpectedEof.into()),
     }

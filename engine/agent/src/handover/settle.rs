@@ -17,7 +17,7 @@ use super::limits::Limits;
 use super::outgoing::{ASK_DEADLINE, Info, Status};
 use super::question::Answer;
 use super::source::{Action, Event, Source};
-use crate::facts::{Decision, Epoch, Facts, Relinquishment, Role};
+use crate::facts::{Decision, Epoch, Facts, Refusal, Relinquishment, Role};
 use crate::vm::{Machine, RunState};
 
 /// How long QEMU may take to come out of a migration.
@@ -70,7 +70,7 @@ pub struct Stayed {
     /// The epoch under which this site owns it now.
     pub epoch: Epoch,
     /// Why.
-    pub reason: String,
+    pub why: Refusal,
 }
 
 /// A decision that may arrive on the stream.

@@ -11,7 +11,7 @@
 //! The decision itself is made by the facts, where the first one stands: a question with "give up" may have put a NACK
 //! there meanwhile. What must never happen: [`Action::Cont`] before a durable RUN.
 
-use crate::facts::Decision;
+use crate::facts::{Decision, Refusal};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,7 @@ pub enum Event {
     /// QEMU has loaded the whole state.
     Loaded,
     /// The state can never be run: the stream broke, the hash differs, QEMU ended, the disk refuses.
-    Broken {
-        /// Why.
-        reason: String,
-    },
+    Broken(Refusal),
     /// What the facts hold after a wish was put to them.
     Decided(Decision),
 }
@@ -37,10 +34,7 @@ pub enum Action {
     /// Put RUN to the facts; what then stands comes back as [`Event::Decided`].
     DecideRun,
     /// Put NACK to the facts; likewise.
-    DecideNack {
-        /// Why.
-        reason: String,
-    },
+    DecideNack(Refusal),
     /// Let the guest run.
     Cont,
     /// End the QEMU that received.
@@ -86,7 +80,7 @@ impl Target {
     pub fn recover(decision: Option<&Decision>) -> (Self, Vec<Action>) {
         let mut target = Self::begin();
         let actions = match decision {
-            None => target.on(Event::Broken { reason: "the target's agent was restarted".to_owned() }),
+            None => target.on(Event::Broken(Refusal::transient("the target's agent was restarted"))),
             Some(decision) => {
                 target.state = State::Deciding;
                 let mut actions = target.on(Event::Decided(decision.clone()));
@@ -111,9 +105,9 @@ impl Target {
         match (self.state, event) {
             (State::Receiving { loaded, .. }, Event::Relinquished) => self.arrived(true, loaded),
             (State::Receiving { relinquished, .. }, Event::Loaded) => self.arrived(relinquished, true),
-            (State::Receiving { .. } | State::Deciding, Event::Broken { reason }) => {
+            (State::Receiving { .. } | State::Deciding, Event::Broken(refusal)) => {
                 self.state = State::Deciding;
-                vec![Action::DecideNack { reason }]
+                vec![Action::DecideNack(refusal)]
             }
             (State::Deciding, Event::Decided(decision)) => self.decided(decision),
             (

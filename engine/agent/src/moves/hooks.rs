@@ -13,7 +13,7 @@ use longhaul_wire::v1::handover_reply::Fact;
 
 use crate::agent::Agent;
 use crate::disks::refused;
-use crate::facts::{Decision, Epoch, Role};
+use crate::facts::{Decision, Epoch, Refusal, Role};
 use crate::handover::{Answer, Extent, Grant, HookError, PeerQuestions, SourceDisk, TargetDisk};
 
 /// The source's parts in a hand-over.
@@ -92,7 +92,9 @@ impl PeerQuestions for SourceHooks {
         match reply.fact() {
             Fact::Open => Ok(Answer::Open),
             Fact::Run => Ok(Answer::Decided(Decision::Run { runs_at_unix_us: reply.runs_at_unix_us })),
-            Fact::Nack => Ok(Answer::Decided(Decision::Nack { reason: reply.nack_reason })),
+            Fact::Nack => {
+                Ok(Answer::Decided(Decision::Nack(Refusal::named(&reply.nack_class, reply.nack_reason))))
+            }
             Fact::Unspecified => Err("the target's answer is none".into()),
         }
     }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Class;
+
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,6 +58,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of failure it is: only what this QEMU cannot do at all is refused again.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Refused { command, class, .. }
+                if command.starts_with("migrate-set-") || class == "CommandNotFound" =>
+            {
+                Class::Permanent
+            }
+            Self::Refused { .. } | Self::Connect { .. } | Self::Lost { .. } | Self::Deadline { .. } => {
+                Class::Transient
+            }
+            Self::Greeting { .. } | Self::Answer { .. } => Class::Permanent,
+        }
+    }
+
     /// Whether the command certainly had no effect.
     #[must_use]
     pub fn had_no_effect(&self) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use longhaul_model::ids::VmId;
 
+use crate::error::Class;
 use crate::qmp;
 
 /// Why a QEMU could not be started, found or stopped.
@@ -19,7 +20,13 @@ pub enum Error {
         /// The process.
         pid: u32,
     },
-    /// QEMU ended before it was ready; it left nothing behind.
+    /// QEMU ended without a complaint before it could be used, as one that is killed does; it left nothing behind.
+    #[error("start {vm}: QEMU ended without a word, as if it was killed")]
+    Ended {
+        /// The VM.
+        vm: VmId,
+    },
+    /// QEMU cannot be started like this and says why; it left nothing behind.
     #[error("start {vm}: {said}")]
     Refused {
         /// The VM.
@@ -62,4 +69,22 @@ pub enum Error {
     /// QEMU did not do as it was asked.
     #[error("ask QEMU")]
     Qmp(#[from] qmp::Error),
+}
+
+impl Error {
+    /// What kind of failure it is: whether QEMU may start when it is tried again as it is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::AlreadyRuns { .. } => Class::Conflict,
+            Self::Refused { .. } => Class::Permanent,
+            Self::PathTooLong { .. } => Class::Precondition,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Class::Precondition,
+                _ => Class::Transient,
+            },
+            Self::Ended { .. } | Self::Late { .. } | Self::Survived { .. } => Class::Transient,
+            Self::Qmp(error) => error.class(),
+        }
+    }
 }

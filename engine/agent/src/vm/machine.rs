@@ -73,8 +73,7 @@ impl Machine {
         }
         prepare_folder(paths)?;
         spawn(launch, begin).await?;
-        let gone = || Error::Refused { vm: vm.clone(), said: end_of_log(&paths.qemu_log()) };
-        Self::adopt(paths, vm)?.ok_or_else(gone)
+        Self::adopt(paths, vm)?.ok_or_else(|| Error::Ended { vm: vm.clone() })
     }
 
     /// Finds the VM's QEMU again; `None` if none lives. Works from the pid file and the process alone if the agent died
@@ -265,7 +264,7 @@ async fn spawn(launch: &Launch, begin: Begin) -> Result<(), Error> {
     let vm = launch.vm.id.clone();
     match timeout(START_DEADLINE, child.wait()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(_)) => Err(Error::Refused { vm, said: end_of_log(&log) }),
+        Ok(Ok(_)) => Err(ended(vm, &end_of_log(&log))),
         Ok(Err(source)) => Err(io(source)),
         Err(_) => {
             give_up(launch).await?;
@@ -286,6 +285,30 @@ fn end_of_log(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let from = text.len().saturating_sub(LOG_QUOTED_BYTES);
     let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-    let quoted = text[from..].trim();
-    if quoted.is_empty() { "QEMU ended without a word".to_owned() } else { quoted.to_owned() }
+    text[from..].trim().to_owned()
+}
+
+/// Why a QEMU did not become ready. One that cannot start complains; one that was killed leaves warnings at most.
+fn ended(vm: VmId, said: &str) -> Error {
+    let is_complaint = |line: &&str| !line.trim().is_empty() && !line.contains("warning:");
+    match said.lines().find(is_complaint) {
+        Some(_) => Error::Refused { vm, said: said.to_owned() },
+        None => Error::Ended { vm },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A QEMU that says why it cannot start will say so again; one that ends with nothing but a warning was killed.
+    #[test]
+    fn a_complaint_is_told_from_a_kill() {
+        let vm = || "vm-a".parse::<VmId>().unwrap();
+        let warned = "qemu-system-x86_64: warning: TCG doesn't support requested feature";
+        assert!(matches!(ended(vm(), ""), Error::Ended { .. }));
+        assert!(matches!(ended(vm(), warned), Error::Ended { .. }));
+        let complained = ended(vm(), &format!("{warned}\nunsupported machine type"));
+        assert!(matches!(complained, Error::Refused { .. }), "{complained}");
+    }
 }

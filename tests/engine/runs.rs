@@ -1,7 +1,7 @@
 //! How runs go: success, unwind, retry, unknown outcomes, pivots, items, operators.
 
 use longhaul_run::{Control, Ended, JsonLines, Reporters, Terminal, replay};
-use longhaul_saga::{Entry, Event, Intent, Status};
+use longhaul_saga::{Entry, Event, Intent, Record, Status};
 use serde_json::json;
 
 use super::toy::{Rig, foreach, item_step, pivot, plan, plan_with, step};
@@ -160,6 +160,33 @@ async fn a_timeout_cancels_and_believes_the_outcome() {
     assert_eq!(ended, Ended::At(Status::Succeeded), "the second attempt does not hang");
     let cancelled = rig.records().iter().any(|r| matches!(r.entry, Entry::Intent(Intent::Cancel(_))));
     assert!(cancelled);
+}
+
+/// What a step had done when its time was up, and kept, is taken up under the same attempt as often as the policy says, and
+/// undone after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_timeout_left_is_taken_up() {
+    let rig = Rig::new();
+    let run = rig.run(plan(&[step("a", &[], &["hang-half"])]));
+    let begun = || {
+        let handles = |record: &Record| matches!(record.entry, Entry::Event(Event::HandleGiven(_)));
+        rig.reader()
+            .records(&"run-a".parse().unwrap())
+            .map_or(0, |all| all.iter().filter(|it| handles(it)).count())
+    };
+    let push = async {
+        for tries in 1..=3 {
+            while begun() < tries {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            rig.clock.advance_ms(11 * 60_000);
+        }
+    };
+    let (ended, ()) = tokio::join!(run, push);
+    assert_eq!(ended, Ended::At(Status::Failed));
+    let starts: Vec<_> = rig.world.logged().into_iter().filter(|line| line.starts_with("start a")).collect();
+    assert_eq!(starts, ["start a 1"; 3]);
+    assert_eq!(undone(&rig), ["a"]);
 }
 
 /// A run that is given up undoes what it did; the step under way is asked to stop first.

@@ -154,7 +154,13 @@ impl Write1 {
                 let _ = fs::remove_file(self.world.op(file));
                 Outcome::Failed(Error::new(ErrorClass::Cancelled, "stopped"))
             }
-            "hang" => return Poll::Running(Progress { phase: "hanging".into(), ..Progress::default() }),
+            "hang-half" if fs::read_to_string(self.world.op(file)).unwrap() == "cancelled" => {
+                fs::write(self.world.op(file), "half done").unwrap();
+                Outcome::Unknown(Error::new(ErrorClass::Cancelled, "stopped"))
+            }
+            "hang" | "hang-half" => {
+                return Poll::Running(Progress { phase: "hanging".into(), ..Progress::default() });
+            }
             class => {
                 let _ = fs::remove_file(self.world.op(file));
                 let class = if class == "transient" { ErrorClass::Transient } else { ErrorClass::Permanent };

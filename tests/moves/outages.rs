@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use longhaul_agent::handover::FaultPoint;
 use longhaul_lab::addresses;
 use longhaul_lab::place::Side;
+use longhaul_lab::wan::LinkChange;
+use longhaul_model::units::Bandwidth;
 
 use super::midway::{MOVE, Midway, PREFETCH};
 use super::rig::{Rig, shared_turn, turn};
 use super::small::ground::Ground;
+use super::small::guest;
 use super::small::processes::{self, DISK_SERVER, QEMU, SOON, wait};
 
 /// The seconds to which `workflows/evacuate.yaml` lowers the time for which an answer may be kept.
@@ -139,6 +142,32 @@ impl Drop for Mounted<'_> {
         // Lazily: a process of a lab that is going down may still have a file open.
         let _ = Command::new("umount").arg("-l").arg(self.0).status();
     }
+}
+
+/// A prefetch whose time is up is tried again where it stopped: a disk that takes several timeouts to copy is copied, and
+/// crosses the link once.
+#[test]
+fn a_prefetch_that_is_tried_again_goes_on() {
+    let Some(_turn) = shared_turn() else { return };
+    let ground = Ground::new("mvhasty");
+    ground.boot(Side::A).unwrap();
+    let rate = Some(Bandwidth::from_bits_per_second(4_000_000));
+    ground.lab.link(LinkChange { rate, ..LinkChange::default() }).unwrap();
+    let crossed = || ground.lab.wan().stats().unwrap().a_to_b.bytes;
+    let before = crossed();
+    // At this rate the disk takes more than eight seconds.
+    let code = ground.start_hasty_move("run-hasty", "3s").wait().unwrap().code();
+    let said = ground.said("run-hasty");
+    assert_eq!(code, Some(0), "{said}");
+    let records = ground.records("run-hasty");
+    let of_prefetch = |kind: &str| {
+        records.iter().filter(|it| it["kind"] == kind && it["payload"]["step"] == "prefetch").count()
+    };
+    assert!(of_prefetch("cancel") > 0, "it was never tried again:\n{said}");
+    assert_eq!(of_prefetch("start"), of_prefetch("cancel") + 1, "{said}");
+    let crossed = crossed() - before;
+    assert!(crossed < guest::DISK_BYTES as u64 * 3 / 2, "{crossed} bytes crossed the link");
+    counts_on(&ground, Side::B);
 }
 
 /// A target that has a VM of that name refuses the move, and both go on.

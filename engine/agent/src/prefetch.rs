@@ -41,15 +41,16 @@ impl Agent {
         let controller = asked.controller.to_owned();
         let taken = self.facts.apart(move |facts| facts.moving_take(&vm, &run, &controller)).await;
         taken.map_err(from_facts)?;
-        let filled = self.fill(wanted, asked).await;
-        if let Err(error) = &filled {
-            // A failed step is not undone by the run, so what it left goes here.
-            let undone = self.undo_prefetch(wanted, asked.run, asked.task).await;
-            undone.map_err(|undo| {
-                Error::unknown(error.class, format!("{error}; and cleaning up failed: {undo}"))
-            })?;
+        let error = match self.fill(wanted, asked).await {
+            Ok(filled) => return Ok(filled),
+            Err(error) if is_worth_taking_up(error.class) => return Err(error.after_effects()),
+            Err(error) => error,
+        };
+        // A failed step is not undone by the run, so what it left goes here.
+        match self.undo_prefetch(wanted, asked.run, asked.task).await {
+            Ok(()) => Err(error),
+            Err(undo) => Err(Error::unknown(error.class, format!("{error}; and cleaning up failed: {undo}"))),
         }
-        filled
     }
 
     async fn fill(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<v1::Prefetched, Error> {
@@ -335,6 +336,16 @@ impl Agent {
             disk.close_origin().await.map_err(refused("ending the dirty map"))?;
         }
         self.facts.moving_release(&vm, &run).map_err(from_facts)
+    }
+}
+
+/// Whether what a failed prefetch has copied is left for the next try, which takes it up and fetches no byte twice. A run that
+/// does not try again finds a part of the copy here and takes it away.
+fn is_worth_taking_up(class: Class) -> bool {
+    match class {
+        // Cancelled also when the step's time was up, and then it may have another try.
+        Class::Transient | Class::Unreachable | Class::Cancelled => true,
+        Class::Permanent | Class::Precondition | Class::Conflict | Class::Auth | Class::Internal => false,
     }
 }
 

@@ -82,6 +82,19 @@ impl Ground {
         self.spawn(run, &["run", WORKFLOW, "--id", run, "--input", &from_input, "--input", &to_input])
     }
 
+    /// Starts a move whose prefetch has another timeout, and is tried again when it is over.
+    pub(in crate::moves) fn start_hasty_move(&self, run: &str, timeout: &str) -> Child {
+        let uses = "uses: storage.prefetch@1\n";
+        let text = std::fs::read_to_string(WORKFLOW).unwrap();
+        let hasty = text.replace(uses, &format!("{uses}    timeout: {timeout}\n"));
+        let hasty = hasty.replace("errors: [unreachable]", "errors: [unreachable, transient]");
+        assert_eq!(hasty.matches(timeout).count(), text.matches(timeout).count() + 1, "{hasty}");
+        let file = state().join(&self.name).join("hasty.yaml");
+        std::fs::write(&file, hasty).unwrap();
+        let file = file.to_str().unwrap().to_owned();
+        self.spawn(run, &["run", &file, "--id", run, "--input", "from=a", "--input", "to=b"])
+    }
+
     pub(in crate::moves) fn resume(&self, run: &str) -> Child {
         self.spawn(run, &["resume", run])
     }

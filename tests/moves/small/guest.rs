@@ -15,7 +15,7 @@ use longhaul_model::Source;
 use longhaul_model::units::Size;
 
 /// The size of its disk.
-const DISK_BYTES: usize = 4 << 20;
+pub(in crate::moves) const DISK_BYTES: usize = 4 << 20;
 /// Enough for the firmware.
 const MEMORY_BYTES: u64 = 16 << 20;
 /// Where on the disk it keeps what it counts.

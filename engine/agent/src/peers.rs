@@ -21,19 +21,23 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Connections to the other sites, made when first needed and again after they broke.
 pub(crate) struct Peers {
     connector: Connector,
-    sites: HashMap<String, SocketAddr>,
-    channels: Mutex<HashMap<String, Channel>>,
+    sites: HashMap<String, Peer>,
+}
+
+/// One other site. Its lock is held while it is connected to: a site that is not there keeps nobody from the others.
+struct Peer {
+    address: SocketAddr,
+    channel: Mutex<Option<Channel>>,
 }
 
 impl Peers {
     pub(crate) fn new(connector: Connector, peers: &[PeerSite]) -> Self {
-        let sites = peers.iter().map(|peer| (peer.id.to_string(), peer.address)).collect();
-        Self { connector, sites, channels: Mutex::default() }
+        let peer = |it: &PeerSite| Peer { address: it.address, channel: Mutex::default() };
+        Self { connector, sites: peers.iter().map(|it| (it.id.to_string(), peer(it))).collect() }
     }
 
-    /// The WAN address of a site.
-    pub(crate) fn address(&self, site: &str) -> Result<SocketAddr, Error> {
-        self.sites.get(site).copied().ok_or_else(|| {
+    fn peer(&self, site: &str) -> Result<&Peer, Error> {
+        self.sites.get(site).ok_or_else(|| {
             let known: Vec<_> = self.sites.keys().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Error::new(
@@ -49,16 +53,16 @@ impl Peers {
     }
 
     async fn channel(&self, site: &str) -> Result<Channel, Error> {
-        let address = self.address(site)?.to_string();
-        let mut channels = self.channels.lock().await;
-        if let Some(channel) = channels.get(site) {
+        let peer = self.peer(site)?;
+        let mut known = peer.channel.lock().await;
+        if let Some(channel) = &*known {
             return Ok(channel.clone());
         }
         let identity =
             Identity::site(site).map_err(|error| Error::new(Class::Internal, error.to_string()))?;
-        let connected = client::channel(&address, &identity, &self.connector).await;
+        let connected = client::channel(&peer.address.to_string(), &identity, &self.connector).await;
         let channel = connected.map_err(|error| Error::new(Class::Unreachable, chain(&error)))?;
-        channels.insert(site.to_owned(), channel.clone());
+        *known = Some(channel.clone());
         Ok(channel)
     }
 
@@ -103,7 +107,7 @@ impl Peers {
             }
         };
         if error.class == Class::Unreachable {
-            self.channels.lock().await.remove(site);
+            *self.peer(site)?.channel.lock().await = None;
         }
         Err(error)
     }
@@ -114,4 +118,40 @@ fn from_status(site: &str, status: &tonic::Status) -> Error {
     let broke_off = status.code() == tonic::Code::Unknown;
     let class = if broke_off { Class::Unreachable } else { Class::of(status) };
     Error::new(class, format!("site {site}: {}", status.message()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use longhaul_wire::pki::{Ca, Validity};
+
+    use super::*;
+
+    /// A site that takes connections and never says a word keeps nobody waiting who asks another one.
+    #[tokio::test]
+    async fn a_silent_site_delays_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ca, own) = (Ca::create(folder.path()).unwrap(), Identity::site("a").unwrap());
+        ca.issue(&own, Validity::default()).unwrap();
+        let connector = Connector::new(ca.credentials(&own)).unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        silent.set_nonblocking(true).unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let peer = |id: &str, address| PeerSite { id: id.parse().unwrap(), address };
+        let peers = [peer("silent", silent.local_addr().unwrap()), peer("gone", gone)];
+        let peers = Peers::new(connector, &peers);
+        let ask = |site: &'static str| {
+            peers.ask(site, |mut it| async move {
+                it.describe_vm(longhaul_wire::v1::DescribeVmRequest::default()).await
+            })
+        };
+        let answer = tokio::select! {
+            biased;
+            _ = ask("silent") => panic!("the other site had to wait"),
+            answer = ask("gone") => answer,
+        };
+        assert_eq!(answer.unwrap_err().class, Class::Unreachable);
+        assert!(silent.accept().is_ok(), "the silent site was never asked");
+    }
 }

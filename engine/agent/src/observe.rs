@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use serde_json::json;
@@ -18,6 +19,9 @@ use crate::vms::from_facts;
 
 /// How long QEMU may take to say what it is.
 const QEMU_MAX: Duration = Duration::from_secs(20);
+/// So many VMs are looked at together: for each its QEMU samples memory for a second, and fifty have to fit into the minute for
+/// which a controller waits.
+const VMS_TOGETHER: usize = 8;
 /// The window in which a guest's writes to memory are counted, in seconds.
 const DIRTY_WINDOW_SECONDS: u64 = 1;
 
@@ -45,11 +49,7 @@ impl Agent {
     }
 
     async fn all_vm_facts(&self, vms: &[String]) -> Result<Vec<v1::VmFacts>, Error> {
-        let mut all = Vec::with_capacity(vms.len());
-        for vm in vms {
-            all.push(self.vm_facts(vm).await?);
-        }
-        Ok(all)
+        side_by_side(vms.iter().map(|vm| self.vm_facts(vm)).collect()).await
     }
 
     async fn qemu(&self) -> Result<&Qemu, Error> {
@@ -82,6 +82,14 @@ impl Agent {
         }
         Ok(facts)
     }
+}
+
+/// Looks at all, some together, and gives the answers in the order of the questions.
+///
+/// # Errors
+/// The first that is met; the rest is not asked any more.
+async fn side_by_side<T>(looks: Vec<impl Future<Output = Result<T, Error>>>) -> Result<Vec<T>, Error> {
+    stream::iter(looks).buffered(VMS_TOGETHER).try_collect().await
 }
 
 fn describe(facts: &mut v1::VmFacts, spec: &Vm) {
@@ -173,4 +181,43 @@ async fn run(arguments: &[&str]) -> Result<String, Error> {
         Error::new(crate::error::Class::Precondition, message)
     })?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::error::Class;
+
+    /// As many are asked together as is allowed and no more, and they come out in order, whoever answers first.
+    #[tokio::test]
+    async fn many_are_asked_together_and_answer_in_order() {
+        let vms: Vec<usize> = (0..50).collect();
+        let (asked, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (asked, most) = (&asked, &most);
+        let look = |vm: usize| async move {
+            most.fetch_max(asked.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // The later the question, the sooner the answer.
+            for _ in vm..50 {
+                yield_now().await;
+            }
+            asked.fetch_sub(1, Ordering::SeqCst);
+            Ok(vm)
+        };
+        let answers = side_by_side(vms.iter().copied().map(look).collect()).await;
+        assert_eq!(answers.unwrap(), vms);
+        assert_eq!(most.load(Ordering::SeqCst), VMS_TOGETHER);
+    }
+
+    /// One that cannot be looked at ends the look.
+    #[tokio::test]
+    async fn one_error_is_the_answer() {
+        let no = || Err(Error::new(Class::Internal, "no"));
+        let look = |vm: u64| async move { if vm == 7 { no() } else { Ok(vm) } };
+        let answers = side_by_side([1, 7, 2].map(look).into()).await;
+        assert_eq!(answers.unwrap_err().class, Class::Internal);
+    }
 }

@@ -8,6 +8,7 @@
 
 mod contracts;
 mod diagnostics;
+mod endings;
 mod engine;
 mod guide;
 mod moves;

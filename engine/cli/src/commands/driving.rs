@@ -9,12 +9,16 @@ use longhaul_run::driver::Error;
 use longhaul_run::journal::Error as JournalError;
 use longhaul_run::{Control, Driver, Ended, Journal, JsonLines, Reporters, Terminal};
 use longhaul_saga::Status;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::commands::{reports, sites};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::Settings;
 use crate::{exit_code, output};
+
+/// What the first signal is answered with.
+const STOPPING: &str = "stopping; what is under way goes on at the agents, and `longhaul resume` goes on with the run. \
+    Another signal ends this process at once";
 
 /// How a run is shown.
 #[derive(Debug, clap::Args)]
@@ -34,10 +38,11 @@ impl Show {
     }
 }
 
-/// An open journal and a driver on it. The state directory belongs to this process as long as it lives.
+/// An open journal and a driver on it, which signals stop. The state directory belongs to this process as long as it lives.
 pub(super) struct Driving {
     journal: Journal,
     driver: Driver,
+    control: Control,
 }
 
 impl Driving {
@@ -47,8 +52,11 @@ impl Driving {
         let here =
             std::env::current_dir().doing(exit_code::FAILED, || "find the working directory".to_owned())?;
         let registry = longhaul_steps::native_registry(&sites, connector, &here);
+        // Before others can see that this process holds the journal.
+        let control = Control::new();
+        stop_on_signals(control.clone()).doing(exit_code::FAILED, || "listen for signals".to_owned())?;
         let journal = open_journal(settings)?;
-        Ok(Self { driver: Driver::new(journal.clone(), registry), journal })
+        Ok(Self { driver: Driver::new(journal.clone(), registry), journal, control })
     }
 
     /// Drives until the run ends or somebody interrupts.
@@ -57,11 +65,7 @@ impl Driving {
         show: &Show,
         go: impl AsyncFnOnce(&Driver, &mut Reporters, &Control) -> std::result::Result<Ended, Error>,
     ) -> Result<Ended> {
-        let control = Control::new();
-        let signals = tokio::spawn(stop_on_signals(control.clone()));
-        let ended = go(&self.driver, &mut reporters(show.json), &control).await;
-        signals.abort();
-        ended.map_err(failure)
+        go(&self.driver, &mut reporters(show.json), &self.control).await.map_err(failure)
     }
 
     /// Writes the reports anew, now that the end is known, and says how it ended.
@@ -110,20 +114,36 @@ pub(super) fn reporters(json: bool) -> Reporters {
 }
 
 /// The first signal stops the driver in good order: everything under way goes on at the agents, and the run can be
-/// resumed. A second one ends the process as signals do.
-async fn stop_on_signals(control: Control) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
+/// resumed. The second one ends the process at once, also when stopping takes long; what is durable stays durable.
+///
+/// On a thread and a runtime of its own, which last as long as the process: neither a busy driver nor the end of its
+/// runtime keeps the second signal from being heard.
+fn stop_on_signals(control: Control) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            either(&mut interrupt, &mut terminate).await;
+            // Whoever reads what we say may have stopped reading.
+            std::thread::spawn(move || {
+                output::talk(STOPPING);
+                control.stop();
+            });
+            either(&mut interrupt, &mut terminate).await;
+            std::process::exit(i32::from(exit_code::INTERRUPTED));
+        });
+    });
+    Ok(())
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = one.recv() => {}
+        _ = other.recv() => {}
     }
-    control.stop();
-    let _second = interrupt.recv().await;
-    std::process::exit(i32::from(exit_code::INTERRUPTED));
 }
 
 fn failure(error: Error) -> Failure {

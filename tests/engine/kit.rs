@@ -1,11 +1,12 @@
 //! The conformance kit passes an honest action and fails each kind of dishonest one.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longhaul_model::action::Descriptor;
 use longhaul_step::conformance::{Fault, Subject, check, uncovered};
-use longhaul_step::{Action, Context, Error, Handle, Poll, Probe, Started};
+use longhaul_step::{Action, Context, Error, ErrorClass, Handle, Outcome, Poll, Probe, Started};
 use serde_json::{Value, json};
 
 use super::toy::{World, Write1, registry};
@@ -18,7 +19,12 @@ enum Lie {
     ProbeAbsent,
     UndoNothing,
     BadSchema,
+    CancelledIsGone,
+    CancelUndoes,
 }
+
+/// Where an action that lies about a cancel remembers it.
+const CANCELLED: &str = "cancelled";
 
 struct Toy {
     _folder: tempfile::TempDir,
@@ -44,7 +50,7 @@ impl Subject for Toy {
         if self.lie == Lie::BadSchema {
             descriptor.params = json!({ "type": "no such type" });
         }
-        Arc::new(Liar { honest, descriptor, lie: self.lie })
+        Arc::new(Liar { honest, descriptor, lie: self.lie, cancelled: self.world.0.join(CANCELLED) })
     }
 
     fn params(&self) -> Value {
@@ -55,6 +61,7 @@ impl Subject for Toy {
         for folder in ["effects", "ops"] {
             std::fs::remove_dir_all(self.world.0.join(folder)).unwrap();
         }
+        let _ = std::fs::remove_file(self.world.0.join(CANCELLED));
         World::new(&self.world.0);
     }
 
@@ -72,6 +79,7 @@ struct Liar {
     honest: Write1,
     descriptor: Descriptor,
     lie: Lie,
+    cancelled: PathBuf,
 }
 
 #[async_trait::async_trait]
@@ -92,7 +100,11 @@ impl Action for Liar {
     }
 
     async fn poll(&self, context: &Context, handle: &Handle, patience: Duration) -> Poll {
-        self.honest.poll(context, handle, patience).await
+        let poll = self.honest.poll(context, handle, patience).await;
+        if self.lie == Lie::CancelledIsGone && self.cancelled.exists() && context.attempt == 1 {
+            return Poll::Ended(Outcome::Failed(Error::new(ErrorClass::Cancelled, "stopped, or so it says")));
+        }
+        poll
     }
 
     async fn probe(&self, context: &Context, params: &Value) -> Probe {
@@ -100,7 +112,17 @@ impl Action for Liar {
     }
 
     async fn cancel(&self, context: &Context, handle: &Handle) -> Result<(), Error> {
-        self.honest.cancel(context, handle).await
+        match self.lie {
+            Lie::CancelledIsGone => std::fs::write(&self.cancelled, "").unwrap(),
+            Lie::CancelUndoes => {
+                let params: Value = serde_json::from_str(&handle.0).unwrap();
+                return self.honest.compensate(context, &params, None).await;
+            }
+            Lie::None | Lie::AnotherHandle | Lie::ProbeAbsent | Lie::UndoNothing | Lie::BadSchema => {
+                return self.honest.cancel(context, handle).await;
+            }
+        }
+        Ok(())
     }
 
     async fn compensate(
@@ -135,6 +157,18 @@ async fn every_lie_is_found() {
         let found = check(&Toy::new(lie)).await.unwrap_err();
         let named = found.violations.iter().any(|violation| violation.promise.contains(promise));
         assert!(named, "{lie:?}: {found}");
+    }
+}
+
+/// What only a cancel brings to light is found, and by nothing else.
+#[tokio::test]
+async fn lies_about_a_cancel_are_found() {
+    let lies = [(Lie::CancelledIsGone, "left nothing behind"), (Lie::CancelUndoes, "changes nothing")];
+    for (lie, promise) in lies {
+        let found = check(&Toy::new(lie)).await.unwrap_err();
+        let promises: Vec<&str> = found.violations.iter().map(|violation| violation.promise).collect();
+        assert!(promises.iter().any(|found| found.contains(promise)), "{lie:?}: {found}");
+        assert!(promises.iter().all(|found| found.contains("cancel")), "{lie:?}: {found}");
     }
 }
 

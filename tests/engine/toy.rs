@@ -24,6 +24,9 @@ pub(super) const SKIP_MS_MAX: u64 = 25_000;
 /// No test waits longer for anything.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// What is written of an operation until it is cancelled.
+const UNDER_WAY: &str = "under way";
+
 /// Held while the world changes or is copied, so that a copy is the world of one moment.
 static MOMENT: Mutex<()> = Mutex::new(());
 
@@ -136,6 +139,10 @@ impl Write1 {
             Some(Fault::Undo) | None => script,
         };
         Poll::Ended(match script {
+            "ok" | "hang" if !fs::read_to_string(self.world.op(file)).is_ok_and(|word| word == UNDER_WAY) => {
+                let _ = fs::remove_file(self.world.op(file));
+                Outcome::Failed(Error::new(ErrorClass::Cancelled, "stopped"))
+            }
             "ok" => {
                 self.finish(file);
                 self.world.log(&format!("did {file}"));
@@ -149,10 +156,6 @@ impl Write1 {
             "vanished" => {
                 let _ = fs::remove_file(self.world.op(file));
                 Outcome::Unknown(lost())
-            }
-            "hang" if fs::read_to_string(self.world.op(file)).unwrap() == "cancelled" => {
-                let _ = fs::remove_file(self.world.op(file));
-                Outcome::Failed(Error::new(ErrorClass::Cancelled, "stopped"))
             }
             "hang-half" if fs::read_to_string(self.world.op(file)).unwrap() == "cancelled" => {
                 fs::write(self.world.op(file), "half done").unwrap();
@@ -183,7 +186,7 @@ impl Action for Write1 {
         if self.world.effect(file).exists() {
             self.world.log(&format!("started finished {file}"));
         } else if !op.exists() {
-            fs::write(op, "under way").unwrap();
+            fs::write(op, UNDER_WAY).unwrap();
         }
         self.world.log(&format!("start {file} {}", context.attempt));
         Started::Running(Handle(params.to_string()))
@@ -210,7 +213,11 @@ impl Action for Write1 {
 
     async fn cancel(&self, _context: &Context, handle: &Handle) -> Result<(), Error> {
         let params: Value = serde_json::from_str(&handle.0).unwrap();
-        fs::write(self.world.op(Self::file(&params)), "cancelled").unwrap();
+        let _moment = MOMENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let op = self.world.op(Self::file(&params));
+        if op.exists() {
+            fs::write(op, "cancelled").unwrap();
+        }
         self.world.log(&format!("cancel {}", Self::file(&params)));
         Ok(())
     }

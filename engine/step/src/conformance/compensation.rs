@@ -55,7 +55,7 @@ async fn broken_off(subject: &dyn Subject) -> Option<Violation> {
     if !subject.break_at(Some(Fault::Undo)).await {
         return None;
     }
-    let said = subject.action().compensate(&context(1), &subject.params(), outputs).await;
+    let said = subject.action().compensate(&context(subject, 1), &subject.params(), outputs).await;
     let left = subject.effects().await;
     subject.break_at(None).await;
     let lie = said.is_ok() && left > 0;
@@ -68,7 +68,7 @@ async fn broken_off(subject: &dyn Subject) -> Option<Violation> {
 }
 
 async fn undo(subject: &dyn Subject, promise: &'static str, outputs: Option<&Value>) -> Option<Violation> {
-    let said = subject.action().compensate(&context(1), &subject.params(), outputs).await;
+    let said = subject.action().compensate(&context(subject, 1), &subject.params(), outputs).await;
     let left = subject.effects().await;
     expect(promise, said.is_ok() && left == 0, || format!("it said {said:?}, and {left} effects are there"))
 }

@@ -10,6 +10,7 @@
 //! Between any two calls the kit makes the action anew, as a restarted process would, so an action that keeps what it
 //! knows in its own memory fails here. It judges by the world alone, never by what the action says of itself.
 
+mod cancelling;
 mod compensation;
 mod drive;
 mod fail_anywhere;
@@ -58,6 +59,7 @@ pub async fn check(subject: &dyn Subject) -> Result<(), Violations> {
     let mut violations = schemas::check(subject);
     violations.extend(start_twice::check(subject).await);
     violations.extend(fail_anywhere::check(subject).await);
+    violations.extend(cancelling::check(subject).await);
     violations.extend(probing::check(subject).await);
     violations.extend(compensation::check(subject).await);
     let action = subject.action().descriptor().name.clone();

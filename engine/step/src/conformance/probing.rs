@@ -40,7 +40,7 @@ pub(super) async fn check(subject: &dyn Subject) -> Vec<Violation> {
 /// Asks, and looks whether asking changed anything.
 async fn probe(subject: &dyn Subject, violations: &mut Vec<Violation>) -> Probe {
     let before = subject.effects().await;
-    let said = subject.action().probe(&context(1), &subject.params()).await;
+    let said = subject.action().probe(&context(subject, 1), &subject.params()).await;
     let after = subject.effects().await;
     violations.extend(expect(LOOKS, before == after, || format!("{before} effects before, {after} after")));
     said

@@ -14,8 +14,8 @@ pub(super) async fn check(subject: &dyn Subject) -> Vec<Violation> {
     subject.reset().await;
     let mut violations = Vec::new();
     let params = subject.params();
-    let first = subject.action().start(&context(1), &params).await;
-    let second = subject.action().start(&context(1), &params).await;
+    let first = subject.action().start(&context(subject, 1), &params).await;
+    let second = subject.action().start(&context(subject, 1), &params).await;
     violations.extend(expect(HANDLE, first == second, || format!("{first:?}, then {second:?}")));
     if let Started::Running(handle) = &first {
         violations.extend(ended(subject, follow(subject, 1, handle).await));

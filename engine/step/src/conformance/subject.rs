@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use longhaul_model::ids::RunId;
 use serde_json::Value;
 
 use crate::Action;
@@ -35,6 +36,12 @@ pub trait Subject: Send + Sync {
 
     /// Makes the world as it was before anything.
     async fn reset(&self);
+
+    /// The run in whose name the kit asks until the next reset. A world that remembers what it was asked for, as agents do,
+    /// is as it was before anything only to a run that it never heard of.
+    fn run(&self) -> RunId {
+        "run-conformance".parse().expect("the id is well-formed")
+    }
 
     /// How many of the effect are in the world, whole or in part; found by looking, not by asking the action.
     async fn effects(&self) -> usize;

@@ -32,7 +32,7 @@ fn remotes() -> [Entry; 6] {
         params
     };
     [
-        ("wan.tunnel@1", json!({ "from": "a", "to": "b", "lanes": 4 }), "a"),
+        ("wan.tunnel@1", json!({ "from": "a", "to": "b" }), "a"),
         ("storage.prefetch@1", moving(json!({ "until": { "present": 0.85 } })), "b"),
         ("gtm.prepare@1", json!({ "vm": "vm-a", "ttl": 5 }), "b"),
         ("vm.move@1", moving(json!({ "max_pause": "300ms" })), "a"),

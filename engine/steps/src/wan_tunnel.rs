@@ -1,7 +1,7 @@
-//! `wan.tunnel@1`: opens lanes between two sites and measures the link.
+//! `wan.tunnel@1`: waits until every lane between two sites carries, and measures the link.
 //!
-//! Reversible: what it leaves is lanes. They are shared by all runs between the two sites, and it is the agent that
-//! closes them when the last one that asked for them has let go.
+//! Leaves nothing: the agents keep the lanes up whether or not a run lives, and how many there are is theirs to say
+//! (`docs/decisions/0001-lanes-are-kept-up.md`).
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::SiteId;
@@ -10,15 +10,12 @@ use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{OpenTunnel, Outputs};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::descriptor::{describe, object, read, site};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 use crate::site_check::between_two_sites;
-
-/// More lanes than this cost memory at both ends and gain nothing: eight fill every link we measured.
-const LANES_MAX: u32 = 64;
 
 pub(crate) struct WanTunnel {
     descriptor: Descriptor,
@@ -28,17 +25,14 @@ pub(crate) struct WanTunnel {
 struct Params {
     from: SiteId,
     to: SiteId,
-    #[serde(default)]
-    lanes: u32,
 }
 
 impl WanTunnel {
     pub(crate) fn new() -> Self {
-        let lanes = json!({ "type": "integer", "minimum": 1, "maximum": LANES_MAX });
-        let params = object([("from", site()), ("to", site())], [("lanes", lanes)]);
-        let summary = "Opens the tunnel between two sites and measures the link";
+        let params = object([("from", site()), ("to", site())], []);
+        let summary = "Waits until the tunnel between two sites is up, and measures the link";
         let outputs = outputs::tunnel_opened_schema();
-        Self { descriptor: describe("wan.tunnel@1", summary, Effects::Reversible, params, outputs) }
+        Self { descriptor: describe("wan.tunnel@1", summary, Effects::None, params, outputs) }
     }
 }
 
@@ -48,8 +42,8 @@ impl Remote for WanTunnel {
     }
 
     fn calls(&self, _sites: &[SiteId], params: &Value) -> Result<Vec<Call>, Error> {
-        let Params { from, to, lanes } = read(params)?;
-        let open = OpenTunnel { peer: to.to_string(), lanes, pacing_bits_per_second: 0 };
+        let Params { from, to } = read(params)?;
+        let open = OpenTunnel { peer: to.to_string(), lanes: 0, pacing_bits_per_second: 0 };
         Ok(vec![Call { site: from, request: Operation::OpenTunnel(open) }])
     }
 

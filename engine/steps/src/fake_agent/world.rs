@@ -63,7 +63,8 @@ impl World {
     /// How many effects there are; one at several sites counts once.
     pub(crate) fn effects(&self) -> usize {
         let facts = self.lock();
-        facts.effects.keys().map(|(_, name)| name).collect::<BTreeSet<_>>().len()
+        let lasting = facts.effects.iter().filter(|(_, effect)| lasts(&effect.outputs));
+        lasting.map(|((_, name), _)| name).collect::<BTreeSet<_>>().len()
     }
 
     /// Forgets everything, faults too.
@@ -159,6 +160,11 @@ impl Facts {
         operation.version += 1;
         operation.state = Some(state);
     }
+}
+
+/// Whether anything of it stays: lanes are up before somebody asks for them, and after.
+fn lasts(outputs: &Outputs) -> bool {
+    !matches!(outputs.outputs, Some(outputs::Outputs::TunnelOpened(_)))
 }
 
 fn place(site: &str, request: &StartRequest) -> Place {

@@ -67,12 +67,37 @@ impl Facts {
             if let Some(before) = find(transaction, &new.id)? {
                 return Ok(Begun::Before(before));
             }
-            let id = &new.id;
-            transaction.execute(
-                "INSERT INTO operations VALUES (?1, ?2, ?3, ?4, ?5, x'', 1, 0, ?6)",
-                (&id.key, id.attempt, &id.kind, &new.request, &new.state, signed(now_unix_ms())),
-            )?;
-            Ok(Begun::New(existing(transaction, id)?))
+            insert(transaction, new)?;
+            Ok(Begun::New(existing(transaction, &new.id)?))
+        })
+    }
+
+    /// Begins an operation anew that was taken away, and forgets the undoing, which has to have ended in this state. False,
+    /// and nothing changed, without such an undoing or while the operation is under way.
+    ///
+    /// # Errors
+    /// Fatal ones only.
+    pub fn operations_begin_again(
+        &self,
+        new: &NewOperation,
+        undoing: &OperationId,
+        undone: &str,
+    ) -> Result<bool, Error> {
+        self.write(|transaction| {
+            let is_under_way = find(transaction, &new.id)?.is_some_and(|row| !row.finished);
+            let was_undone =
+                find(transaction, undoing)?.is_some_and(|row| row.finished && row.state == undone);
+            if is_under_way || !was_undone {
+                return Ok(false);
+            }
+            for id in [&new.id, undoing] {
+                transaction.execute(
+                    "DELETE FROM operations WHERE key = ?1 AND attempt = ?2 AND kind = ?3",
+                    (&id.key, id.attempt, &id.kind),
+                )?;
+            }
+            insert(transaction, new)?;
+            Ok(true)
         })
     }
 
@@ -138,6 +163,15 @@ impl Facts {
             format!("SELECT {COLUMNS} FROM operations WHERE finished = 0 ORDER BY begun_unix_ms, key");
         self.read(|connection| list(connection, &query, &[]))
     }
+}
+
+fn insert(connection: &Connection, new: &NewOperation) -> Result<(), Error> {
+    let id = &new.id;
+    connection.execute(
+        "INSERT INTO operations VALUES (?1, ?2, ?3, ?4, ?5, x'', 1, 0, ?6)",
+        (&id.key, id.attempt, &id.kind, &new.request, &new.state, signed(now_unix_ms())),
+    )?;
+    Ok(())
 }
 
 fn list(connection: &Connection, query: &str, values: &[&str]) -> Result<Vec<OperationRow>, Error> {

@@ -145,6 +145,10 @@ impl Board {
         })?;
         let id = handle.id().clone();
         let new = NewOperation { id, request: request.encode_to_vec(), state: RUNNING.to_owned() };
+        if direction == Direction::Do && self.begin_again(&handle, &new)? {
+            let task = self.insert(&handle);
+            return Ok(Begun::New(handle, task));
+        }
         match self
             .facts
             .operations_begin(&new)
@@ -164,6 +168,12 @@ impl Board {
                 Ok(Begun::New(handle, task))
             }
         }
+    }
+
+    /// Whether this was taken away and is wanted after all: it is new then, and so is its undoing.
+    fn begin_again(&self, handle: &Handle, new: &NewOperation) -> Result<bool, Error> {
+        let again = self.facts.operations_begin_again(new, handle.undoing().id(), DONE);
+        again.map_err(|error| Error::internal("writing an operation", &error))
     }
 
     /// Makes an operation's end durable, then visible.
@@ -212,6 +222,23 @@ impl Board {
         if let Some(live) = self.lock().get(handle) {
             live.cancel.send_replace(true);
         }
+    }
+
+    /// Stops whatever brings this effect about, and waits until it has ended: what is taken away meanwhile would come back.
+    pub(crate) async fn stop(&self, key: &v1::Key) {
+        for (handle, mut state) in self.under_way(key) {
+            self.cancel(&handle);
+            // Its end is told; that of the agent is no concern of what ends with it.
+            let _ = state.wait_for(|operation| !matches!(operation.state, Some(State::Running(_)))).await;
+        }
+    }
+
+    fn under_way(&self, key: &v1::Key) -> Vec<(Handle, watch::Receiver<v1::Operation>)> {
+        let key = key_text(key);
+        let is_doing = |handle: &Handle| handle.id().key == key && handle.direction() == Direction::Do;
+        let live = self.lock();
+        let doing = live.iter().filter(|(handle, _)| is_doing(handle));
+        doing.map(|(handle, live)| (handle.clone(), live.state.subscribe())).collect()
     }
 
     /// The outputs of this effect's latest attempt that was done and not taken away.
@@ -278,7 +305,26 @@ fn unreadable(error: impl std::error::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    /// What is to be taken away is stopped first, and nobody goes on before it has ended.
+    #[tokio::test]
+    async fn an_effect_that_is_under_way_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (board, _) = Board::open(Facts::open(&folder.path().join("agent.db")).unwrap()).unwrap();
+        let board = Arc::new(board);
+        let key = v1::Key { run: "run-1".into(), step: "prefetch".into(), incarnation: 0 };
+        let request = v1::StartRequest { key: Some(key.clone()), attempt: 1, ..Default::default() };
+        let Begun::New(handle, task) = board.begin(&request, Direction::Do).unwrap() else { panic!("known") };
+        let here = Arc::clone(&board);
+        let stopping = tokio::spawn(async move { here.stop(&key).await });
+        let asked = task.cancelled().await;
+        assert!(!stopping.is_finished(), "it did not wait");
+        board.end(&handle, Err(asked)).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), stopping).await.unwrap().unwrap();
+    }
 
     /// An effect that is brought about again after it was taken away is there again, and is taken away once more.
     #[tokio::test]
@@ -310,5 +356,14 @@ mod tests {
         assert_eq!(state(), (true, false));
         let ended = board.get(&handle, 0, Duration::ZERO).await.unwrap().unwrap();
         assert!(matches!(ended.state, Some(State::Done(_))), "{ended:?}");
+        // Under the attempt that was taken away, and where the undoing came first.
+        operate(4, Direction::Undo, Ok(v1::Outputs::default()));
+        assert_eq!(state(), (true, false));
+        for attempt in [4, 4] {
+            operate(attempt, Direction::Do, Ok(v1::Outputs::default()));
+            assert_eq!(state(), (false, true), "{attempt}");
+            operate(attempt, Direction::Undo, Ok(v1::Outputs::default()));
+            assert_eq!(state(), (true, false), "{attempt}");
+        }
     }
 }

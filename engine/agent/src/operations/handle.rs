@@ -37,6 +37,11 @@ impl Handle {
         Some(Self(OperationId { key: key_text(key), attempt: request.attempt, kind }))
     }
 
+    /// The handle of what takes this one's effect away.
+    pub(crate) fn undoing(&self) -> Self {
+        Self(OperationId { kind: Direction::Undo.as_str().to_owned(), ..self.0.clone() })
+    }
+
     /// A handle that a controller brought back; `None` if it is none.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.rsplitn(3, '/');

@@ -102,6 +102,10 @@ async fn take_away(
     if agent.board.undone(key)? {
         return Ok(());
     }
+    if !matches!(operation, Operation::MoveVm(_) | Operation::SettleDisk(_)) {
+        task.phase("stopping it");
+        agent.board.stop(key).await;
+    }
     let done = agent.board.done(key)?.and_then(|outputs| outputs.outputs);
     match operation {
         Operation::StartVm(o) => agent.stop_vm(&v1::StopVm { vm: o.vm.clone() }).await.map(drop),

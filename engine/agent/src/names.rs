@@ -12,7 +12,8 @@ use longhaul_wire::v1;
 use longhaul_wire::v1::outputs::Outputs as Kind;
 
 use crate::error::{Class, Error};
-use crate::facts::{Facts, NameRow};
+use crate::facts::{Facts, FormerName, NameRow};
+use crate::operations::key_text;
 use crate::specs::Specs;
 
 /// Label of this zone's name server; VM ids may hold it too, but a VM of that name is refused by the zone.
@@ -72,27 +73,36 @@ impl Names {
     }
 
     /// Lowers the time that others may keep the answer.
-    pub(crate) async fn prepare(&self, wanted: &v1::PrepareName) -> Result<v1::NamePrepared, Error> {
+    pub(crate) async fn prepare(
+        &self,
+        wanted: &v1::PrepareName,
+        key: &v1::Key,
+    ) -> Result<v1::NamePrepared, Error> {
         let now = self.now(&wanted.vm)?;
-        self.change(&wanted.vm, now.address, wanted.ttl_seconds)?;
+        let answer = dns::Answer { ttl_seconds: wanted.ttl_seconds, ..now };
+        let former = self.change(&wanted.vm, key, now, answer)?;
         let read = self.read_back(&wanted.vm, now.address, wanted.ttl_seconds).await?;
         Ok(v1::NamePrepared {
             name: self.full(&wanted.vm),
-            previous_ttl_seconds: now.ttl_seconds,
+            previous_ttl_seconds: former.ttl_seconds,
             ttl_seconds: read.ttl_seconds,
             serial: read.serial,
         })
     }
 
     /// Answers with the VM's address at a site.
-    pub(crate) async fn redirect(&self, wanted: &v1::RedirectName) -> Result<v1::NameRedirected, Error> {
+    pub(crate) async fn redirect(
+        &self,
+        wanted: &v1::RedirectName,
+        key: &v1::Key,
+    ) -> Result<v1::NameRedirected, Error> {
         let now = self.now(&wanted.vm)?;
         let address = address_at(&self.specs.get(&wanted.vm)?, &wanted.site)?;
-        self.change(&wanted.vm, address, now.ttl_seconds)?;
+        let former = self.change(&wanted.vm, key, now, dns::Answer { address, ..now })?;
         let read = self.read_back(&wanted.vm, address, now.ttl_seconds).await?;
         Ok(v1::NameRedirected {
             name: self.full(&wanted.vm),
-            previous_address: now.address.to_string(),
+            previous_address: former.address.to_string(),
             address: read.address.to_string(),
             serial: read.serial,
         })
@@ -130,24 +140,14 @@ impl Names {
         Err(Error::unknown(Class::Conflict, message))
     }
 
-    /// Puts the TTL back that `prepare` found; the site's own if it never said what it found.
-    pub(crate) fn undo_prepare(&self, wanted: &v1::PrepareName, done: Option<&Kind>) -> Result<(), Error> {
-        let Some(now) = self.zone.get(&wanted.vm) else { return Ok(()) };
-        let previous = match done {
-            Some(Kind::NamePrepared(prepared)) => prepared.previous_ttl_seconds,
-            Some(_) | None => self.ttl_seconds,
-        };
-        self.change(&wanted.vm, now.address, previous).map(drop)
+    /// Puts the TTL back that `prepare` found; one that changed nothing found nothing.
+    pub(crate) fn undo_prepare(&self, wanted: &v1::PrepareName, key: &v1::Key) -> Result<(), Error> {
+        self.restore(&wanted.vm, key, |now, former| dns::Answer { ttl_seconds: former.ttl_seconds, ..now })
     }
 
-    /// Puts the address back that `redirect` found; without one it changed nothing.
-    pub(crate) fn undo_redirect(&self, wanted: &v1::RedirectName, done: Option<&Kind>) -> Result<(), Error> {
-        let (Some(now), Some(Kind::NameRedirected(redirected))) = (self.zone.get(&wanted.vm), done) else {
-            return Ok(());
-        };
-        let previous = redirected.previous_address.parse();
-        let previous = previous.map_err(|error| Error::internal("reading the previous address", &error))?;
-        self.change(&wanted.vm, previous, now.ttl_seconds).map(drop)
+    /// Puts the address back that `redirect` found.
+    pub(crate) fn undo_redirect(&self, wanted: &v1::RedirectName, key: &v1::Key) -> Result<(), Error> {
+        self.restore(&wanted.vm, key, |now, former| dns::Answer { address: former.address, ..now })
     }
 
     fn now(&self, vm: &str) -> Result<dns::Answer, Error> {
@@ -160,11 +160,41 @@ impl Names {
         format!("{vm}.{}", self.zone.zone().trim_end_matches('.'))
     }
 
-    fn change(&self, vm: &str, address: Ipv4Addr, ttl_seconds: u32) -> Result<u32, Error> {
-        let row =
-            NameRow { vm: vm.to_owned(), address, ttl_seconds, serial: self.zone.serial().wrapping_add(1) };
-        self.facts.name_put(&row).map_err(|error| Error::internal("writing a name", &error))?;
-        self.answer(vm, address, ttl_seconds)
+    /// Changes the answer, and keeps what it was before. An effect that is brought about once more, as an agent does that
+    /// died over it, finds its own change: what it was before is what was found first.
+    fn change(
+        &self,
+        vm: &str,
+        key: &v1::Key,
+        now: dns::Answer,
+        answer: dns::Answer,
+    ) -> Result<FormerName, Error> {
+        let found = FormerName { address: now.address, ttl_seconds: now.ttl_seconds };
+        let former = self.facts.name_change(&key_text(key), found, &self.row(vm, answer));
+        let former = former.map_err(|error| Error::internal("writing a name", &error))?;
+        self.answer(vm, answer.address, answer.ttl_seconds)?;
+        Ok(former)
+    }
+
+    fn restore(
+        &self,
+        vm: &str,
+        key: &v1::Key,
+        restored: impl FnOnce(dns::Answer, FormerName) -> dns::Answer,
+    ) -> Result<(), Error> {
+        let key = key_text(key);
+        let former = self.facts.name_former(&key);
+        let former = former.map_err(|error| Error::internal("reading a name's former answer", &error))?;
+        let (Some(now), Some(former)) = (self.zone.get(vm), former) else { return Ok(()) };
+        let answer = restored(now, former);
+        let written = self.facts.name_restore(&key, &self.row(vm, answer));
+        written.map_err(|error| Error::internal("writing a name", &error))?;
+        self.answer(vm, answer.address, answer.ttl_seconds).map(drop)
+    }
+
+    fn row(&self, vm: &str, answer: dns::Answer) -> NameRow {
+        let dns::Answer { address, ttl_seconds } = answer;
+        NameRow { vm: vm.to_owned(), address, ttl_seconds, serial: self.zone.serial().wrapping_add(1) }
     }
 
     fn answer(&self, vm: &str, address: Ipv4Addr, ttl_seconds: u32) -> Result<u32, Error> {

@@ -267,13 +267,17 @@ impl Agent {
 
     /// Lowers the time that others may keep a VM's answer. A site that never heard of the VM asks the others first, for
     /// from now on it has to answer for it.
-    pub(crate) async fn prepare_name(&self, wanted: &v1::PrepareName) -> Result<v1::NamePrepared, Error> {
+    pub(crate) async fn prepare_name(
+        &self,
+        wanted: &v1::PrepareName,
+        key: &v1::Key,
+    ) -> Result<v1::NamePrepared, Error> {
         let mut unreachable = None;
         for site in self.peers.names() {
             match self.specification(&wanted.vm, site).await {
                 Ok(spec) => {
                     self.names.ensure(&spec)?;
-                    return self.names.prepare(wanted).await;
+                    return self.names.prepare(wanted, key).await;
                 }
                 Err(error) if error.class == Class::Unreachable => unreachable = Some(error),
                 Err(_) => {}
@@ -281,7 +285,7 @@ impl Agent {
         }
         match unreachable {
             Some(error) => Err(error),
-            None => self.names.prepare(wanted).await,
+            None => self.names.prepare(wanted, key).await,
         }
     }
 

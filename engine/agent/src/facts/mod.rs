@@ -22,7 +22,7 @@ pub use epoch::Epoch;
 pub use error::Error;
 pub use handovers::{Attempt, Decision, Relinquishment, Side, StateDigest};
 pub use moving::Moving;
-pub use names::NameRow;
+pub use names::{FormerName, NameRow};
 pub use operations::{Begun, NewOperation, OperationId, OperationRow};
 pub use refusal::Refusal;
 pub use store::Facts;

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Error;
 
-/// The version this agent writes.
-const VERSION: u32 = 1;
+/// The version this agent writes: 2 added `names_former`.
+const VERSION: u32 = 2;
 
 /// `handovers_decision` is the rule "no RUN and NACK for one epoch"; the primary key of `handovers` is the rule "a fact is
 /// made once". Epochs are whole numbers from 1; times are milliseconds since 1970.
@@ -48,7 +48,12 @@ CREATE TABLE names (vm TEXT PRIMARY KEY, address TEXT NOT NULL, ttl_seconds INTE
 CREATE INDEX operations_unfinished ON operations (finished) WHERE finished = 0;
 ";
 
-/// Makes the tables in an empty file; refuses a file of a newer agent.
+/// What an effect found a name answered with, by the effect's key, until it is taken away.
+const NAMES_FORMER: &str = "
+CREATE TABLE names_former (key TEXT PRIMARY KEY, address TEXT NOT NULL, ttl_seconds INTEGER NOT NULL) STRICT;
+";
+
+/// Makes the tables in an empty file and adds what an older one lacks; refuses a file of a newer agent.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -56,11 +61,15 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
     let made = "SELECT 1 FROM sqlite_master WHERE name = 'schema'";
     if transaction.query_row(made, [], |_| Ok(())).optional()?.is_none() {
         transaction.execute_batch(TABLES)?;
-        transaction.execute("INSERT INTO schema VALUES (?1)", [VERSION])?;
+        transaction.execute("INSERT INTO schema VALUES (1)", [])?;
     }
     let found: u32 = transaction.query_row("SELECT max(version) FROM schema", [], |row| row.get(0))?;
     if found > VERSION {
         return Err(Error::Newer { found, known: VERSION });
+    }
+    if found < VERSION {
+        transaction.execute_batch(NAMES_FORMER)?;
+        transaction.execute("UPDATE schema SET version = ?1", [VERSION])?;
     }
     transaction.commit().map_err(Error::Commit)
 }
@@ -69,14 +78,27 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    /// A file of the first version gets what it lacks.
+    #[test]
+    fn an_older_file_is_brought_up() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        connection.execute("INSERT INTO schema VALUES (1)", []).unwrap();
+        prepare(&mut connection).unwrap();
+        let formers = "SELECT count(*) FROM names_former";
+        assert_eq!(connection.query_row(formers, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+        let version = "SELECT version FROM schema";
+        assert_eq!(connection.query_row(version, [], |row| row.get::<_, u32>(0)).unwrap(), VERSION);
+    }
+
     /// A file of a newer agent is refused by its number and left as it is.
     #[test]
     fn a_newer_file_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         prepare(&mut connection).unwrap();
         prepare(&mut connection).unwrap();
-        connection.execute("UPDATE schema SET version = 2", []).unwrap();
+        connection.execute("UPDATE schema SET version = 3", []).unwrap();
         let refused = prepare(&mut connection).unwrap_err();
-        assert!(matches!(refused, Error::Newer { found: 2, known: 1 }), "{refused}");
+        assert!(matches!(refused, Error::Newer { found: 3, known: 2 }), "{refused}");
     }
 }

@@ -8,5 +8,5 @@ mod handle;
 mod perform;
 
 pub(crate) use board::{Begun, Board, Open, Task};
-pub(crate) use handle::{Direction, Handle};
+pub(crate) use handle::{Direction, Handle, key_text};
 pub(crate) use perform::{Asked, probe, resume, start};

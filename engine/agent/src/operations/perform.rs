@@ -79,8 +79,8 @@ async fn bring_about(
         Operation::StopVm(o) => agent.stop_vm(o).await.map(Kind::VmStopped),
         Operation::OpenTunnel(o) => agent.open_tunnel(o, &asked).await.map(Kind::TunnelOpened),
         Operation::Prefetch(o) => agent.prefetch(o, &asked).await.map(Kind::Prefetched),
-        Operation::PrepareName(o) => agent.prepare_name(o).await.map(Kind::NamePrepared),
-        Operation::RedirectName(o) => agent.names.redirect(o).await.map(Kind::NameRedirected),
+        Operation::PrepareName(o) => agent.prepare_name(o, key).await.map(Kind::NamePrepared),
+        Operation::RedirectName(o) => agent.names.redirect(o, key).await.map(Kind::NameRedirected),
         Operation::MoveVm(o) => agent.move_vm(o, &asked).await.map(Kind::VmMoved),
         Operation::SettleDisk(o) => agent.settle_disk(o, &asked).await.map(Kind::DiskSettled),
     }
@@ -106,15 +106,14 @@ async fn take_away(
         task.phase("stopping it");
         agent.board.stop(key).await;
     }
-    let done = agent.board.done(key)?.and_then(|outputs| outputs.outputs);
     match operation {
         Operation::StartVm(o) => agent.stop_vm(&v1::StopVm { vm: o.vm.clone() }).await.map(drop),
         Operation::StopVm(o) => agent.start_vm(&v1::StartVm { vm: o.vm.clone() }).await.map(drop),
         // The tunnel serves every VM between two sites; it closes when it was idle for long, not with one run.
         Operation::OpenTunnel(_) => Ok(()),
         Operation::Prefetch(o) => agent.undo_prefetch(o, &key.run, task).await,
-        Operation::PrepareName(o) => agent.names.undo_prepare(o, done.as_ref()),
-        Operation::RedirectName(o) => agent.names.undo_redirect(o, done.as_ref()),
+        Operation::PrepareName(o) => agent.names.undo_prepare(o, key),
+        Operation::RedirectName(o) => agent.names.undo_redirect(o, key),
         Operation::MoveVm(_) | Operation::SettleDisk(_) => Err(Error::new(
             Class::Precondition,
             "a hand-over is not undone: to go back, move the VM back with a new run",

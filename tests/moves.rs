@@ -4,6 +4,7 @@
 
 mod breaks;
 mod commands;
+mod conformance;
 mod faults;
 mod identity;
 mod midway;

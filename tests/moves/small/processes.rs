@@ -25,12 +25,16 @@ pub(in crate::moves) fn of(lab: &Lab, side: Side, word: &str) -> Vec<Pid> {
 /// Kills the processes, waits until they are gone and says how many there were.
 pub(in crate::moves) fn kill(lab: &Lab, side: Side, word: &str) -> Result<usize, String> {
     let doomed = of(lab, side, word);
-    for pid in &doomed {
+    if end(&doomed) { Ok(doomed.len()) } else { Err(format!("a killed {word} lives on")) }
+}
+
+/// Kills processes and waits until they are gone; false if one is not.
+pub(in crate::moves) fn end(doomed: &[Pid]) -> bool {
+    for pid in doomed {
         // One that ended by itself meanwhile is as dead.
         let _ = kill_process(*pid, Signal::KILL);
     }
-    let gone = wait(SOON, || !doomed.iter().any(|pid| lives(*pid)));
-    if gone { Ok(doomed.len()) } else { Err(format!("a killed {word} lives on")) }
+    wait(SOON, || !doomed.iter().any(|pid| lives(*pid)))
 }
 
 /// Waits until something holds; false if it does not in time.

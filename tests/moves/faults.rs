@@ -152,7 +152,16 @@ fn a_guest_goes_there_and_back() {
     assert_eq!(rig.runs_at(), Some(Side::B));
     let (code, said) = Rig::finish(rig.start_back("run-back"), "run-back");
     assert_eq!(code, Some(0), "{said}");
+    let [there, back] = ["run-there", "run-back"].map(|run| carried_bytes(&rig.records(run)));
+    // The agents, and with them their tunnel, are the same; the way back brings more of the disk.
+    assert!(back > there / 2 && back < there * 3 / 2, "{there} bytes there, {back} back");
     rig.assert_stayed();
+}
+
+/// What the tunnel carried for a run, as its last step counts it.
+fn carried_bytes(records: &[serde_json::Value]) -> u64 {
+    let kinds = records.iter().rev().find_map(|record| record["payload"]["outputs"]["wire"].as_array());
+    kinds.unwrap().iter().map(|kind| kind["wire_bytes"].as_u64().unwrap()).sum()
 }
 
 /// A guest that was moved away stays where it is when nothing comes of its way back: its client, who found it at its home,

@@ -67,8 +67,9 @@ impl Agent {
         asked: &Asked<'_>,
         (vm, run): (&VmId, &RunId),
     ) -> Result<v1::VmMoved, Error> {
+        self.tunnels.begin(&wanted.target, asked.run);
         if let Some(sent) = self.take_up(vm, run).await? {
-            return self.moved(wanted, sent).await;
+            return self.moved(wanted, asked.run, sent).await;
         }
         let spec = self.specs.get(&wanted.vm)?;
         let machine = self.machine(vm)?.ok_or_else(|| {
@@ -115,7 +116,7 @@ impl Agent {
                 self.recover_source(vm.clone());
             }
         });
-        self.moved(wanted, sent?).await
+        self.moved(wanted, asked.run, sent?).await
     }
 
     /// Brings to its end what was left of the VM's last attempt, by an earlier process of this agent or by an operation that
@@ -229,14 +230,14 @@ impl Agent {
         }
     }
 
-    async fn moved(&self, wanted: &v1::MoveVm, sent: Sent) -> Result<v1::VmMoved, Error> {
+    async fn moved(&self, wanted: &v1::MoveVm, run: &str, sent: Sent) -> Result<v1::VmMoved, Error> {
         match sent {
             Sent::Moved(moved) => {
                 let spec = self.specs.get(&wanted.vm).map_err(Error::after_effects)?;
                 let away = self.edge.route_away(spec.nic.address, &wanted.target).await;
                 let away = away.map_err(|error| Error::internal("sending packets after the vm", &error));
                 away.map_err(Error::after_effects)?;
-                Ok(self.describe_move(&spec, &moved, &wanted.target).await)
+                Ok(self.describe_move(&spec, &moved, (&wanted.target, run)).await)
             }
             Sent::Stayed(stayed) => {
                 let Refusal { class, reason } = stayed.why;
@@ -245,9 +246,9 @@ impl Agent {
         }
     }
 
-    async fn describe_move(&self, spec: &Vm, moved: &Moved, target: &str) -> v1::VmMoved {
+    async fn describe_move(&self, spec: &Vm, moved: &Moved, (target, run): (&str, &str)) -> v1::VmMoved {
         let there = self.at_target(spec, target).await;
-        let (wire, _) = self.tunnels.report(target);
+        let wire = v1::RecordKinds { kinds: self.tunnels.carried(target, run).kinds };
         let promise = &moved.promise;
         v1::VmMoved {
             epoch: moved.epoch.0,
@@ -288,7 +289,9 @@ impl Agent {
         }
         let _alone = self.hand_over_alone(&vm).await;
         match self.take_up(&vm, &run).await? {
-            Some(sent) => self.moved(wanted, sent).await.map(|moved| Some(Kind::VmMoved(moved))),
+            Some(sent) => {
+                self.moved(wanted, run.as_str(), sent).await.map(|moved| Some(Kind::VmMoved(moved)))
+            }
             None => Ok(None),
         }
     }

@@ -55,6 +55,7 @@ impl Agent {
 
     async fn fill(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<v1::Prefetched, Error> {
         let vm = vm_id(&wanted.vm)?;
+        self.tunnels.begin(&wanted.source, asked.run);
         let spec = asked.task.outlast(|| self.specification(&wanted.vm, &wanted.source)).await?;
         self.names.ensure(&spec)?;
         asked.task.outlast(|| self.tunnels.ensure(&wanted.source)).await?;

@@ -31,6 +31,7 @@ impl Agent {
                 format!("vm {vm} does not run at site {}: there is nothing to settle", self.site.id);
             return Err(Error::new(Class::Precondition, message));
         };
+        self.tunnels.begin(&wanted.source, asked.run);
         let status = match self.complete(&vm, asked.task).await {
             // Nothing more comes of this run, and whoever mends the disk has to stop the VM.
             Err(error) if error.class == Class::Permanent => {
@@ -39,7 +40,7 @@ impl Agent {
             }
             other => other?,
         };
-        let settled = self.settled(&status, &wanted.source);
+        let settled = self.settled(&status, &wanted.source, asked.run);
         let request = v1::ReleaseSourceRequest {
             vm: wanted.vm.clone(),
             run: asked.run.to_owned(),
@@ -78,8 +79,8 @@ impl Agent {
         }
     }
 
-    fn settled(&self, status: &Status, source: &str) -> v1::DiskSettled {
-        let (wire, lanes) = self.tunnels.report(source);
+    fn settled(&self, status: &Status, source: &str, run: &str) -> v1::DiskSettled {
+        let carried = self.tunnels.carried(source, run);
         v1::DiskSettled {
             proof_ok: status.proof.state == ProofState::Good,
             root: status.proof.root.clone().unwrap_or_default(),
@@ -87,8 +88,8 @@ impl Agent {
             superseded: status.proof.superseded,
             demand_reads: status.fill.demand_reads,
             demand_bytes: status.fill.demand_bytes,
-            wire: Some(wire),
-            lanes,
+            wire: Some(v1::RecordKinds { kinds: carried.kinds }),
+            lanes: carried.lanes,
         }
     }
 

@@ -3,10 +3,12 @@
 //! Of two sites the one whose id sorts first dials. Lanes are there before anybody needs them, and come back by
 //! themselves after a cut or a restart, whichever side was restarted.
 
+mod traffic;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use longhaul_dataplane::tunnel::{
@@ -20,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use self::traffic::{Beginnings, Traffic};
 use crate::agent::Agent;
 use crate::error::{Class, Error, chain};
 use crate::moves::INCOMING;
@@ -64,6 +67,7 @@ struct Link {
     tunnel: Tunnel,
     dials: bool,
     measured: Mutex<Option<(Instant, v1::PeerLink)>>,
+    beginnings: StdMutex<Beginnings>,
 }
 
 impl Tunnels {
@@ -158,18 +162,18 @@ impl Tunnels {
         Ok(measured)
     }
 
-    /// What the tunnel to a peer has carried, by kind and by lane.
-    pub(crate) fn report(&self, peer: &str) -> (v1::RecordKinds, Vec<v1::Lane>) {
-        let Ok(link) = self.link(peer) else { return Default::default() };
-        let stats = link.tunnel.stats();
-        let kinds = stats.both().into_iter().map(|record| v1::RecordKind {
-            kind: record.kind.as_str().to_owned(),
-            class: record.class.as_str().to_owned(),
-            records: record.records,
-            raw_bytes: record.raw_bytes,
-            wire_bytes: record.wire_bytes,
-        });
-        (v1::RecordKinds { kinds: kinds.collect() }, lanes(&stats))
+    /// From now on what the tunnel to a peer carries counts for this run. Only the first call for a run does anything.
+    pub(crate) fn begin(&self, peer: &str, run: &str) {
+        let Ok(link) = self.link(peer) else { return };
+        let now = Traffic::of(&link.tunnel.stats());
+        link.beginnings.lock().unwrap_or_else(PoisonError::into_inner).begin(run, now);
+    }
+
+    /// What the tunnel to a peer has carried since the run began to use it, or since this process made the tunnel.
+    pub(crate) fn carried(&self, peer: &str, run: &str) -> Traffic {
+        let Ok(link) = self.link(peer) else { return Traffic::default() };
+        let now = Traffic::of(&link.tunnel.stats());
+        link.beginnings.lock().unwrap_or_else(PoisonError::into_inner).since(run, now)
     }
 }
 
@@ -186,7 +190,7 @@ impl Link {
             ..Config::default()
         };
         let tunnel = if dials { dial(config, peer, connector)? } else { Tunnel::accepting(config) };
-        Ok(Self { tunnel, dials, measured: Mutex::default() })
+        Ok(Self { tunnel, dials, measured: Mutex::default(), beginnings: StdMutex::default() })
     }
 }
 
@@ -289,17 +293,6 @@ fn repeated_percent(before: &Stats, after: &Stats) -> f64 {
     repeats_after.saturating_sub(repeats_before) as f64 * 100.0 / segments.max(1) as f64
 }
 
-fn lanes(stats: &Stats) -> Vec<v1::Lane> {
-    let lane = |lane: &longhaul_dataplane::tunnel::LaneStats| v1::Lane {
-        id: u32::from(lane.id),
-        congestion_control: lane.congestion_control.clone(),
-        bytes_sent: lane.bytes_sent,
-        bytes_received: lane.bytes_received,
-        retransmits: lane.retransmits,
-    };
-    stats.lanes.iter().map(lane).collect()
-}
-
 impl Agent {
     /// Sees to it that the tunnel to a peer is up, and measures the link.
     pub(crate) async fn open_tunnel(
@@ -308,6 +301,7 @@ impl Agent {
         asked: &Asked<'_>,
     ) -> Result<v1::TunnelOpened, Error> {
         asked.task.phase("connecting lanes");
+        self.tunnels.begin(&wanted.peer, asked.run);
         self.tunnels.ensure(&wanted.peer).await?;
         let lanes = self.tunnels.link(&wanted.peer)?.tunnel.lanes();
         if wanted.lanes != 0 && wanted.lanes != u32::from(lanes) {
@@ -325,7 +319,7 @@ impl Agent {
         }
         asked.task.phase("measuring the link");
         let link = self.tunnels.measure(&wanted.peer).await?;
-        let (_, lanes) = self.tunnels.report(&wanted.peer);
+        let Traffic { lanes, .. } = self.tunnels.carried(&wanted.peer, asked.run);
         Ok(v1::TunnelOpened { rtt_us: link.rtt_us, bits_per_second: link.bits_per_second, lanes })
     }
 }

@@ -12,7 +12,8 @@ pub const INVALID_FILE: u8 = 3;
 pub const CHECK_FAILED: u8 = 4;
 /// A run ended with some VMs moved and others back where they were.
 pub const PARTIAL: u8 = 5;
-/// A run stopped where only a person can decide or repair. It can be resumed afterwards.
+/// A run stopped where only a person can decide or repair, and can be resumed afterwards; or it has done every step, and a
+/// guest that died right after its hand-over has to be booted.
 pub const NEEDS_OPERATOR: u8 = 6;
 /// `longhaul status RUN`: the run is under way. A script can ask again; no command that drives a run ends so.
 pub const RUNNING: u8 = 7;
@@ -29,7 +30,7 @@ pub const ALL: [(u8, &str); 9] = [
     (PARTIAL, "a run ended with some VMs moved and others back where they were"),
     (
         NEEDS_OPERATOR,
-        "a run stopped where only a person can decide or repair; `longhaul status RUN` says what to do",
+        "only a person can decide, repair or boot what a run left; `longhaul status RUN` says what to do",
     ),
     (RUNNING, "only `longhaul status RUN`: the run is under way; ask again later"),
     (

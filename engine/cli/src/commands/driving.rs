@@ -8,7 +8,7 @@ use longhaul_model::ids::RunId;
 use longhaul_run::driver::Error;
 use longhaul_run::journal::Error as JournalError;
 use longhaul_run::{Control, Driver, Ended, Journal, JsonLines, Reporters, Terminal};
-use longhaul_saga::Status;
+use longhaul_saga::{Report, Status};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::commands::{reports, sites};
@@ -70,13 +70,18 @@ impl Driving {
 
     /// Writes the reports anew, now that the end is known, and says how it ended.
     pub(super) fn finish(&self, run: &RunId, ended: Ended, show: &Show) -> Result<u8> {
-        if matches!(ended, Ended::At(_)) {
-            let records = self.journal.reader()?.records(run)?;
-            for path in reports::refresh(&records, show.report.as_deref())? {
-                output::talk(format_args!("report: {}", path.display()));
-            }
+        if ended == Ended::Interrupted {
+            return Ok(exit_code::INTERRUPTED);
         }
-        Ok(code(ended))
+        let records = self.journal.reader()?.records(run)?;
+        for path in reports::refresh(&records, show.report.as_deref())? {
+            output::talk(format_args!("report: {}", path.display()));
+        }
+        let Some(report) = Report::fold(&records) else { return Ok(code(ended)) };
+        if report.has_lost_memory() {
+            output::talk(format_args!("{}: `longhaul status {run}` says what to do", report.headline()));
+        }
+        Ok(of_report(&report))
     }
 }
 
@@ -160,6 +165,19 @@ pub(super) fn code(ended: Ended) -> u8 {
     }
 }
 
+/// The exit code of a run's end: one whose guest died in it has something that a person must do, also when every step was
+/// done.
+pub(super) fn of_report(report: &Report) -> u8 {
+    of_end(report.status, report.has_lost_memory())
+}
+
+fn of_end(status: Status, has_lost_memory: bool) -> u8 {
+    match status {
+        Status::Succeeded | Status::Partial if has_lost_memory => exit_code::NEEDS_OPERATOR,
+        status => code(Ended::At(status)),
+    }
+}
+
 /// The exit code of a run that stands so.
 pub(super) fn of_status(status: Status) -> u8 {
     match status {
@@ -190,6 +208,18 @@ mod tests {
         }
         let codes: std::collections::BTreeSet<u8> = all.iter().map(|(_, code)| *code).collect();
         assert_eq!(codes.len(), all.len());
+    }
+
+    /// Every step may be done, and a guest be dead: a script must not take that for a success.
+    #[test]
+    fn a_dead_guest_is_no_success() {
+        for status in
+            [Status::Running, Status::Succeeded, Status::Failed, Status::Partial, Status::NeedsOperator]
+        {
+            assert_eq!(of_end(status, false), code(Ended::At(status)), "{status}");
+        }
+        assert_eq!(of_end(Status::Succeeded, true), exit_code::NEEDS_OPERATOR);
+        assert_eq!(of_end(Status::Failed, true), exit_code::FAILED);
     }
 
     /// A command that drives a run ends as the run does, and says of one that is not over that it was interrupted.

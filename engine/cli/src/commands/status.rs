@@ -2,8 +2,9 @@
 
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
-use longhaul_saga::{Entry, Intent, Record, Saga, Status, StepView};
-use serde_json::{Value, json};
+use longhaul_saga::intent::Instruction;
+use longhaul_saga::{Record, Report, Saga, Status, StepView};
+use serde_json::json;
 
 use crate::commands::{driving, journal};
 use crate::errors::{Explain as _, Result};
@@ -33,12 +34,12 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
     let records = reader.records(run)?;
     let saga = fold(run, &records)?;
     let alone = reader.owner()?.is_some_and(|owner| owner.is_gone());
+    let report = Report::fold(&records);
+    let to_do: &[Instruction] = report.as_ref().map_or(&[], |report| &report.instructions);
     if as_json {
         let steps: Vec<StepView> = saga.steps().collect();
         let status = saga.status();
-        output::json(
-            &json!({ "run": run, "status": status, "steps": steps, "instructions": instructions(&records) }),
-        );
+        output::json(&json!({ "run": run, "status": status, "steps": steps, "instructions": to_do }));
     } else {
         output::data(format_args!("run {run}: {}", saga.status()));
         let mut table = Table::new(["step", "action", "state", "attempt", "why"]);
@@ -51,11 +52,15 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
         if saga.status() == Status::Running && alone {
             output::data(format_args!("no controller works on it: `longhaul resume {run}` goes on"));
         }
-        for instruction in instructions(&records) {
-            output::data(format_args!("to do at {}: {}", instruction["step"], instruction["action"]));
+        for Instruction { step, problem, action } in to_do {
+            output::data(format_args!("{step}: {problem}"));
+            output::data(format_args!("{step}: to do: {action}"));
         }
     }
-    Ok(code(saga.status(), alone))
+    Ok(match report {
+        Some(report) if saga.status() != Status::Running => driving::of_report(&report),
+        _ => code(saga.status(), alone),
+    })
 }
 
 /// A run that is not over and that no controller works on was interrupted: waiting for its end would not end.
@@ -89,16 +94,6 @@ fn all(reader: &Reader, as_json: bool) -> Result<u8> {
 fn fold(run: &RunId, records: &[Record]) -> Result<Saga> {
     let folded = Saga::fold(records).doing(exit_code::FAILED, || format!("fold the records of run {run}"))?;
     Ok(folded.saga)
-}
-
-/// What the run's last end asked an operator to do.
-fn instructions(records: &[Record]) -> Vec<Value> {
-    let last = records.iter().rev().find_map(|record| match &record.entry {
-        Entry::Intent(Intent::End(end)) => Some(&end.instructions),
-        Entry::Intent(_) | Entry::Event(_) => None,
-    });
-    let as_json = |instruction| serde_json::to_value(instruction).expect("an instruction holds only texts");
-    last.into_iter().flatten().map(as_json).collect()
 }
 
 #[cfg(test)]

@@ -323,6 +323,7 @@ pub(crate) mod tests {
                     absent_bytes: 15,
                     allocated_bytes: 100,
                     runs_at_unix_ms: 50_400,
+                    memory_lost: false,
                 }),
                 disk: Some(DiskProof {
                     vm: "vm-a".into(),

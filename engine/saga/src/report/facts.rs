@@ -24,6 +24,8 @@ pub struct MovedVm {
     pub allocated_bytes: u64,
     /// When it began to run there, in Unix milliseconds.
     pub runs_at_unix_ms: u64,
+    /// Its QEMU died right after that: it does not run, and can only be booted from its disk.
+    pub memory_lost: bool,
 }
 
 /// The proof of a copied disk.
@@ -108,6 +110,7 @@ impl MovedVm {
             absent_bytes: number(outputs, "absent_bytes"),
             allocated_bytes: number(outputs, "allocated_bytes"),
             runs_at_unix_ms: number(outputs, "runs_at_unix_ms"),
+            memory_lost: outputs["memory_lost"] == true,
         }
     }
 }

@@ -190,7 +190,7 @@ impl Folding {
                 let runs_at_ms = moved.runs_at_unix_ms.saturating_sub(report.began_at_unix_ms);
                 report.runs_at_ms = report.runs_at_ms.max(Some(runs_at_ms));
                 report.owners.insert(moved.vm.clone(), moved.target.clone());
-                if outputs["memory_lost"] == true {
+                if moved.memory_lost {
                     self.lost.push(lost_memory(step, &moved));
                 }
                 report.moved.push(moved);

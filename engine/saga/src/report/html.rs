@@ -22,7 +22,7 @@ impl Report {
     #[must_use]
     pub fn html(&self) -> String {
         let red = self.verdict.as_ref().is_some_and(Verdict::is_red);
-        let bad = red || self.clients.iter().any(Client::lost_something);
+        let bad = red || self.has_lost_memory() || self.clients.iter().any(Client::lost_something);
         let headline_class = if bad { "bad" } else { "plain" };
         let page = Page {
             title: self.title(),

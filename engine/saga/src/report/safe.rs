@@ -12,6 +12,13 @@ pub(super) fn safe_now(report: &Report) -> Vec<String> {
         let vm = &moved.vm;
         let proof = report.disks.iter().find(|disk| disk.vm == *vm);
         lines.push(match proof {
+            Some(proof) if proof.ok && moved.memory_lost => {
+                format!("{vm} belongs to {} and does NOT run; its disk there was proven equal", moved.target)
+            }
+            _ if moved.memory_lost => format!(
+                "{vm} belongs to {} and does NOT run; its disk there is not proven yet: keep the source's copy",
+                moved.target
+            ),
             Some(proof) if proof.ok => format!(
                 "{vm} runs at {} and needs nothing of its source any more; its disk there was proven equal",
                 moved.target
@@ -27,6 +34,9 @@ pub(super) fn safe_now(report: &Report) -> Vec<String> {
     let resume = format!("`longhaul resume {}`", report.run);
     lines.push(match report.status {
         Status::Running => "the run was under way when this was written".to_owned(),
+        Status::Succeeded if report.has_lost_memory() => {
+            "every step is done, and yet a VM stands still: see what is to be done".to_owned()
+        }
         Status::Succeeded => "nothing is left to do".to_owned(),
         Status::Failed => "everything the run had done was undone; it may be run again".to_owned(),
         Status::Partial => {

@@ -175,7 +175,14 @@ fn lost_memory_is_something_to_do() {
     let mut records = moved();
     let outputs = json!({ "epoch": 2, "runs_at_unix_ms": 1_007_800, "memory_lost": true });
     records[5] = record(6, 8_000, "done", done("go", &outputs));
-    let text = Report::fold(&records).unwrap().text();
+    let report = Report::fold(&records).unwrap();
+    let text = report.text();
     assert!(text.contains("longhaul vm start vm-a --site b"), "{text}");
-    assert!(!Report::fold(&moved()).unwrap().text().contains("vm start"));
+    assert!(text.contains("\nthe memory of vm-a was lost; clients"), "{text}");
+    assert!(text.contains("vm-a belongs to b and does NOT run"), "{text}");
+    assert!(!text.contains("nothing is left to do") && !text.contains("runs at b"), "{text}");
+    assert!(report.html().contains("class=\"headline bad\""));
+    let kept = Report::fold(&moved()).unwrap();
+    assert!(!kept.has_lost_memory() && !kept.text().contains("vm start"));
+    assert!(kept.text().contains("nothing is left to do"));
 }

@@ -29,11 +29,20 @@ impl Report {
         format!("run {}: {}, {}{verdict}", self.run, self.workflow, self.status)
     }
 
-    /// What was seen from outside, and nothing else: the verdict, if there is one, and what clients saw.
+    /// What was seen from outside: the verdict, if there is one, and what clients saw. Before it, what no client may have
+    /// seen yet: a guest that died.
     #[must_use]
     pub fn headline(&self) -> String {
+        let lost = self.moved.iter().filter(|moved| moved.memory_lost);
+        let lost = lost.map(|moved| format!("the memory of {} was lost", moved.vm));
         let verdict = self.verdict.as_ref().map(|found| format!("verdict: {}", found.text()));
-        verdict.into_iter().chain([self.clients_line()]).collect::<Vec<_>>().join("; ")
+        lost.chain(verdict).chain([self.clients_line()]).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether a guest died right after it was handed over: its run may have succeeded, and yet somebody has to boot it.
+    #[must_use]
+    pub fn has_lost_memory(&self) -> bool {
+        self.moved.iter().any(|moved| moved.memory_lost)
     }
 
     fn clients_line(&self) -> String {
@@ -147,7 +156,7 @@ impl Report {
         let Some(tunnel) = self.tunnels.last() else { return Vec::new() };
         let rtt = tunnel.rtt_us.map(|us| format!("{}.{:03} ms", us / 1_000, us % 1_000));
         let mut lines = vec![format!(
-            "round trip {}, goodput {}, read by {}",
+            "round trip {}, goodput {}, read by {}; since the run began to use it:",
             or_not_known(rtt),
             or_not_known(tunnel.bits_per_second.map(rate)),
             tunnel.step

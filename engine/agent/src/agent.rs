@@ -158,6 +158,7 @@ async fn serve_all(
     stop: impl Future<Output = ()>,
     open: Vec<crate::operations::Open>,
 ) -> Result<(), Error> {
+    agent.restore_edges().await?;
     let left = agent.left_over().await?;
     let (inlet, connections) = inlet();
     let mut parts = tokio::task::JoinSet::new();

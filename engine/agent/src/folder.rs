@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use longhaul_model::ids::VmId;
+use longhaul_model::ids::{RunId, VmId};
 
 use crate::error::Error;
 use crate::vm::Paths;
+
+/// Between the name of a disk and the run with which its VM left.
+const RELEASED: &str = ".released-";
 
 /// The agent's own directory.
 #[derive(Debug, Clone)]
@@ -56,6 +59,25 @@ impl Folder {
         self.disks().join(format!("{vm}.raw"))
     }
 
+    /// The disk that the VM left here with a run: whole as of then, read by nobody.
+    pub(crate) fn released(&self, vm: &VmId, run: &RunId) -> PathBuf {
+        self.disks().join(format!("{vm}.raw{RELEASED}{run}"))
+    }
+
+    /// Removes the disks that the VM left here with earlier runs: each is as big as the VM's disk, and older than `kept`.
+    pub(crate) fn forget_released(&self, vm: &VmId, kept: &Path) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::internal("removing disks that were left earlier", &error);
+        let left = format!("{vm}.raw{RELEASED}");
+        for entry in std::fs::read_dir(self.disks()).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with(&left) && path != kept && kept.exists() {
+                std::fs::remove_file(&path).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn map(&self, vm: &VmId) -> PathBuf {
         self.disks().join(format!("{vm}.map"))
     }
@@ -80,5 +102,25 @@ impl Folder {
 
     pub(crate) fn disk_log(&self, vm: &VmId) -> PathBuf {
         self.run(vm).folder().join("disk-server.log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the disks that a VM left behind the last one stays, whatever another VM left.
+    #[test]
+    fn the_last_released_disk_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let ids: [VmId; 2] = ["vm-a", "vm-ab"].map(|id| id.parse().unwrap());
+        let runs: [RunId; 2] = ["run-1", "run-2"].map(|id| id.parse().unwrap());
+        for (vm, run) in ids.iter().flat_map(|vm| runs.iter().map(move |run| (vm, run))) {
+            std::fs::write(folder.released(vm, run), "disk").unwrap();
+        }
+        folder.forget_released(&ids[0], &folder.released(&ids[0], &runs[1])).unwrap();
+        let left = |vm: &VmId| runs.each_ref().map(|run| folder.released(vm, run).exists());
+        assert_eq!((left(&ids[0]), left(&ids[1])), ([false, true], [true, true]));
     }
 }

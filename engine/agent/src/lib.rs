@@ -17,6 +17,7 @@ pub mod vm;
 mod agent;
 mod disks;
 mod door;
+mod edges;
 mod error;
 mod folder;
 mod moves;

@@ -8,7 +8,6 @@ mod hooks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_dataplane::edge::Service;
 use longhaul_dataplane::tunnel::{Class as Priority, Stream};
 use longhaul_model::ids::{RunId, VmId};
 use longhaul_model::vm::Vm;
@@ -234,9 +233,7 @@ impl Agent {
         match sent {
             Sent::Moved(moved) => {
                 let spec = self.specs.get(&wanted.vm).map_err(Error::after_effects)?;
-                let away = self.edge.route_away(spec.nic.address, &wanted.target).await;
-                let away = away.map_err(|error| Error::internal("sending packets after the vm", &error));
-                away.map_err(Error::after_effects)?;
+                self.send_after(&spec, &wanted.target).await.map_err(Error::after_effects)?;
                 Ok(self.describe_move(&spec, &moved, (&wanted.target, run)).await)
             }
             Sent::Stayed(stayed) => {
@@ -304,15 +301,19 @@ impl Agent {
     ) -> Result<(), Error> {
         let (vm, run, epoch) = (vm_id(&request.vm)?, run_id(&request.run)?, Epoch(request.epoch));
         let _alone = self.hand_over_alone(&vm).await;
+        // Before anything is touched: what is here may be a VM of this site's own, or a later attempt's.
+        let (id, of) = (vm.clone(), run.clone());
+        self.facts.apart(move |facts| facts.expects(&id, &of, epoch)).await.map_err(from_facts)?;
         let was_free = self.claim(&vm, &run, &request.controller).await?;
         let spec = self.specification(&request.vm, source).await?;
         let ready = self.make_ready(source, &spec, (&run, epoch)).await;
         if ready.is_err() {
             // No stream will come that could be refused, so nobody else clears this away.
-            self.clear_edge(&spec, source).await?;
+            let cleared = self.clear_edge(&spec, source).await;
             if was_free {
                 self.facts.moving_release(&vm, &run).map_err(from_facts)?;
             }
+            cleared?;
         }
         ready
     }
@@ -326,15 +327,7 @@ impl Agent {
         let mut disk = self.disks.open(spec, &Begin::Absent { source }).await?;
         disk.grant(epoch.0).await.map_err(refused("granting the disk"))?;
         let launch = self.launch(spec, epoch).await?;
-        if spec.home != self.site.id {
-            let service = crate::names::address_at(spec, self.site.id.as_str())?;
-            let served = Service { home: spec.nic.address, service, home_site: spec.home.to_string() };
-            self.edge
-                .serve(&served)
-                .await
-                .map_err(|error| Error::internal("serving the vm's address", &error))?;
-        }
-        self.edge.park(spec.nic.address);
+        self.expect(spec, source).await?;
         let preparing = Preparing {
             run: run.clone(),
             source: source.to_owned(),
@@ -409,22 +402,6 @@ impl Agent {
         let latest = self.latest(&spec.id).await?.filter(|attempt| attempt.epoch == epoch);
         let Some(source) = latest.and_then(|attempt| attempt.peer) else { return Ok(()) };
         self.clear_edge(spec, &source).await
-    }
-
-    /// Target: no packet of the VM is kept or brought to a tap here. Where clients may look for it, at its home and wherever it
-    /// has been, packets go after it to the source, where it stayed. Safe to repeat.
-    pub(crate) async fn clear_edge(&self, spec: &Vm, source: &str) -> Result<(), Error> {
-        let edge = |error| Error::internal("clearing the edge", &error);
-        let address = spec.nic.address;
-        if spec.home == self.site.id || self.facts.has_left(&spec.id).map_err(from_facts)? {
-            self.edge.route_away(address, source).await.map_err(edge)?;
-            self.edge.release(address).await;
-        } else {
-            self.edge.discard(address);
-            self.edge.route_none(address).await.map_err(edge)?;
-            self.edge.unserve(address).await.map_err(edge)?;
-        }
-        self.edge.tap_remove(spec.id.as_str()).await.map_err(edge)
     }
 
     /// Target: an attempt that was prepared and is not decided never runs here.

@@ -242,7 +242,10 @@ impl Agent {
                 peer.close_origin(request).await
             })
             .await?;
+        let _alone = self.hand_over_alone(&vm).await;
         self.refuse_prepared(&vm, &run).await?;
+        // It may have been decided meanwhile that the guest runs here.
+        self.refuse_owned(&vm)?;
         if let Some(machine) = self.machine(&vm)? {
             machine.kill().await.map_err(|error| Error::internal("ending the waiting QEMU", &error))?;
         }

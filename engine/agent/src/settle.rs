@@ -113,12 +113,13 @@ impl Agent {
             machine.kill().await.map_err(|error| Error::internal("ending the source's QEMU", &error))?;
         }
         self.disks.end(&vm).await?;
-        let kept = self.folder.disks().join(format!("{vm}.raw.released-{run}"));
+        let kept = self.folder.released(&vm, &run);
         if self.folder.image(&vm).exists() {
             std::fs::rename(self.folder.image(&vm), &kept)
                 .map_err(|error| Error::internal("keeping the source's disk", &error))?;
         }
         crate::prefetch::remove_file(&self.folder.map(&vm))?;
+        self.folder.forget_released(&vm, &kept)?;
         tracing::info!(%vm, target, root = request.root, "the source's disk is released");
         self.edge
             .tap_remove(vm.as_str())

@@ -21,11 +21,13 @@ impl Agent {
         if let Some(machine) = self.machine(&spec.id)? {
             return Ok(v1::VmStarted { epoch: machine.runtime().epoch.0 });
         }
+        self.refuse_of_elsewhere(&spec)?;
         let id = spec.id.clone();
         let epoch = self.facts.apart(move |facts| facts.begin_start(&id)).await.map_err(from_facts)?;
         let mut disk = self.disks.open(&spec, &Begin::Complete).await?;
         disk.grant(epoch.0).await.map_err(refused("granting the disk"))?;
         let launch = self.launch(&spec, epoch).await?;
+        self.serve_abroad(&spec).await?;
         self.route_here(&spec).await?;
         let machine =
             Machine::start(&launch).await.map_err(|error| Error::internal("starting QEMU", &error))?;
@@ -44,6 +46,25 @@ impl Agent {
             None => Machine::forget_crash(&self.folder.run(&spec.id), &spec.id).map_err(stopping)?,
         }
         Ok(v1::VmStopped {})
+    }
+
+    /// A site may hold the file of a VM that never came: to start it would make a second owner.
+    fn refuse_of_elsewhere(&self, spec: &Vm) -> Result<(), Error> {
+        let Vm { id, home, .. } = spec;
+        if *home != self.site.id && self.facts.vm(id).map_err(from_facts)?.is_none() {
+            let message = format!(
+                "vm {id} is at home at site {home} and was never at site {}: start it where it is",
+                self.site.id
+            );
+            return Err(Error::new(Class::Precondition, message));
+        }
+        let image = self.folder.image(id);
+        if !image.exists() {
+            let message =
+                format!("vm {id} has no disk at site {}: there is no {}", self.site.id, image.display());
+            return Err(Error::new(Class::Precondition, message));
+        }
+        Ok(())
     }
 
     fn refuse_while_moving(&self, vm: &VmId) -> Result<(), Error> {
@@ -107,8 +128,17 @@ impl Agent {
         Ok(())
     }
 
+    /// Sends the VM's packets to its tap here if its QEMU lives; with a dead one, after a restart of the host, its tap may be gone
+    /// too, and a start makes both.
+    pub(crate) async fn route_to_guest(&self, spec: &Vm) -> Result<(), Error> {
+        match self.machine(&spec.id)? {
+            Some(_) => self.route_here(spec).await,
+            None => Ok(()),
+        }
+    }
+
     /// Sends the VM's packets to its tap here.
-    pub(crate) async fn route_here(&self, spec: &Vm) -> Result<(), Error> {
+    async fn route_here(&self, spec: &Vm) -> Result<(), Error> {
         let tap = longhaul_dataplane::edge::tap_name(spec.id.as_str());
         let routed = self.edge.route_here(spec.nic.address, &tap).await;
         routed.map_err(|error| Error::internal("routing the vm's packets", &error))

@@ -177,6 +177,14 @@ impl Facts {
         })
     }
 
+    /// Target: whether [`Facts::begin_incoming`] would take the VM. Changes nothing.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn expects(&self, vm: &VmId, run: &RunId, epoch: Epoch) -> Result<(), Error> {
+        self.read(|connection| expected(connection, vm, run, epoch).map(drop))
+    }
+
     /// Target: notes that the VM comes from `source` under this epoch. A second call for the same run and epoch changes nothing while
     /// nothing is decided.
     ///
@@ -184,20 +192,10 @@ impl Facts {
     /// [`Error::Stale`] for an epoch used before; [`Error::Role`] if this site has the VM; fatal ones.
     pub fn begin_incoming(&self, vm: &VmId, run: &RunId, epoch: Epoch, source: &str) -> Result<(), Error> {
         self.write(|transaction| {
-            let row = look(transaction, vm)?;
-            let (role, highest) =
-                row.map_or((Role::Absent(Epoch(0)), Epoch(0)), |row| (row.role, row.highest));
-            if role == Role::Incoming(epoch)
-                && attempt(transaction, vm, epoch)?.is_some_and(|it| it.run == *run)
-            {
-                return Ok(());
-            }
-            if epoch <= highest {
-                return Err(Error::Stale { vm: vm.clone(), epoch, highest });
-            }
-            if matches!(role, Role::Owner(_) | Role::Relinquished(_)) {
-                return Err(Error::Role { step: "receive", vm: vm.clone(), epoch, role });
-            }
+            let role = match expected(transaction, vm, run, epoch)? {
+                Expected::Already => return Ok(()),
+                Expected::From(role) => role,
+            };
             if let Role::Incoming(earlier) = role {
                 close_earlier(transaction, vm, earlier)?;
             }
@@ -256,6 +254,21 @@ impl Facts {
         })
     }
 
+    /// The other site of the VM's latest hand-over that this site took part in.
+    ///
+    /// # Errors
+    /// Fatal ones only.
+    pub fn last_peer(&self, vm: &VmId) -> Result<Option<String>, Error> {
+        self.read(|connection| {
+            let query =
+                "SELECT epoch FROM handovers WHERE vm = ?1 AND fact = 'attempt' ORDER BY epoch DESC LIMIT 1";
+            let epoch: Option<i64> =
+                connection.query_row(query, [vm.as_str()], |row| row.get(0)).optional()?;
+            let Some(epoch) = epoch else { return Ok(None) };
+            Ok(attempt(connection, vm, Epoch(unsigned(epoch)))?.and_then(|attempt| attempt.peer))
+        })
+    }
+
     /// Whether the VM has ever run here and moved on: clients may still look for it at this site.
     ///
     /// # Errors
@@ -267,6 +280,29 @@ impl Facts {
             Ok(connection.query_row(query, [vm.as_str()], |row| row.get(0))?)
         })
     }
+}
+
+/// How a site stands towards a VM that is to come.
+enum Expected {
+    /// This attempt was noted before.
+    Already,
+    /// It may come; what the site was to it until now.
+    From(Role),
+}
+
+fn expected(connection: &Connection, vm: &VmId, run: &RunId, epoch: Epoch) -> Result<Expected, Error> {
+    let row = look(connection, vm)?;
+    let (role, highest) = row.map_or((Role::Absent(Epoch(0)), Epoch(0)), |row| (row.role, row.highest));
+    if role == Role::Incoming(epoch) && attempt(connection, vm, epoch)?.is_some_and(|it| it.run == *run) {
+        return Ok(Expected::Already);
+    }
+    if epoch <= highest {
+        return Err(Error::Stale { vm: vm.clone(), epoch, highest });
+    }
+    if matches!(role, Role::Owner(_) | Role::Relinquished(_)) {
+        return Err(Error::Role { step: "receive", vm: vm.clone(), epoch, role });
+    }
+    Ok(Expected::From(role))
 }
 
 /// An incoming attempt that a later one replaces can never run; it is decided so that nobody has to wonder.
@@ -407,6 +443,8 @@ mod tests {
         assert!(facts.decide(vm, run, Epoch(2), &RUN).is_err(), "nothing came");
         assert_eq!(facts.decide(vm, run, Epoch(2), &nack()).unwrap(), nack());
         let stale = facts.begin_incoming(vm, run, Epoch(2), "a").unwrap_err();
+        assert_eq!(facts.last_peer(vm).unwrap(), None, "nobody came from anywhere yet");
+        facts.expects(vm, run, Epoch(4)).unwrap();
         assert!(matches!(stale, Error::Stale { highest: Epoch(2), .. }), "{stale}");
         facts.begin_incoming(vm, run, Epoch(4), "a").unwrap();
         facts.begin_incoming(vm, run, Epoch(4), "a").unwrap();
@@ -416,6 +454,8 @@ mod tests {
         assert_eq!(facts.decide(vm, run, Epoch(6), &nack()).unwrap(), RUN, "the first stands");
         assert_eq!(facts.vm(vm).unwrap().unwrap().role, Role::Owner(Epoch(6)));
         assert!(facts.begin_incoming(vm, run, Epoch(8), "a").is_err(), "it runs here");
+        assert!(facts.expects(vm, run, Epoch(8)).is_err() && facts.expects(vm, run, Epoch(3)).is_err());
+        assert_eq!(facts.last_peer(vm).unwrap().as_deref(), Some("a"));
         assert!(!facts.has_left(vm).unwrap());
     }
 

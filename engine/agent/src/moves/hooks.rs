@@ -69,7 +69,7 @@ impl SourceHooks {
             Ok(())
         });
         thawed.await?;
-        self.agent.route_here(&self.spec).await?;
+        self.agent.route_to_guest(&self.spec).await?;
         Ok(())
     }
 }
@@ -122,7 +122,7 @@ impl TargetDisk for TargetHooks {
         });
         self.agent.note_fill(&self.spec.id, &granted.await?.fill);
         // Every answer of the guest finds its way from its first instruction on.
-        self.agent.route_here(&self.spec).await?;
+        self.agent.route_to_guest(&self.spec).await?;
         Ok(())
     }
 }

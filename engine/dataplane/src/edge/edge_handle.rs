@@ -159,8 +159,9 @@ impl Edge {
     pub async fn route_none(&self, address: Ipv4Addr) -> Result<(), Error> {
         let Inner { netlink, switch, contents, .. } = &*self.inner;
         let mut contents = contents.lock().await;
-        netlink.unroute_vm(address).await?;
+        // Without a route the kernel would send what a peer still brings anywhere.
         switch.forget(address);
+        netlink.unroute_vm(address).await?;
         change(&mut contents, |next| drop(next.peers.remove(&address))).await
     }
 

@@ -1,4 +1,4 @@
-//! How `longhaul run` ends, through the binary alone: nothing here needs a lab, for no site answers.
+//! How commands end, through the binary alone: nothing here needs a lab, for no site answers.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -181,6 +181,27 @@ fn a_second_signal_ends_a_run_at_once() {
     assert_eq!(controller.status("run-a"), Some(130));
     let verify = controller.longhaul(&["journal", "verify"]).output().unwrap();
     assert!(verify.status.success(), "{verify:?}");
+}
+
+/// `observe` of a connection that stays open and brings nothing any more ends with 4 and says why.
+#[test]
+fn a_connection_that_falls_silent_is_no_good_end() {
+    let ticker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = ticker.local_addr().unwrap().to_string();
+    let speaking = std::thread::spawn(move || {
+        let (mut stream, _) = ticker.accept().unwrap();
+        stream.write_all(b"1 0\n2 0\n3 0\n").unwrap();
+        stream
+    });
+    let mut observe = Command::new(binary());
+    let seen = observe.args(["observe", "--ticker", &address, "--for", "3s"]).output().unwrap();
+    let _open = speaking.join().unwrap();
+    let said = String::from_utf8(seen.stdout).unwrap();
+    assert_eq!(seen.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("connection: intact; 3 lines") && said.contains("the connection fell silent"),
+        "{said}"
+    );
 }
 
 /// A run of which some items came through and others did not ends with 5, says so again in `status`, and keeps what came

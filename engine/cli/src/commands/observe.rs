@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
         }
         written?;
     }
-    let fine = view.connection_intact() && view.failed_requests == 0;
+    let fine = view.connection_intact() && !view.fell_silent() && view.failed_requests == 0;
     Ok(if fine { exit_code::OK } else { exit_code::CHECK_FAILED })
 }
 
@@ -152,6 +152,12 @@ fn show(view: &ClientView) {
         "connection: {connection}; {} lines, {} missing, {} twice, {} resets",
         view.lines, view.missing, view.duplicates, view.resets
     ));
+    if view.fell_silent() {
+        let silent = view.silent_ms;
+        output::data(format_args!(
+            "the connection fell silent: the last {silent} ms of looking brought no line"
+        ));
+    }
     output::data(format_args!("requests: {}, failed: {}", view.requests, view.failed_requests));
     for failure in &view.failures {
         output::data(format_args!("  after {} ms: {}", failure.took_ms, failure.what));
@@ -242,6 +248,20 @@ mod tests {
         let records = Reader::open(&state.path().join("controller")).unwrap().records(&run).unwrap();
         let Entry::Event(Event::Observation(seen)) = &records[1].entry else { panic!("{records:?}") };
         assert_eq!((seen.source.as_str(), &seen.payload), ("client", &payload(&view()).unwrap()));
+    }
+
+    /// A connection that is open, whole and silent at the end is no good end, whoever saw it; a short silence is one.
+    #[test]
+    fn a_connection_that_fell_silent_fails_the_check() {
+        let state = state_with(&"run-a".parse().unwrap());
+        let file = state.path().join("seen.json");
+        for (silent_ms, code) in [(600, exit_code::OK), (2_600, exit_code::CHECK_FAILED)] {
+            let seen = ClientView { silent_ms, ..view() };
+            assert!(seen.connection_intact());
+            std::fs::write(&file, serde_json::to_string(&seen).unwrap()).unwrap();
+            let arguments = ["--seen", file.to_str().unwrap(), "--run", "run-a"];
+            assert_eq!(observe(&arguments, state.path()).unwrap(), code, "{silent_ms}");
+        }
     }
 
     /// A run that is not known here is told before anything is looked at, with the way to bring a view to it; and a file

@@ -223,15 +223,16 @@ mod tests {
     #[test]
     fn a_healthy_connection_is_intact() {
         let view = observe(None, |view| view.lines > 100);
-        assert!(view.connection_intact(), "{view:?}");
+        assert!(view.connection_intact() && !view.fell_silent(), "{view:?}");
     }
 
     /// A connection that stays open and silent is no connection that counts on.
     #[test]
     fn a_connection_that_falls_silent_does_not_count_on() {
-        let view = observe_at(ticker_of(20), None, |view| view.lines == 20 && view.longest_gap_ms > 500);
+        let view = observe_at(ticker_of(20), None, |view| view.lines == 20 && view.fell_silent());
         assert_eq!((view.missing, view.resets, view.connections), (0, 0, 1), "{view:?}");
         assert!(view.last_line_at_unix_ms.is_some() && !view.counted_on_after(0), "{view:?}");
+        assert!(view.connection_intact() && view.silent_ms > 2_000, "{view:?}");
     }
 
     /// One swallowed line is noticed, and nothing else is reported with it.

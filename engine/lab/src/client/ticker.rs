@@ -78,6 +78,7 @@ impl Check {
         shared.update(|view| {
             view.lines += 1;
             view.last_line_at_unix_ms = Some(self.last_unix_ms);
+            view.silent_ms = 0;
             match number {
                 Some(number) if number >= self.expected => {
                     view.missing += number - self.expected;
@@ -92,6 +93,7 @@ impl Check {
     fn silence(&self, shared: &Shared) {
         let gap_ms = u64::try_from(self.last.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.update(|view| {
+            view.silent_ms = gap_ms;
             if gap_ms > view.longest_gap_ms {
                 (view.longest_gap_ms, view.gap_at_unix_ms) = (gap_ms, self.last_unix_ms);
             }

@@ -15,6 +15,10 @@ pub(super) const TICKER: &str = "ticker: ";
 /// Turns of the name that are kept; a name that jumps to and fro does not fill the memory.
 const SERVED_MAX: usize = 200;
 
+/// A connection that is silent for longer when the looking ends has fallen silent. Many times the time between two lines of a
+/// ticker, and longer than the pause of a move that goes well.
+const SILENT_MS_MAX: u64 = 2_000;
+
 /// So many requests in a row make it more than a stroke of luck.
 const FOLLOWED_REQUESTS_MIN: u64 = 3;
 
@@ -28,6 +32,9 @@ pub struct ClientView {
     /// When the last ticker line came.
     #[serde(default)]
     pub last_line_at_unix_ms: Option<u64>,
+    /// For how long the ticker connection had been silent when the looking ended.
+    #[serde(default)]
+    pub silent_ms: u64,
     /// Ticker lines received.
     pub lines: u64,
     /// Ticker lines whose number was skipped.
@@ -93,6 +100,12 @@ impl ClientView {
             && self.duplicates == 0
             && self.resets == 0
             && self.connections == 1
+    }
+
+    /// Whether the connection brought nothing any more when the looking ended, though nobody closed it.
+    #[must_use]
+    pub fn fell_silent(&self) -> bool {
+        self.silent_ms > SILENT_MS_MAX
     }
 
     /// The longest silence of the established connection; `None` if no line ended it.
@@ -206,6 +219,7 @@ mod tests {
         let mut old = serde_json::to_value(intact()).unwrap();
         let fields = old.as_object_mut().unwrap();
         assert!(fields.remove("last_line_at_unix_ms").is_some() && fields.remove("served").is_some());
+        assert!(fields.remove("silent_ms").is_some());
         let read: ClientView = serde_json::from_value(old).unwrap();
         assert_eq!(read, ClientView { last_line_at_unix_ms: None, ..intact() });
     }

@@ -1,7 +1,7 @@
 //! What the guide tells an operator to type, typed: every command of the lab and of VMs, through the binary alone.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
@@ -108,6 +108,7 @@ fn the_guide_can_be_typed() {
     assert!(seen["lines"].as_u64() > Some(0) && seen["missing"] == 0, "{seen}");
     the_link_can_be_changed(&terminal);
     a_new_certificate_works(&terminal);
+    let mut agent = an_agent_with_a_new_certificate(&terminal);
 
     let (said, _) = terminal.types(&[&["run", WORKFLOW], &inputs[..]].concat(), 0);
     let run = said.lines().find_map(|line| line.split_once(" run ")?.1.split_once(':'));
@@ -117,6 +118,7 @@ fn the_guide_can_be_typed() {
     assert!(shown.contains("vm.move@1"), "{shown}");
     terminal.types(&["vm", "stop", "vm-a", "--site", "b"], 0);
     terminal.types(&["lab", "down", "--name", LAB], 0);
+    assert!(wait(SOON, || agent.try_wait().unwrap().is_some()), "the agent outlives its site");
     assert_nothing_left();
 }
 
@@ -151,6 +153,33 @@ fn a_new_certificate_works(terminal: &Terminal) {
     terminal.types(&["ca", "init", "--dir", other.to_str().unwrap()], 0);
     issue(&other);
     assert!(other.join("ca.pem").exists());
+}
+
+/// Site b's agent goes on with a certificate that `ca issue` made in place of its first one, started as on a real site. The
+/// controller takes it; that site a does is seen by the move that follows, for which either site asks the other.
+fn an_agent_with_a_new_certificate(terminal: &Terminal) -> Child {
+    let lab = std::fs::canonicalize(terminal.folder.join("sites.yaml")).unwrap();
+    let lab = lab.parent().unwrap();
+    let pki = lab.join("pki");
+    let own = ["site-b.pem", "site-b.key"].map(|file| pki.join(file));
+    let first = own.clone().map(|file| std::fs::read(file).unwrap());
+    let site = lab.join("site-b.yaml");
+    let site = site.to_str().unwrap();
+    let agent = terminal.processes().into_iter().find(|(_, it)| it.contains(" agent") && it.contains(site));
+    let (agent, _) = agent.unwrap_or_else(|| panic!("no agent of {site}: {:?}", terminal.processes()));
+    kill_process(agent, Signal::TERM).unwrap();
+    assert!(wait(SOON, || test_kill_process(agent).is_err()), "the agent does not stop");
+    own.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    terminal.types(&["ca", "issue", "--dir", pki.to_str().unwrap(), "--site", "b"], 0);
+    let second = own.map(|file| std::fs::read(file).unwrap());
+    assert!(first.iter().zip(&second).all(|(first, second)| first != second), "it is the first one");
+    let program = binary();
+    let inside =
+        ["lab", "shell", "--name", LAB, "b", "--", program.to_str().unwrap(), "agent", "--site", site];
+    let started = terminal.longhaul(&inside).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let listed = || terminal.longhaul(&["vm", "list"]).output().unwrap().status.success();
+    assert!(wait(SOON, listed), "the controller does not reach the agent");
+    started
 }
 
 /// Whatever a kill -9 left, the next `lab up` takes away, and so does `lab down`.

@@ -25,7 +25,7 @@ const KILLS: usize = 12;
 
 /// A cut of twenty seconds right after RELINQUISH, when neither side may run the guest, ends when the link does; the guest
 /// then runs at one place, its client's connection lives, and the run goes through. The answer to the guest's name may be kept
-/// for a short time only by then.
+/// for a short time only by then, and for as long as ever after the move.
 #[test]
 fn a_cut_inside_the_hand_over_heals() {
     let Some(_turn) = turn() else { return };
@@ -40,6 +40,7 @@ fn a_cut_inside_the_hand_over_heals() {
     assert_eq!(moving.rig.runs_at(), None, "somebody ran it without knowing");
     moving.rig.lab.heal().unwrap();
     moving.succeed();
+    assert_eq!(moving.rig.ttl_seconds(), [NORMAL; 2], "it was not put back");
 }
 
 /// The source's disk server is killed while the guest moves: its agent starts it again and the move goes through.

@@ -90,7 +90,8 @@ impl Names {
         })
     }
 
-    /// Answers with the VM's address at a site.
+    /// Answers with the VM's address at a site. Once that is what is read back, the answer may be kept for as long as this zone's
+    /// answers are: who still has the former one has it for the lowered time.
     pub(crate) async fn redirect(
         &self,
         wanted: &v1::RedirectName,
@@ -98,8 +99,12 @@ impl Names {
     ) -> Result<v1::NameRedirected, Error> {
         let now = self.now(&wanted.vm)?;
         let address = address_at(&self.specs.get(&wanted.vm)?, &wanted.site)?;
-        let former = self.change(&wanted.vm, key, now, dns::Answer { address, ..now })?;
-        let read = self.read_back(&wanted.vm, address, now.ttl_seconds).await?;
+        let turned = dns::Answer { address, ..now };
+        let former = self.change(&wanted.vm, key, now, turned)?;
+        self.read_back(&wanted.vm, address, now.ttl_seconds).await?;
+        let kept = dns::Answer { address, ttl_seconds: self.ttl_seconds };
+        self.change(&wanted.vm, key, turned, kept).map_err(Error::after_effects)?;
+        let read = self.read_back(&wanted.vm, address, self.ttl_seconds).await?;
         Ok(v1::NameRedirected {
             name: self.full(&wanted.vm),
             previous_address: former.address.to_string(),
@@ -145,9 +150,12 @@ impl Names {
         self.restore(&wanted.vm, key, |now, former| dns::Answer { ttl_seconds: former.ttl_seconds, ..now })
     }
 
-    /// Puts the address back that `redirect` found.
+    /// Puts the answer back that `redirect` found, and the time for which it could be kept.
     pub(crate) fn undo_redirect(&self, wanted: &v1::RedirectName, key: &v1::Key) -> Result<(), Error> {
-        self.restore(&wanted.vm, key, |now, former| dns::Answer { address: former.address, ..now })
+        self.restore(&wanted.vm, key, |_, former| dns::Answer {
+            address: former.address,
+            ttl_seconds: former.ttl_seconds,
+        })
     }
 
     fn now(&self, vm: &str) -> Result<dns::Answer, Error> {
@@ -216,4 +224,77 @@ pub(crate) fn address_at(vm: &Vm, site: &str) -> Result<Ipv4Addr, Error> {
         );
         Error::new(Class::Precondition, message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_model::site::{Dns, Edge, Pki};
+    use longhaul_model::units::Size;
+    use longhaul_model::vm::ServiceAddress;
+
+    use super::*;
+    use crate::vm::small;
+
+    const NORMAL: u32 = 300;
+    const LOWERED: u32 = 5;
+    const HOME: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 50);
+    const AWAY: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 50);
+
+    /// A site whose name server listens where nobody else does.
+    fn site(folder: &std::path::Path) -> Site {
+        let listen = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let file = |name: &str| folder.join(name);
+        Site {
+            id: "a".parse().unwrap(),
+            listen: Vec::new(),
+            state: folder.to_owned(),
+            pki: Pki { ca: file("ca.pem"), certificate: file("a.pem"), key: file("a.key") },
+            peers: Vec::new(),
+            edge: Edge { interface: "lo".into(), gateway: HOME, gateway_mac: "52:54:00:00:00:fe".into() },
+            dns: Dns { zone: "lab.test".into(), listen, ttl_seconds: NORMAL },
+            disk_reserve: Size::from_bytes(0),
+        }
+    }
+
+    /// While a VM moves, its former answer is kept for a short time only; the new one may be kept for as long as ever, also after
+    /// the agent died. Undoing the change brings the short time back, undoing the preparation the long one.
+    #[tokio::test]
+    async fn a_new_answer_may_be_kept_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = site(folder.path());
+        let specs = Specs::new(folder.path());
+        let mut vm = small("vm-a");
+        (vm.boot.kernel, vm.boot.initrd) = ("1".repeat(64), "2".repeat(64));
+        vm.nic.service = vec![ServiceAddress { site: "b".parse().unwrap(), address: AWAY }];
+        specs.store("vm-a", &vm.to_yaml()).unwrap();
+        let open = async || {
+            let facts = Facts::open(&folder.path().join("agent.db")).unwrap();
+            let (names, server) = Names::open(&site, specs.clone(), facts).await.unwrap();
+            (names, tokio::spawn(server.run()))
+        };
+        let (names, server) = open().await;
+        let answer = async || {
+            let reply = dns::query(site.dns.listen, "vm-a.lab.test").await.unwrap();
+            (reply.address, reply.ttl_seconds)
+        };
+        assert_eq!(answer().await, (HOME, NORMAL));
+        let lower = v1::PrepareName { vm: "vm-a".into(), ttl_seconds: LOWERED };
+        let key = |step: &str| v1::Key { run: "run-a".into(), step: step.into(), ..v1::Key::default() };
+        let (lowering, turning) = (key("prepare"), key("redirect"));
+        names.prepare(&lower, &lowering).await.unwrap();
+        assert_eq!(answer().await, (HOME, LOWERED));
+        let turn = v1::RedirectName { vm: "vm-a".into(), site: "b".into() };
+        let redirected = Kind::NameRedirected(names.redirect(&turn, &turning).await.unwrap());
+        assert_eq!(answer().await, (AWAY, NORMAL));
+        assert!(names.stands(Some(&redirected)).await.unwrap());
+        server.abort();
+        assert!(server.await.is_err());
+        drop(names);
+        let (names, _server) = open().await;
+        assert_eq!(answer().await, (AWAY, NORMAL));
+        names.undo_redirect(&turn, &turning).unwrap();
+        assert_eq!(answer().await, (HOME, LOWERED));
+        names.undo_prepare(&lower, &lowering).unwrap();
+        assert_eq!(answer().await, (HOME, NORMAL));
+    }
 }

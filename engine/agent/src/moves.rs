@@ -14,6 +14,7 @@ use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use longhaul_wire::v1::handover_reply::Fact;
 use longhaul_wire::v1::outputs::Outputs as Kind;
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::sleep;
 
 use self::hooks::{SourceHooks, TargetHooks};
@@ -106,7 +107,11 @@ impl Agent {
             // Dropping the hand-over is like the agent's death, so it is taken up like after one: what was not promised is
             // taken back, what was promised is seen through.
             _ = asked.task.cancelled() => {
-                recover_source(&sending.side).await.map(|sent| sent.unwrap_or_else(|| stopped(epoch)))
+                let sent = recover_source(&sending.side).await.map(|sent| stopped(sent, epoch));
+                if matches!(sent, Ok(Sent::Stayed(_))) {
+                    self.call_off(wanted).await;
+                }
+                sent
             }
         };
         let sent = sent.map_err(|error| self.undecided(&error)).inspect_err(|error| {
@@ -176,9 +181,25 @@ impl Agent {
         self.peers
             .ask(&wanted.target, |mut peer| async move { peer.prepare_incoming(request).await })
             .await?;
+        self.open_way(wanted).await
+    }
+
+    async fn open_way(&self, wanted: &v1::MoveVm) -> Result<Stream, Error> {
         let service = format!("{INCOMING}{}", wanted.vm);
         // Not the class of the hand-over: memory is bulk, and client packets of VMs that moved before must pass it.
         self.tunnels.open(&wanted.target, &service, Priority::Dirty).await
+    }
+
+    /// Lets the target hear the end of a stream, after which it clears away what it prepared: of one that was dropped before its
+    /// first byte went out it never heard. Only for a VM that stayed: what comes of it is a NACK.
+    async fn call_off(&self, wanted: &v1::MoveVm) {
+        let ended = async {
+            let mut stream = self.open_way(wanted).await?;
+            stream.shutdown().await.map_err(|error| Error::internal("ending a stream", &error))
+        };
+        if let Err(error) = ended.await {
+            tracing::warn!(vm = wanted.vm, %error, "the target was not told that no guest comes");
+        }
     }
 
     async fn source_of(self: &Arc<Self>, vm: &VmId, attempt: &Attempt) -> Result<SourceSide, Error> {
@@ -538,7 +559,13 @@ impl Agent {
     }
 }
 
-fn stopped(epoch: Epoch) -> Sent {
+/// How a move ended that was asked to stop: one that was taken back says why.
+fn stopped(sent: Option<Sent>, epoch: Epoch) -> Sent {
+    let epoch = match sent {
+        Some(Sent::Moved(moved)) => return Sent::Moved(moved),
+        Some(Sent::Stayed(stayed)) => stayed.epoch,
+        None => epoch,
+    };
     Sent::Stayed(Stayed { epoch, why: Refusal::new(Class::Cancelled, "the move was asked to stop") })
 }
 

@@ -6,10 +6,10 @@
 //!    +--> the world: files at the target, answers of both DNS servers, connections between the sites
 //! ```
 //!
-//! Left out are `vm.move@1` and `storage.settle@1`, which the sweep of fault points takes through far more than the kit
-//! would, and `report.write@1`, which asks no agent and is held to its contract beside the others in `longhaul-steps`.
+//! `report.write@1` asks no agent; it is held to its contract in `longhaul-steps`.
 
 mod disk;
+mod handing;
 mod line;
 mod looks;
 mod names;
@@ -18,6 +18,7 @@ mod world;
 use longhaul_step::conformance::check;
 
 use self::disk::Prefetch;
+use self::handing::{Move, Settle};
 use self::looks::{SiteCheck, WanTunnel};
 use self::names::Names;
 use self::world::World;
@@ -46,4 +47,8 @@ keeps! {
     gtm_redirect_keeps_its_contract is Names::redirect, in "mvkitdns";
     /// `storage.prefetch@1` brings one copy to the target, and takes it away whole.
     storage_prefetch_keeps_its_contract is Prefetch::new, in "mvkitdisk";
+    /// `vm.move@1` brings one guest to the target, or leaves it where it is.
+    vm_move_keeps_its_contract is Move::new, in "mvkitmove";
+    /// `storage.settle@1` puts the source's disk aside once.
+    storage_settle_keeps_its_contract is Settle::new, in "mvkitset";
 }

@@ -91,7 +91,7 @@ impl Subject for Prefetch<'_> {
     }
 
     async fn reset(&self) {
-        self.world.clear("storage.prefetch@1", &self.params(), || self.is_there()).await;
+        self.world.clear("storage.prefetch@1", "subject", &self.params(), || self.is_there()).await;
         self.world.next_run();
     }
 

@@ -7,12 +7,11 @@ use longhaul_lab::addresses;
 use longhaul_lab::client::Answer;
 use longhaul_lab::place::Side;
 use longhaul_model::ids::RunId;
+use longhaul_step::Action;
 use longhaul_step::conformance::{Fault, Subject};
-use longhaul_step::{Action, Outcome, Poll, Started};
 use serde_json::{Value, json};
 
 use super::world::World;
-use crate::moves::small::processes::SOON;
 
 /// Shorter than the lab's own.
 const LOWERED_SECONDS: u32 = 5;
@@ -51,12 +50,9 @@ impl<'a> Names<'a> {
         if self.world.answers().iter().all(Option::is_some) {
             return;
         }
-        let (prepare, context) = (self.world.action("gtm.prepare@1"), self.world.context("introduce"));
         let params = json!({ "vm": self.world.ground.lab.vm() });
-        let Started::Running(handle) = prepare.start(&context, &params).await else { panic!("not started") };
-        let done = |poll| matches!(poll, Poll::Ended(Outcome::Done(_)));
-        assert!(done(prepare.poll(&context, &handle, SOON).await), "not prepared");
-        prepare.compensate(&context, &params, None).await.unwrap();
+        self.world.bring_about("gtm.prepare@1", "introduce", &params).await;
+        self.world.clear("gtm.prepare@1", "introduce", &params, || self.changed() > 0).await;
     }
 }
 
@@ -71,7 +67,7 @@ impl Subject for Names<'_> {
     }
 
     async fn reset(&self) {
-        self.world.clear(self.action, &self.params, || self.changed() > 0).await;
+        self.world.clear(self.action, "subject", &self.params, || self.changed() > 0).await;
         self.world.next_run();
         self.introduce().await;
     }

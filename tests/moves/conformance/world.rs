@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use longhaul_lab::place::{Place, Side};
 use longhaul_lab::wan::LinkChange;
@@ -11,7 +12,7 @@ use longhaul_model::Source;
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_model::site::Sites;
 use longhaul_model::units::Bandwidth;
-use longhaul_step::{Action, Context, Error, Key, RunRecords};
+use longhaul_step::{Action, Context, Error, Key, Outcome, Poll, RunRecords, Started};
 use longhaul_steps::native_registry;
 use longhaul_wire::pki::Credentials;
 use longhaul_wire::tls::Connector;
@@ -133,9 +134,23 @@ impl World {
         wait(SOON, holds);
     }
 
+    /// Brings about what an effect stands on, in the name of the present run.
+    pub(super) async fn bring_about(&self, action: &str, step: &str, params: &Value) {
+        let (context, action) = (self.context(step), self.action(action));
+        let Started::Running(handle) = action.start(&context, params).await else { panic!("{step}") };
+        let until = Instant::now() + SOON;
+        loop {
+            match action.poll(&context, &handle, SOON).await {
+                Poll::Running(_) if Instant::now() < until => {}
+                Poll::Ended(Outcome::Done(_)) => return,
+                other => panic!("{step}: {other:?}"),
+            }
+        }
+    }
+
     /// Takes an effect away in the name of the present run, and asserts that it is gone.
-    pub(super) async fn clear(&self, action: &str, params: &Value, left: impl Fn() -> bool) {
-        let undone = self.action(action).compensate(&self.context("subject"), params, None).await;
+    pub(super) async fn clear(&self, action: &str, step: &str, params: &Value, left: impl Fn() -> bool) {
+        let undone = self.action(action).compensate(&self.context(step), params, None).await;
         assert!(undone.is_ok() && !left(), "undoing {action} said {undone:?}; is it left: {}", left());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use longhaul_lab::Lab;
+use longhaul_lab::netns::Netns;
 use longhaul_lab::place::{Place, Side};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -18,7 +19,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The processes inside a site whose program has this name, or whose first argument is this word.
 pub(in crate::moves) fn of(lab: &Lab, side: Side, word: &str) -> Vec<Pid> {
-    let inside = lab.netns(Place::Site(side)).processes();
+    inside(&lab.netns(Place::Site(side)), word)
+}
+
+/// The same for whoever has no lab at hand.
+pub(in crate::moves) fn inside(site: &Netns, word: &str) -> Vec<Pid> {
+    let inside = site.processes();
     inside.into_iter().filter(|pid| arguments(*pid).iter().take(2).any(|it| it.ends_with(word))).collect()
 }
 

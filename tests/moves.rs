@@ -10,6 +10,7 @@ mod identity;
 mod midway;
 mod outages;
 mod preflight;
+mod reboots;
 mod rig;
 mod small;
 mod sweep;

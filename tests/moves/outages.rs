@@ -11,7 +11,7 @@ use longhaul_lab::wan::LinkChange;
 use longhaul_model::units::Bandwidth;
 
 use super::midway::{MOVE, Midway, PREFETCH};
-use super::rig::{Rig, shared_turn, turn};
+use super::rig::{Rig, shared_turn, take_name_at_b, turn};
 use super::small::ground::Ground;
 use super::small::guest;
 use super::small::processes::{self, DISK_SERVER, QEMU, SOON, wait};
@@ -177,10 +177,7 @@ fn a_name_that_is_taken_is_refused() {
     let Some(_turn) = shared_turn() else { return };
     let ground = Ground::new("mvname");
     ground.boot(Side::A).unwrap();
-    for file in ["vms/vm-a.yaml", "disks/vm-a.raw"] {
-        let [from, to] = Side::BOTH.map(|side| ground.lab.files().agent(side).join(file));
-        std::fs::copy(from, to).unwrap();
-    }
+    take_name_at_b(&ground.lab);
     ground.boot(Side::B).unwrap();
     let code = ground.start_move("run-taken", Side::A).wait().unwrap().code();
     let said = ground.said("run-taken");

@@ -2,7 +2,7 @@
 
 use longhaul_lab::place::Side;
 
-use super::rig::{Rig, turn};
+use super::rig::{Rig, take_name_at_b, turn};
 
 /// A VM that does not run, a name that is taken and boot files that are missing: one failure of the first step names all of
 /// them, and the target holds nothing more than before.
@@ -10,10 +10,8 @@ use super::rig::{Rig, turn};
 fn everything_that_is_wrong_is_said_at_once() {
     let Some(_turn) = turn() else { return };
     let rig = Rig::new("mvwrong");
-    let [source, target] = Side::BOTH.map(|side| rig.lab.files().agent(side));
-    for file in ["vms/vm-a.yaml", "disks/vm-a.raw"] {
-        std::fs::copy(source.join(file), target.join(file)).unwrap();
-    }
+    let target = rig.lab.files().agent(Side::B);
+    take_name_at_b(&rig.lab);
     rig.expect(&["vm", "start", "vm-a", "--site", "b"], 0);
     rig.expect(&["vm", "stop", "vm-a", "--site", "b"], 0);
     rig.expect(&["vm", "stop", "vm-a", "--site", "a"], 0);

@@ -11,6 +11,7 @@ use longhaul_lab::client::{self, ClientView, Observation};
 use longhaul_lab::observer::{self, Observer, ObserverView};
 use longhaul_lab::place::{Place, Side};
 use longhaul_lab::{Lab, UpOptions, addresses};
+use longhaul_model::{Source, parse_vm};
 use serde_json::Value;
 
 /// A guest boots in three seconds; a machine under load needs many times that.
@@ -59,6 +60,17 @@ pub(super) fn state() -> PathBuf {
     let state = std::env::temp_dir().join("longhaul-moves");
     std::fs::create_dir_all(&state).unwrap();
     state
+}
+
+/// Site b gets a VM of its own that is called as the lab's, at home there.
+pub(super) fn take_name_at_b(lab: &Lab) {
+    let [a, b] = Side::BOTH.map(|side| lab.files().agent(side));
+    std::fs::copy(a.join("disks/vm-a.raw"), b.join("disks/vm-a.raw")).unwrap();
+    let file = a.join("vms/vm-a.yaml");
+    let source = Source::new("vm-a.yaml", &std::fs::read_to_string(file).unwrap());
+    let mut vm = parse_vm(&source).unwrap();
+    vm.home = "b".parse().unwrap();
+    std::fs::write(b.join("vms/vm-a.yaml"), vm.to_yaml()).unwrap();
 }
 
 /// A lab of its own with a running guest, a client connected to it and an observer; gone when dropped.

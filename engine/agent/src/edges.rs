@@ -4,7 +4,7 @@ use longhaul_dataplane::edge::Service;
 use longhaul_model::vm::Vm;
 
 use crate::agent::Agent;
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::facts::{Role, VmFacts};
 use crate::vms::from_facts;
 
@@ -39,6 +39,19 @@ impl Agent {
     /// Whether clients may look for the VM at this site although it is not here: at its home, and wherever it has been.
     fn is_looked_for(&self, spec: &Vm) -> Result<bool, Error> {
         Ok(spec.home == self.site.id || self.facts.has_left(&spec.id).map_err(from_facts)?)
+    }
+
+    /// Packets find a VM at its home and at one other site: a way from one site abroad to another is not known yet.
+    pub(crate) fn refuse_abroad(spec: &Vm, [from, to]: [&str; 2]) -> Result<(), Error> {
+        let Vm { id, home, .. } = spec;
+        if [from, to].contains(&home.as_str()) {
+            return Ok(());
+        }
+        let message = format!(
+            "vm {id} is at home at site {home} and can only move home from site {from}: its clients would not find it at \
+             site {to}; move it to site {home} first"
+        );
+        Err(Error::new(Class::Precondition, message))
     }
 
     /// Answers for a VM that is not at home here under its address at this site.
@@ -81,5 +94,22 @@ impl Agent {
             self.edge.discard(address);
         }
         self.edge.tap_remove(spec.id.as_str()).await.map_err(edge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::small;
+
+    /// A VM leaves its home or goes home; anything else is refused before a byte is copied.
+    #[test]
+    fn a_vm_moves_from_its_home_or_to_it() {
+        let vm = Vm { home: "a".parse().unwrap(), ..small("vm-a") };
+        for way in [["a", "b"], ["b", "a"], ["a", "c"]] {
+            Agent::refuse_abroad(&vm, way).unwrap();
+        }
+        let refused = Agent::refuse_abroad(&vm, ["b", "c"]).unwrap_err();
+        assert!(refused.to_string().contains("move it to site a first"), "{refused}");
     }
 }

@@ -72,6 +72,7 @@ impl Agent {
             return self.moved(wanted, asked.run, sent).await;
         }
         let spec = self.specs.get(&wanted.vm)?;
+        Self::refuse_abroad(&spec, [self.site.id.as_str(), &wanted.target])?;
         let machine = self.machine(vm)?.ok_or_else(|| {
             Error::new(
                 Class::Precondition,

@@ -57,6 +57,7 @@ impl Agent {
         let vm = vm_id(&wanted.vm)?;
         self.tunnels.begin(&wanted.source, asked.run);
         let spec = asked.task.outlast(|| self.specification(&wanted.vm, &wanted.source)).await?;
+        Self::refuse_abroad(&spec, [&wanted.source, self.site.id.as_str()])?;
         self.names.ensure(&spec)?;
         asked.task.outlast(|| self.tunnels.ensure(&wanted.source)).await?;
         let request = v1::OpenOriginRequest {

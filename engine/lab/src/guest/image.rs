@@ -28,6 +28,19 @@ pub enum Error {
     /// Something that must be there is not.
     #[error("find {0}")]
     Missing(String),
+    /// A package cannot be fetched.
+    #[error(
+        "fetch package {package}: tried {tried}; see that the package lists below /etc/apt name a Debian mirror that \
+         answers from here"
+    )]
+    Package {
+        /// Its name.
+        package: String,
+        /// What was tried, in order.
+        tried: String,
+        /// What the last of it said.
+        source: process::Error,
+    },
     /// The initial RAM disk cannot be put together.
     #[error("write the initial RAM disk")]
     Archive(#[source] io::Error),

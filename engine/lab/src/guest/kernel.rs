@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::image::Error;
+use super::package::Apt;
 use crate::process;
 
 /// What the guest needs beyond what is built in, in the order of loading (Debian 6.1 cloud kernel).
@@ -20,9 +21,10 @@ pub(super) const MODULES: &[&str] = &[
     "virtio_net",
     "virtio_blk",
 ];
+/// The kernel's name changes with every security update; this one names the current one.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
-/// A package of 27 MB over a slow mirror.
-const DOWNLOAD_MAX: Duration = Duration::from_secs(300);
+/// What every kernel's name begins with.
+const PREFIX: &str = "linux-image-";
 const UNPACK_MAX: Duration = Duration::from_secs(120);
 
 /// An unpacked kernel.
@@ -35,17 +37,27 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The current cloud kernel, from `cache` or from the distribution's mirror. A second call downloads nothing.
+    /// A cloud kernel: the newest that `cache` holds whole, or the mirror's current one. A second call asks no mirror.
     ///
     /// # Errors
-    /// When apt knows no such package, the download fails, or the package misses a file.
+    /// When the mirror knows no such package, the download fails, or the package misses a file.
     pub fn fetch(cache: &Path) -> Result<Self, Error> {
-        let package = current_package()?;
-        let folder = cache.join(&package);
-        if !folder.exists() {
-            unpack(cache, &package, &folder)?;
+        fs::create_dir_all(cache).map_err(|source| Error::Io(cache.to_owned(), source))?;
+        match Self::newest(cache)? {
+            Some(kernel) => Ok(kernel),
+            None => Self::in_folder(&download(cache)?),
         }
-        Self::in_folder(&folder)
+    }
+
+    fn newest(cache: &Path) -> Result<Option<Self>, Error> {
+        let failed = |source| Error::Io(cache.to_owned(), source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(cache).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            names.extend(name.starts_with(PREFIX).then_some(name));
+        }
+        names.sort_by_key(|name| version(name));
+        Ok(names.iter().rev().find_map(|name| Self::in_folder(&cache.join(name)).ok()))
     }
 
     fn in_folder(folder: &Path) -> Result<Self, Error> {
@@ -63,30 +75,23 @@ impl Kernel {
     }
 }
 
-/// The name changes with every security update, so the meta package is asked.
-fn current_package() -> Result<String, Error> {
-    let said = process::run(Command::new("apt-cache").args(["depends", META_PACKAGE]), UNPACK_MAX)?;
-    let name = said.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
-    name.map(str::to_owned).ok_or_else(|| Error::Missing(format!("package {META_PACKAGE}")))
+/// The numbers in a package's name, which order its versions.
+fn version(package: &str) -> Vec<u64> {
+    package.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }
 
 /// Downloads and unpacks into a folder that gets its name only when everything is there.
-fn unpack(cache: &Path, package: &str, folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(cache).map_err(|source| Error::Io(cache.to_owned(), source))?;
+fn download(cache: &Path) -> Result<PathBuf, Error> {
     let work = tempfile::tempdir_in(cache).map_err(|source| Error::Io(cache.to_owned(), source))?;
-    // apt drops to a user of its own for downloads unless told not to; that user cannot write here.
-    let mut download = Command::new("apt-get");
-    download.args(["-o", "APT::Sandbox::User=root", "download", package]).current_dir(work.path());
-    process::run(&mut download, DOWNLOAD_MAX)?;
-    let mut files = Vec::new();
-    walk(work.path(), &mut files)?;
-    let archive = files.pop().ok_or_else(|| Error::Missing(format!("package {package}")))?;
-    let unpacked = work.path().join("unpacked");
+    let apt = Apt::update(work.path())?;
+    let package = apt.depends(META_PACKAGE)?;
+    let archive = apt.download(&package)?;
+    let (unpacked, folder) = (work.path().join("unpacked"), cache.join(&package));
     process::run(Command::new("dpkg").arg("-x").arg(&archive).arg(&unpacked), UNPACK_MAX)?;
-    match fs::rename(&unpacked, folder) {
+    match fs::rename(&unpacked, &folder) {
         // Another lab was faster with the same content.
-        Err(_) if folder.exists() => Ok(()),
-        outcome => outcome.map_err(|source| Error::Io(folder.to_owned(), source)),
+        Err(_) if folder.exists() => Ok(folder),
+        outcome => outcome.map(|()| folder.clone()).map_err(|source| Error::Io(folder, source)),
     }
 }
 
@@ -101,4 +106,29 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cached(cache: &Path, package: &str, modules: &[&str]) {
+        let folder = cache.join(package);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("vmlinuz-{package}")), "").unwrap();
+        modules.iter().for_each(|module| fs::write(folder.join(format!("{module}.ko")), "").unwrap());
+    }
+
+    /// What the cache holds is taken without asking anybody: the newest by number, of those that miss no file.
+    #[test]
+    fn the_newest_whole_kernel_is_taken() {
+        let cache = tempfile::tempdir().unwrap();
+        cached(cache.path(), "linux-image-6.1.0-9-cloud-amd64", MODULES);
+        cached(cache.path(), "linux-image-6.1.0-56-cloud-amd64", MODULES);
+        cached(cache.path(), "linux-image-6.1.0-57-cloud-amd64", &MODULES[1..]);
+        cached(cache.path(), ".tmp-6.1.0-99", MODULES);
+        let kernel = Kernel::fetch(cache.path()).unwrap();
+        assert!(kernel.vmlinuz.ends_with("vmlinuz-linux-image-6.1.0-56-cloud-amd64"), "{kernel:?}");
+        assert_eq!(kernel.modules.len(), MODULES.len());
+    }
 }

@@ -7,6 +7,7 @@ mod disk;
 mod image;
 mod initramfs;
 mod kernel;
+mod package;
 mod probe;
 
 #[path = "../../guestd/pattern.rs"]

@@ -46,14 +46,18 @@ const fn any(name: &'static str) -> Package {
 }
 
 /// QEMU moves guests between versions only as far as their machine types go; ours is one of version 10.
-const QEMU: Package = Package { name: "qemu-system-x86", version_min: Some("1:10.0") };
+const fn qemu(name: &'static str) -> Package {
+    Package { name, version_min: Some("1:10.0") }
+}
 
-/// QEMU; the lab's guest and its network; the name server's and the disk server's independent witnesses; the capture
-/// on the WAN (tcpdump needs one package where tshark needs sixteen).
-const PACKAGES: [Package; 7] = [
-    QEMU,
+/// QEMU; the lab's guest, its disk and its network; the name server's and the disk server's independent witnesses; the
+/// capture on the WAN (tcpdump needs one package where tshark needs sixteen).
+const PACKAGES: [Package; 9] = [
+    qemu("qemu-system-x86"),
+    qemu("qemu-utils"),
     any("bind9-dnsutils"),
     any("busybox-static"),
+    any("e2fsprogs"),
     any("iproute2"),
     any("libnbd-bin"),
     any("nftables"),

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Package, QEMU};
+use super::Package;
 use crate::cargo::succeed;
 
 /// The release whose own QEMU is too old.
@@ -39,7 +39,9 @@ pub(super) fn install(missing: &[Package]) -> Result<()> {
     let folder = Folder::create()?;
     std::fs::write(folder.list(), sources.iter().map(Source::line).collect::<String>())?;
     succeed(folder.apt(&["update", "-q"]))?;
-    let (qemu, plain): (Vec<_>, Vec<_>) = missing.iter().copied().partition(|package| *package == QEMU);
+    // Only QEMU's are wanted in a version, and all of them come from one suite.
+    let (qemu, plain): (Vec<_>, Vec<_>) =
+        missing.iter().copied().partition(|package| package.version_min.is_some());
     folder.install(&plain, None)?;
     let backports = format!("{release}-backports");
     folder.install(&qemu, (release == OLD_RELEASE).then_some(backports.as_str()))

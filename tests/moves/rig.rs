@@ -33,7 +33,7 @@ pub(crate) fn binary() -> PathBuf {
     binary
 }
 
-/// Waits for its turn; `None` without root, where a lab cannot be made, which is a failure in CI.
+/// Waits for its turn; `None` on a machine where a lab cannot be made, which is a failure in CI.
 pub(super) fn turn() -> Option<File> {
     take_turn(File::lock)
 }
@@ -44,9 +44,9 @@ pub(super) fn shared_turn() -> Option<File> {
 }
 
 fn take_turn(lock: impl FnOnce(&File) -> std::io::Result<()>) -> Option<File> {
-    if !rustix::process::geteuid().is_root() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "moves need root");
-        eprintln!("skipped: moves need root");
+    if let Err(reason) = longhaul_lab::require_machine() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+        eprintln!("skipped: {reason}");
         return None;
     }
     let file = File::create(state().join("turn.lock")).unwrap();

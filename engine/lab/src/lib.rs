@@ -19,4 +19,6 @@ pub mod process;
 pub mod qmp;
 pub mod wan;
 
-pub use lab::{Cleaned, Error, Files, Lab, ProcessStatus, SiteStatus, Status, UpOptions, require_root};
+pub use lab::{
+    Cleaned, Error, Files, Lab, ProcessStatus, SiteStatus, Status, UpOptions, require_machine, require_root,
+};

@@ -29,12 +29,12 @@ fn state() -> PathBuf {
     std::env::temp_dir().join("longhaul-lab-tests")
 }
 
-/// Two cores carry one lab: the tests take turns, also those of other processes. `None` without root, where a lab cannot
-/// be made; that is a failure in CI.
+/// Two cores carry one lab: the tests take turns, also those of other processes. `None` where a lab cannot be
+/// made; that is a failure in CI.
 fn turn() -> Option<File> {
-    if !rustix::process::geteuid().is_root() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "lab tests need root");
-        eprintln!("skipped: lab tests need root");
+    if let Err(reason) = longhaul_lab::require_machine() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+        eprintln!("skipped: {reason}");
         return None;
     }
     std::fs::create_dir_all(state()).unwrap();

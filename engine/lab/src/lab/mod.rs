@@ -8,6 +8,7 @@
 //! `down` and the next `up` find everything after a kill at any time.
 
 mod files;
+mod machine;
 mod options;
 mod running;
 mod sites;
@@ -15,6 +16,7 @@ mod status;
 mod up;
 
 pub use files::Files;
+pub use machine::{require_machine, require_root};
 pub use options::UpOptions;
-pub use running::{Cleaned, Error, Lab, require_root};
+pub use running::{Cleaned, Error, Lab};
 pub use status::{ProcessStatus, SiteStatus, Status};

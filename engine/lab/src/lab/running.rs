@@ -30,6 +30,17 @@ pub enum Error {
     /// Not root.
     #[error("use network namespaces: a lab needs root; run it with sudo")]
     NotRoot,
+    /// Programs that a site or its guest needs are not there.
+    #[error(
+        "find {names}: a lab needs them; `apt-get install {packages}` gets them (for QEMU on Debian 12 with \
+         `-t bookworm-backports`), and `cargo xtask demo` does it by itself"
+    )]
+    Programs {
+        /// Their names.
+        names: String,
+        /// Debian's packages of them.
+        packages: String,
+    },
     /// There is no such lab.
     #[error("find lab `{0}`: it is not up")]
     NotUp(LabName),
@@ -224,7 +235,7 @@ impl Lab {
     /// # Errors
     /// When not root, or something refuses to go.
     pub fn down(state: &Path, name: &LabName) -> Result<Cleaned, Error> {
-        require_root()?;
+        super::machine::require_root()?;
         let files = Files::new(state, name);
         let mut cleaned = Cleaned::default();
         for place in Place::ALL {
@@ -244,14 +255,6 @@ impl Lab {
             Ok(()) | Err(_) => Ok(cleaned),
         }
     }
-}
-
-/// Whether a lab can be made at all.
-///
-/// # Errors
-/// [`Error::NotRoot`].
-pub fn require_root() -> Result<(), Error> {
-    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(Error::NotRoot) }
 }
 
 /// The command line of a process; empty once it is gone.

@@ -11,8 +11,9 @@ use longhaul_wire::pki::Credentials;
 use longhaul_wire::tls::Connector;
 
 use super::files::Files;
+use super::machine::require_machine;
 use super::options::UpOptions;
-use super::running::{Description, Error, Lab, require_root};
+use super::running::{Description, Error, Lab};
 use super::sites;
 use crate::addresses;
 use crate::guest::Image;
@@ -58,7 +59,7 @@ impl Lab {
         options: &UpOptions,
         rest: impl FnOnce(&Self, &Image) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        require_root()?;
+        require_machine()?;
         Self::require_own(&options.state, &options.name)?;
         Self::down(&options.state, &options.name)?;
         let image = Image::build(&Files::new(&options.state, &options.name).cache())?;

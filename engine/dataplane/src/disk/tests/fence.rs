@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
-use super::rig::{Rig, Server, open_again, program};
+use super::rig::{Rig, Server, can_run, open_again, program};
 use crate::disk::config::{Config, Faults, Initial};
 use crate::disk::store::Store;
 use crate::disk::{ControlError, Error, RefusalKind};
@@ -50,6 +50,9 @@ async fn only_the_highest_epoch_writes() {
 /// other while it lives.
 #[tokio::test]
 async fn one_process_per_epoch() {
+    if !can_run(&["qemu-io"]) {
+        return;
+    }
     let rig = Rig::new(1 << 20);
     let mut server = rig.source(|_| None).await;
     let uri = server.uri("disk.sock", "vm-a@1");

@@ -224,6 +224,24 @@ async fn carry(stream: UnixStream, origin: PathBuf, mut up: watch::Receiver<bool
     }
 }
 
+/// Whether this machine can carry a test that calls other people's programs. Where it cannot, the test says so and ends,
+/// except on CI, where it fails.
+pub(crate) fn can(needed: &str, is_there: bool) -> bool {
+    if !is_there {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI needs {needed} for this test");
+        eprintln!("skipped: needs {needed}");
+    }
+    is_there
+}
+
+/// The same for programs alone.
+pub(crate) fn can_run(programs: &[&str]) -> bool {
+    can(
+        &programs.join(", "),
+        programs.iter().all(|name| Command::new(name).arg("--version").output().is_ok()),
+    )
+}
+
 /// Runs a program to its end; returns whether it succeeded and all it said.
 pub(crate) async fn program(name: &str, arguments: &[&str]) -> (bool, String) {
     let output = tokio::process::Command::new(name).args(arguments).kill_on_drop(true).output();

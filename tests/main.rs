@@ -12,4 +12,5 @@ mod endings;
 mod engine;
 mod guide;
 mod moves;
+mod records;
 mod replays;

@@ -14,6 +14,7 @@ use longhaul_run::{JsonLines, Reporter, Reporters, Terminal, replay};
 use longhaul_saga::{Entry, Event, Record, Report, Saga};
 
 use crate::moves::binary;
+use crate::records::{of_export, started_after_done};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/replays");
 
@@ -206,6 +207,8 @@ fn journals_tell_what_happened() {
     assert!(unwound.moved.is_empty());
     assert!(unwound.steps.iter().any(|step| step.undo && step.state == "undone"), "{:?}", unwound.steps);
     assert_eq!(kinds("crash-and-resume").iter().filter(|kind| *kind == "run_resumed").count(), 1);
+    let resumed = of_export(&std::fs::read_to_string(journal("crash-and-resume")).unwrap());
+    assert_eq!(started_after_done(&resumed), Vec::<String>::new(), "started although it was done");
     for name in ["success", "crash-and-resume"] {
         let report = Report::fold(&read(name).records).unwrap();
         assert_eq!(report.owners.get("vm-a").map(String::as_str), Some("b"), "{name}");

@@ -8,6 +8,7 @@ use longhaul_lab::place::Side;
 use super::midway::{Midway, PREFETCH};
 use super::rig::{Rig, state, turn};
 use super::small::processes::{self, QEMU};
+use crate::records::started_after_done;
 
 /// How often `workflows/evacuate.yaml` tries a step.
 const ATTEMPTS: usize = 4;
@@ -50,22 +51,6 @@ fn printed(rig: &Rig, arguments: &[&str]) -> String {
     let output = rig.longhaul(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Steps that were announced to start after they had been done.
-fn started_after_done(records: &[serde_json::Value]) -> Vec<String> {
-    let mut done = std::collections::BTreeSet::new();
-    let mut again = Vec::new();
-    for record in records {
-        let step = record["payload"]["step"].to_string();
-        if record["kind"] == "done" {
-            done.insert(step);
-        } else if record["kind"] == "start" && done.contains(&step) {
-            again.push(step);
-        }
-    }
-    assert!(!done.is_empty(), "no step was done");
-    again
 }
 
 /// A second run for a VM that is already moving is refused and names the first; the first is not disturbed.

@@ -14,6 +14,8 @@ use longhaul_lab::{Lab, UpOptions, addresses};
 use longhaul_model::{Source, parse_vm};
 use serde_json::Value;
 
+use crate::records::of_export;
+
 /// A guest boots in three seconds; a machine under load needs many times that.
 const BOOT_MAX: Duration = Duration::from_secs(90);
 /// A whole move takes a quarter of a minute on a quiet machine.
@@ -263,8 +265,7 @@ impl Rig {
     /// Everything written down about a run.
     pub(super) fn records(&self, run: &str) -> Vec<Value> {
         let exported = self.longhaul(&["journal", "export", run]).output().unwrap().stdout;
-        let lines = String::from_utf8(exported).unwrap();
-        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        of_export(&String::from_utf8(exported).unwrap())
     }
 
     /// The VM's state at a site, in the agent's word; empty if it has none or the agent does not answer.

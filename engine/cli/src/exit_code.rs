@@ -8,7 +8,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A file is not right (workflow, sites, site, VM, inputs, configuration); nothing was started.
 pub const INVALID_FILE: u8 = 3;
-/// A check said no: a site check, a journal that does not verify, a demo whose verdict is red.
+/// A check said no: a journal that does not verify, a demo whose verdict is red, a missed aim of a benchmark. A run whose
+/// site check says no ends with [`FAILED`], as with any other step that fails.
 pub const CHECK_FAILED: u8 = 4;
 /// A run ended with some VMs moved and others back where they were.
 pub const PARTIAL: u8 = 5;
@@ -26,7 +27,10 @@ pub const ALL: [(u8, &str); 9] = [
     (FAILED, "it failed; a run: everything it had done was undone"),
     (USAGE, "the command line is not right"),
     (INVALID_FILE, "a file is not right; nothing was started"),
-    (CHECK_FAILED, "a check said no"),
+    (
+        CHECK_FAILED,
+        "a check said no, such as a journal that does not verify; not a run's site check, which is 1",
+    ),
     (PARTIAL, "a run ended with some VMs moved and others back where they were"),
     (
         NEEDS_OPERATOR,

@@ -109,7 +109,7 @@ async fn take_away(
     match operation {
         Operation::StartVm(o) => agent.stop_vm(&v1::StopVm { vm: o.vm.clone() }).await.map(drop),
         Operation::StopVm(o) => agent.start_vm(&v1::StartVm { vm: o.vm.clone() }).await.map(drop),
-        // The tunnel serves every VM between two sites; it closes when it was idle for long, not with one run.
+        // The tunnel serves every VM between two sites and is kept up by their agents; no run opened it.
         Operation::OpenTunnel(_) => Ok(()),
         Operation::Prefetch(o) => agent.undo_prefetch(o, &key.run, task).await,
         Operation::PrepareName(o) => agent.names.undo_prepare(o, key),

@@ -50,12 +50,21 @@ pub(crate) fn first_move(
         progress.finish().doing(exit_code::FAILED, || format!("remove {}", path.display()))?;
         return Ok(judged(&rows));
     }
-    output::talk(format_args!(
-        "{} of {} moves measured; the same command goes on with the rest",
-        progress.moves(),
-        wanted.moves()
-    ));
+    output::talk(left(ended, minutes, progress.moves(), wanted.moves()));
     Ok(if ended == Ended::Interrupted { exit_code::INTERRUPTED } else { exit_code::OK })
+}
+
+/// Why not everything was measured, and how to get the rest.
+fn left(ended: Ended, minutes: u32, moves: usize, wanted: usize) -> String {
+    let why = match ended {
+        Ended::Complete => "complete".to_owned(),
+        Ended::OutOfTime => format!("out of time (--minutes {minutes})"),
+        Ended::Interrupted => "interrupted".to_owned(),
+    };
+    format!(
+        "{why}: {moves} of {wanted} moves measured, no aim judged; the same command, with a higher --minutes if need be, \
+         goes on with the rest"
+    )
 }
 
 /// The exit code of a complete comparison: a missed aim is a check that says no. What the machine bounds has no aim.
@@ -166,6 +175,17 @@ fn show(progress: &Progress, json: Option<&Path>) -> Result<Vec<Comparison>> {
 mod tests {
     use super::*;
     use crate::bench::comparison::tests::measured;
+
+    /// What is left is told with its reason and with what goes on with it.
+    #[test]
+    fn what_is_left_is_told() {
+        let said = left(Ended::OutOfTime, 5, 3, 12);
+        assert!(
+            said.starts_with("out of time (--minutes 5): 3 of 12 moves measured, no aim judged; "),
+            "{said}"
+        );
+        assert!(left(Ended::Interrupted, 5, 3, 12).starts_with("interrupted: 3 of 12 "));
+    }
 
     /// One aim that is missed fails the command; what the machine bounds has no aim and cannot.
     #[test]

@@ -115,7 +115,8 @@ fn kill_agent(moving: &mut Midway, side: Side) {
     moving.succeed();
 }
 
-/// The target's disk has too little space: the run fails before anything is copied, says so, and the guest stays.
+/// The target's disk has too little space beside its reserve: the first step says what is free, kept and needed, nothing
+/// after it begins, and the guest stays.
 #[test]
 fn a_target_without_space_is_refused() {
     let Some(_turn) = turn() else { return };
@@ -123,7 +124,12 @@ fn a_target_without_space_is_refused() {
     rig.demand_reserve(Side::B, "900TiB");
     let (code, said) = Rig::finish(rig.start("run-space"), "run-space");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("disk"), "{said}");
+    let reserve = 900 << 20;
+    assert!(said.contains(&format!("keeps {reserve} MiB of that in reserve (disk_reserve): ")), "{said}");
+    assert!(said.contains(" MiB free for disks") && said.contains(" MiB of disk are needed"), "{said}");
+    assert_eq!(rig.step("run-space", "preflight"), "failed");
+    assert_eq!(rig.step("run-space", "tunnel"), "waiting");
+    assert!(!said.contains("tunnel: wan.tunnel@1"), "{said}");
     rig.assert_stayed();
 }
 

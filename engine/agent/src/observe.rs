@@ -34,6 +34,7 @@ impl Agent {
         Ok(v1::ObserveReply {
             site: self.site.id.to_string(),
             disk_free_bytes: disk_free_bytes(&self.folder)?,
+            disk_reserve_bytes: self.site.disk_reserve.as_bytes(),
             memory_free_bytes: memory_free_bytes()?,
             qemu_version: qemu.version.clone(),
             machine_types: qemu.machines.clone(),

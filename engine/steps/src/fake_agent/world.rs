@@ -226,6 +226,7 @@ pub(crate) fn observed(site: &str, vms: &[String]) -> ObserveReply {
     ObserveReply {
         site: site.into(),
         disk_free_bytes: 8 << 30,
+        disk_reserve_bytes: 1 << 30,
         memory_free_bytes: 2 << 30,
         qemu_version: "10.0.2".into(),
         machine_types: vec!["pc-q35-10.0".into()],

@@ -27,6 +27,7 @@ fn site_schema() -> Value {
         [
             ("site", text()),
             ("disk_free_bytes", count()),
+            ("disk_usable_bytes", count()),
             ("memory_free_bytes", count()),
             ("qemu_version", text()),
         ],
@@ -73,10 +74,16 @@ pub(super) fn of<'a>(reply: &'a ObserveReply, vm: &VmId) -> Option<&'a VmFacts> 
     reply.vms.iter().find(|facts| facts.id == vm.as_str())
 }
 
+/// What VMs may still take of a site's disk: what is free, less what the site keeps in reserve.
+pub(super) fn disk_usable_bytes(reply: &ObserveReply) -> u64 {
+    reply.disk_free_bytes.saturating_sub(reply.disk_reserve_bytes)
+}
+
 fn site(reply: &ObserveReply) -> Value {
     json!({
         "site": reply.site,
         "disk_free_bytes": reply.disk_free_bytes,
+        "disk_usable_bytes": disk_usable_bytes(reply),
         "memory_free_bytes": reply.memory_free_bytes,
         "qemu_version": reply.qemu_version,
     })

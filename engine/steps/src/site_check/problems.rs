@@ -103,16 +103,16 @@ fn of_space(vms: &[VmId], source: &ObserveReply, target: &ObserveReply) -> Vec<S
     // The whole virtual size: a guest that fills its disk a year later must not find that there is no room.
     let disk = sum(|facts| facts.disk_bytes);
     let memory = sum(|facts| facts.memory_bytes.saturating_add(QEMU_OVERHEAD_BYTES));
-    let lack = |what: &str, wanted: u64, free: u64| {
-        let site = &target.site;
-        (wanted > free).then(|| {
-            format!("site {site} has {} MiB of {what} free, {} MiB are needed", free >> 20, wanted >> 20)
-        })
+    let lack = |what: &str, (wanted, usable): (u64, u64), has: String| {
+        let wanted = (wanted > usable).then_some(wanted >> 20)?;
+        Some(format!("site {} has {has}: {wanted} MiB of {what} are needed", target.site))
     };
-    [lack("disk", disk, target.disk_free_bytes), lack("memory", memory, target.memory_free_bytes)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let (free, reserve) = (target.disk_free_bytes >> 20, target.disk_reserve_bytes >> 20);
+    let on_disk =
+        format!("{free} MiB free for disks and keeps {reserve} MiB of that in reserve (disk_reserve)");
+    let in_memory = format!("{} MiB of memory free", target.memory_free_bytes >> 20);
+    let disk = lack("disk", (disk, facts::disk_usable_bytes(target)), on_disk);
+    disk.into_iter().chain(lack("memory", (memory, target.memory_free_bytes), in_memory)).collect()
 }
 
 /// A guest's state goes to the same QEMU or a newer one; towards an older one QEMU promises nothing.
@@ -178,6 +178,7 @@ mod tests {
         ObserveReply {
             site: "b".into(),
             disk_free_bytes: 10 << 30,
+            disk_reserve_bytes: 1 << 30,
             memory_free_bytes: 4 << 30,
             qemu_version: "10.0.2 (Debian)".into(),
             machine_types: vec!["pc-q35-10.0".into()],
@@ -231,6 +232,15 @@ mod tests {
         let error = refuse(&[vm()], &source, &target()).unwrap_err();
         assert_eq!(error.class, ErrorClass::Conflict);
         assert!(error.message.contains("run-7") && error.message.contains("east (pid 8)"), "{error}");
+    }
+
+    /// What a site keeps in reserve is not there for VMs, and a reserve larger than all that is free leaves nothing.
+    #[test]
+    fn a_reserve_is_not_for_vms() {
+        for (reserve, fine) in [(256 << 20, true), ((256 << 20) + 1, false), (u64::MAX, false)] {
+            let target = ObserveReply { disk_free_bytes: 512 << 20, disk_reserve_bytes: reserve, ..target() };
+            assert_eq!(refuse(&[vm()], &source(), &target).is_ok(), fine, "{reserve}");
+        }
     }
 
     /// Newer and equal QEMUs are fine at the target, older and unreadable ones are not.

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use serde_json::json;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::agent::Agent;
-use crate::error::{Error, chain};
+use crate::error::{Class, Error, chain};
 use crate::facts::VmFacts;
 use crate::folder::Folder;
 use crate::vm::Machine;
@@ -19,6 +19,9 @@ use crate::vms::from_facts;
 
 /// How long QEMU may take to say what it is.
 const QEMU_MAX: Duration = Duration::from_secs(20);
+/// How long the link may take to be reached and measured. A controller waits a minute for the whole answer, and a link that is
+/// down must not cost it the rest.
+const LINK_MAX: Duration = Duration::from_secs(45);
 /// So many VMs are looked at together: for each its QEMU samples memory for a second, and fifty have to fit into the minute for
 /// which a controller waits.
 const VMS_TOGETHER: usize = 8;
@@ -26,35 +29,54 @@ const VMS_TOGETHER: usize = 8;
 const DIRTY_WINDOW_SECONDS: u64 = 1;
 
 impl Agent {
-    /// Space, memory, versions, the link to a peer, and the VMs named in the request.
-    pub(crate) async fn observe(&self, request: &v1::ObserveRequest) -> Result<v1::ObserveReply, Error> {
+    /// Space, memory, versions, the link to a peer, and the VMs named in the request; of each the value, or why it is not known.
+    pub(crate) async fn observe(&self, request: &v1::ObserveRequest) -> v1::ObserveReply {
         // The three wait for different things: a program, the WAN, the guests.
         let (qemu, link, vms) =
-            tokio::try_join!(self.qemu(), self.link_to(&request.peer), self.all_vm_facts(&request.vms))?;
-        Ok(v1::ObserveReply {
+            tokio::join!(self.qemu(), self.link_to(&request.peer), self.all_vm_facts(&request.vms));
+        let (disk_free_bytes, disk_failure) = value_or_why_not(disk_free_bytes(&self.folder));
+        let (memory_free_bytes, memory_failure) = value_or_why_not(memory_free_bytes());
+        let (qemu, qemu_failure) = value_or_why_not(qemu);
+        let (kernel_digests, boot_failure) = value_or_why_not(file_names(&self.folder.boot()));
+        let (link, link_failure) = value_or_why_not(link);
+        v1::ObserveReply {
             site: self.site.id.to_string(),
-            disk_free_bytes: disk_free_bytes(&self.folder)?,
+            disk_free_bytes,
             disk_reserve_bytes: self.site.disk_reserve.as_bytes(),
-            memory_free_bytes: memory_free_bytes()?,
-            qemu_version: qemu.version.clone(),
-            machine_types: qemu.machines.clone(),
-            cpu_models: qemu.cpus.clone(),
-            kernel_digests: file_names(&self.folder.boot())?,
+            disk_failure,
+            memory_free_bytes,
+            memory_failure,
+            qemu_version: qemu.version,
+            machine_types: qemu.machines,
+            cpu_models: qemu.cpus,
+            qemu_failure,
+            kernel_digests,
+            boot_failure,
             link,
+            link_failure,
             vms,
-        })
+        }
     }
 
     async fn link_to(&self, peer: &str) -> Result<Option<v1::PeerLink>, Error> {
-        if peer.is_empty() { Ok(None) } else { self.tunnels.measure(peer).await.map(Some) }
+        if peer.is_empty() {
+            return Ok(None);
+        }
+        let measured = timeout(LINK_MAX, self.tunnels.measure(peer)).await;
+        measured.unwrap_or_else(|_| Err(too_slow(peer))).map(Some)
     }
 
-    async fn all_vm_facts(&self, vms: &[String]) -> Result<Vec<v1::VmFacts>, Error> {
-        side_by_side(vms.iter().map(|vm| self.vm_facts(vm)).collect()).await
+    async fn all_vm_facts(&self, vms: &[String]) -> Vec<v1::VmFacts> {
+        side_by_side(vms.iter().map(|vm| self.vm_facts_or_why_not(vm)).collect()).await
     }
 
-    async fn qemu(&self) -> Result<&Qemu, Error> {
-        self.qemu.get_or_try_init(Qemu::ask).await
+    async fn qemu(&self) -> Result<Qemu, Error> {
+        self.qemu.get_or_try_init(Qemu::ask).await.cloned()
+    }
+
+    async fn vm_facts_or_why_not(&self, vm: &str) -> v1::VmFacts {
+        let (facts, failure) = value_or_why_not(self.vm_facts(vm).await);
+        v1::VmFacts { id: vm.to_owned(), failure, ..facts }
     }
 
     async fn vm_facts(&self, vm: &str) -> Result<v1::VmFacts, Error> {
@@ -85,12 +107,24 @@ impl Agent {
     }
 }
 
+/// What is known of one part of the site, and if nothing is, why.
+fn value_or_why_not<T: Default>(part: Result<T, Error>) -> (T, Option<v1::Failure>) {
+    match part {
+        Ok(value) => (value, None),
+        Err(error) => (T::default(), Some(error.failure())),
+    }
+}
+
+fn too_slow(peer: &str) -> Error {
+    let seconds = LINK_MAX.as_secs();
+    let message =
+        format!("the link to site {peer} could not be measured within {seconds} s: see whether it is up");
+    Error::new(Class::Unreachable, message)
+}
+
 /// Looks at all, some together, and gives the answers in the order of the questions.
-///
-/// # Errors
-/// The first that is met; the rest is not asked any more.
-async fn side_by_side<T>(looks: Vec<impl Future<Output = Result<T, Error>>>) -> Result<Vec<T>, Error> {
-    stream::iter(looks).buffered(VMS_TOGETHER).try_collect().await
+async fn side_by_side<T>(looks: Vec<impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(looks).buffered(VMS_TOGETHER).collect().await
 }
 
 fn describe(facts: &mut v1::VmFacts, spec: &Vm) {
@@ -148,7 +182,7 @@ fn file_names(folder: &std::path::Path) -> Result<Vec<String>, Error> {
 }
 
 /// What the QEMU of this site is and can be; asked once.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Qemu {
     version: String,
     machines: Vec<String>,
@@ -179,7 +213,7 @@ async fn run(arguments: &[&str]) -> Result<String, Error> {
     let output = output.map_err(|error| Error::internal("asking QEMU what it is", &error))?;
     let output = output.map_err(|error| {
         let message = format!("qemu-system-x86_64 cannot be run at this site: {}: install it", chain(&error));
-        Error::new(crate::error::Class::Precondition, message)
+        Error::new(Class::Precondition, message)
     })?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -191,7 +225,6 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
-    use crate::error::Class;
 
     /// As many are asked together as is allowed and no more, and they come out in order, whoever answers first.
     #[tokio::test]
@@ -206,19 +239,19 @@ mod tests {
                 yield_now().await;
             }
             asked.fetch_sub(1, Ordering::SeqCst);
-            Ok(vm)
+            vm
         };
         let answers = side_by_side(vms.iter().copied().map(look).collect()).await;
-        assert_eq!(answers.unwrap(), vms);
+        assert_eq!(answers, vms);
         assert_eq!(most.load(Ordering::SeqCst), VMS_TOGETHER);
     }
 
-    /// One that cannot be looked at ends the look.
-    #[tokio::test]
-    async fn one_error_is_the_answer() {
-        let no = || Err(Error::new(Class::Internal, "no"));
-        let look = |vm: u64| async move { if vm == 7 { no() } else { Ok(vm) } };
-        let answers = side_by_side([1, 7, 2].map(look).into()).await;
-        assert_eq!(answers.unwrap_err().class, Class::Internal);
+    /// What is not known says why, with the class of the reason, and what is known says nothing.
+    #[test]
+    fn a_part_is_a_value_or_a_reason() {
+        assert_eq!(value_or_why_not(Ok(7)), (7, None));
+        let failure = Class::Precondition.failure("no QEMU");
+        let unknown = value_or_why_not::<u64>(Err(Error::new(Class::Precondition, "no QEMU")));
+        assert_eq!(unknown, (0, Some(failure)));
     }
 }

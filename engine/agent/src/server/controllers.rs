@@ -68,7 +68,7 @@ impl agent_server::Agent for ForControllers {
     }
 
     async fn observe(&self, request: Request<v1::ObserveRequest>) -> Answer<v1::ObserveReply> {
-        answer(self.0.observe(&request.into_inner()).await)
+        Ok(tonic::Response::new(self.0.observe(&request.into_inner()).await))
     }
 }
 

@@ -234,5 +234,6 @@ pub(crate) fn observed(site: &str, vms: &[String]) -> ObserveReply {
         kernel_digests: vec!["k".into(), "i".into()],
         link: Some(PeerLink { rtt_us: 50_000, bits_per_second: 95_000_000, loss_percent: 0.1 }),
         vms: vms.iter().map(vm).collect(),
+        ..Default::default()
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
 use longhaul_step::{Action, Context, Error, ErrorClass, Finding, Handle, Outcome, Poll, Probe, Started};
-use longhaul_wire::v1::{ObserveReply, ObserveRequest};
+use longhaul_wire::v1::ObserveRequest;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::agents::{Agents, CallError};
+use crate::agents::Agents;
 use crate::descriptor::{describe, list, object, read, site, vm};
 use crate::local::{self, Tasks};
+use crate::site_check::problems::Seen;
 use crate::site_check::{facts, problems};
 
 pub(crate) struct SiteCheck {
@@ -54,31 +55,10 @@ async fn look(agents: Arc<Agents>, params: Params) -> Result<Value, Error> {
     let target = ObserveRequest { vms, peer: String::new() };
     let (source, target) =
         tokio::join!(agents.observe(&params.from, source), agents.observe(&params.to, target));
-    let (source, target) = both(source, target)?;
+    let source = Seen { site: params.from, reply: source.map_err(Error::from) };
+    let target = Seen { site: params.to, reply: target.map_err(Error::from) };
     problems::refuse(&params.vms, &source, &target)?;
-    Ok(facts::outputs(&params.vms, &source, &target))
-}
-
-/// Both answers, or one error that says what both sites said.
-fn both(
-    source: Result<ObserveReply, CallError>,
-    target: Result<ObserveReply, CallError>,
-) -> Result<(ObserveReply, ObserveReply), Error> {
-    match (source, target) {
-        (Ok(source), Ok(target)) => Ok((source, target)),
-        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error.into()),
-        (Err(first), Err(second)) => {
-            let (first, second): (Error, Error) = (first.into(), second.into());
-            let message = format!("{}; {}", first.message, second.message);
-            let worse = if goes_away(first.class) { second } else { first };
-            Err(Error { message, ..worse })
-        }
-    }
-}
-
-/// Whether trying again may help. Of two errors the one that stays decides.
-fn goes_away(class: ErrorClass) -> bool {
-    matches!(class, ErrorClass::Transient | ErrorClass::Unreachable)
+    Ok(facts::outputs(&params.vms, &source.reply?, &target.reply?))
 }
 
 #[async_trait::async_trait]

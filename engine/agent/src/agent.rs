@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, OwnedMutexGuard};
 use tokio::time::Instant;
 
+use crate::boot::BootFiles;
 use crate::disks::Disks;
 use crate::door;
 use crate::error::{Class, Error, chain};
@@ -59,6 +60,7 @@ pub(crate) struct Agent {
     pub(crate) folder: Folder,
     pub(crate) facts: Facts,
     pub(crate) specs: Specs,
+    pub(crate) boot: BootFiles,
     pub(crate) peers: Peers,
     pub(crate) tunnels: Tunnels,
     pub(crate) edge: Edge,
@@ -139,6 +141,7 @@ pub async fn run(site: Site, options: Options, stop: impl Future<Output = ()>) -
         handing_over: Mutex::default(),
         failed: Notify::new(),
         _lock: lock,
+        boot: BootFiles::new(&folder.boot()),
         site,
         options,
         folder,

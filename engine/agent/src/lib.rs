@@ -15,6 +15,7 @@ pub mod qmp;
 pub mod vm;
 
 mod agent;
+mod boot;
 mod disks;
 mod door;
 mod edges;

@@ -31,13 +31,17 @@ const DIRTY_WINDOW_SECONDS: u64 = 1;
 impl Agent {
     /// Space, memory, versions, the link to a peer, and the VMs named in the request; of each the value, or why it is not known.
     pub(crate) async fn observe(&self, request: &v1::ObserveRequest) -> v1::ObserveReply {
-        // The three wait for different things: a program, the WAN, the guests.
-        let (qemu, link, vms) =
-            tokio::join!(self.qemu(), self.link_to(&request.peer), self.all_vm_facts(&request.vms));
+        // They wait for different things: a program, the site's files, the WAN, the guests.
+        let (qemu, boot, link, vms) = tokio::join!(
+            self.qemu(),
+            self.boot.digests(),
+            self.link_to(&request.peer),
+            self.all_vm_facts(&request.vms)
+        );
         let (disk_free_bytes, disk_failure) = value_or_why_not(disk_free_bytes(&self.folder));
         let (memory_free_bytes, memory_failure) = value_or_why_not(memory_free_bytes());
         let (qemu, qemu_failure) = value_or_why_not(qemu);
-        let (kernel_digests, boot_failure) = value_or_why_not(file_names(&self.folder.boot()));
+        let (kernel_digests, boot_failure) = value_or_why_not(boot);
         let (link, link_failure) = value_or_why_not(link);
         v1::ObserveReply {
             site: self.site.id.to_string(),
@@ -172,13 +176,6 @@ fn memory_free_bytes() -> Result<u64, Error> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     Ok(kib.unwrap_or_default() * 1024)
-}
-
-fn file_names(folder: &std::path::Path) -> Result<Vec<String>, Error> {
-    let entries = std::fs::read_dir(folder).map_err(|error| Error::internal("listing boot files", &error))?;
-    let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.sort();
-    Ok(names)
 }
 
 /// What the QEMU of this site is and can be; asked once.

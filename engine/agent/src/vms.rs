@@ -100,7 +100,7 @@ impl Agent {
 
     /// Everything QEMU needs to be started with at this site; its tap is there afterwards.
     pub(crate) async fn launch(&self, spec: &Vm, epoch: Epoch) -> Result<Launch, Error> {
-        self.refuse_without_boot_files(spec)?;
+        self.boot.check(self.site.id.as_str(), spec).await?;
         let tap = TapSpec {
             vm: spec.id.to_string(),
             address: spec.nic.address,
@@ -110,22 +110,6 @@ impl Agent {
             self.edge.tap_create(&tap).await.map_err(|error| Error::internal("making a tap", &error))?;
         let attachments = Attachments { disk: true, tap: Some(tap), boot: Some(self.folder.boot()) };
         Ok(Launch { vm: spec.clone(), epoch, paths: self.folder.run(&spec.id), attachments })
-    }
-
-    fn refuse_without_boot_files(&self, spec: &Vm) -> Result<(), Error> {
-        let folder = self.folder.boot();
-        for (what, file) in [("kernel", &spec.boot.kernel), ("initrd", &spec.boot.initrd)] {
-            if !folder.join(file).exists() {
-                let message = format!(
-                    "site {} does not have the {what} {file} of vm {}: copy it to {}",
-                    self.site.id,
-                    spec.id,
-                    folder.display()
-                );
-                return Err(Error::new(Class::Precondition, message));
-            }
-        }
-        Ok(())
     }
 
     /// Sends the VM's packets to its tap here if its QEMU lives; with a dead one, after a restart of the host, its tap may be gone

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhaul_agent::handover::FaultPoint;
 use longhaul_lab::place::Side;
 
-use super::midway::{Midway, PREFETCH};
+use super::midway::{MOVE, Midway, PREFETCH};
 use super::rig::{Rig, state, turn};
 use super::small::processes::{self, QEMU};
 use crate::records::started_after_done;
@@ -113,6 +113,26 @@ fn kill_agent(moving: &mut Midway, side: Side) {
     moving.assert_midway();
     moving.rig.start_agent(side);
     moving.succeed();
+}
+
+/// The guest dies at the target right after the hand-over, and with it the agent there, whom the source then asks how the guest
+/// is: the source asks until there is an answer, says that the memory was lost, and makes up no figure.
+#[test]
+fn a_silent_target_is_asked_again() {
+    let Some(_turn) = turn() else { return };
+    let mut moving = Midway::held("mvsilent", FaultPoint::SourceQuit);
+    moving.rig.kill_agent(Side::B);
+    assert_eq!(processes::kill(&moving.rig.lab, Side::B, QEMU), Ok(1));
+    moving.gate.release_all();
+    moving.rig.start_agent(Side::B);
+    let (code, said) = moving.finish();
+    assert_eq!(code, Some(0), "{said}");
+    let records = moving.rig.records(moving.name());
+    let done = |record: &&serde_json::Value| record["kind"] == "done" && record["payload"]["step"] == MOVE;
+    let outputs = &records.iter().find(done).expect("the move was recorded")["payload"]["outputs"];
+    assert_eq!(outputs["memory_lost"], true, "{outputs}");
+    // The new agent may be asked before it has looked at the disk; then it does not know.
+    assert_ne!(outputs["allocated_bytes"], 0, "{outputs}");
 }
 
 /// The target's disk has too little space beside its reserve: the first step says what is free, kept and needed, nothing

@@ -14,8 +14,10 @@ use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use longhaul_wire::v1::handover_reply::Fact;
 use longhaul_wire::v1::outputs::Outputs as Kind;
+use longhaul_wire::v1::peer_client::PeerClient;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::sleep;
+use tonic::transport::Channel;
 
 use self::hooks::{SourceHooks, TargetHooks};
 use crate::agent::Agent;
@@ -26,7 +28,7 @@ use crate::handover::{
     Answer, Limits, Moved, Preparing, Progress, Received, Receiving, Sending, Sent, SourceDisk, SourceSide,
     Stayed, TargetSide, answer, prepare_incoming, receive, recover_source, recover_target, send,
 };
-use crate::operations::Asked;
+use crate::operations::{Asked, Task};
 use crate::prefetch::{run_id, vm_id};
 use crate::vm::{Machine, RunState};
 use crate::vms::from_facts;
@@ -69,7 +71,7 @@ impl Agent {
     ) -> Result<v1::VmMoved, Error> {
         self.tunnels.begin(&wanted.target, asked.run);
         if let Some(sent) = self.take_up(vm, run).await? {
-            return self.moved(wanted, asked.run, sent).await;
+            return self.moved(wanted, asked.run, sent, Some(asked.task)).await;
         }
         let spec = self.specs.get(&wanted.vm)?;
         Self::refuse_abroad(&spec, [self.site.id.as_str(), &wanted.target])?;
@@ -121,7 +123,7 @@ impl Agent {
                 self.recover_source(vm.clone());
             }
         });
-        self.moved(wanted, asked.run, sent?).await
+        self.moved(wanted, asked.run, sent?, Some(asked.task)).await
     }
 
     /// Brings to its end what was left of the VM's last attempt, by an earlier process of this agent or by an operation that
@@ -251,12 +253,23 @@ impl Agent {
         }
     }
 
-    async fn moved(&self, wanted: &v1::MoveVm, run: &str, sent: Sent) -> Result<v1::VmMoved, Error> {
+    /// What became of a hand-over. Without a task the target is asked how it stands once, with one for as long as the task is not
+    /// asked to stop.
+    async fn moved(
+        &self,
+        wanted: &v1::MoveVm,
+        run: &str,
+        sent: Sent,
+        task: Option<&Task>,
+    ) -> Result<v1::VmMoved, Error> {
         match sent {
             Sent::Moved(moved) => {
                 let spec = self.specs.get(&wanted.vm).map_err(Error::after_effects)?;
                 self.send_after(&spec, &wanted.target).await.map_err(Error::after_effects)?;
-                Ok(self.describe_move(&spec, &moved, (&wanted.target, run)).await)
+                // The guest has moved, whatever comes of the question.
+                let there = self.at_target(&spec, &wanted.target, task).await;
+                let there = there.map_err(Error::after_effects)?;
+                Ok(self.describe_move(&moved, (&wanted.target, run), &there))
             }
             Sent::Stayed(stayed) => {
                 let Refusal { class, reason } = stayed.why;
@@ -265,8 +278,12 @@ impl Agent {
         }
     }
 
-    async fn describe_move(&self, spec: &Vm, moved: &Moved, (target, run): (&str, &str)) -> v1::VmMoved {
-        let there = self.at_target(spec, target).await;
+    fn describe_move(
+        &self,
+        moved: &Moved,
+        (target, run): (&str, &str),
+        there: &v1::HandoverReply,
+    ) -> v1::VmMoved {
         let wire = v1::RecordKinds { kinds: self.tunnels.carried(target, run).kinds };
         let promise = &moved.promise;
         v1::VmMoved {
@@ -276,24 +293,37 @@ impl Agent {
             predicted_pause_ms: promise.predicted_pause_ms,
             paused_us: moved.runs_at_unix_us.saturating_sub(promise.stopped_at_unix_us),
             marked_absent_bytes: promise.marked_absent_bytes,
-            absent_bytes: there.as_ref().map_or(0, |reply| reply.absent_bytes),
-            allocated_bytes: there.as_ref().map_or(0, |reply| reply.allocated_bytes),
+            absent_bytes: there.absent_bytes,
+            allocated_bytes: there.allocated_bytes,
             runs_at_unix_ms: moved.runs_at_unix_us / 1000,
             wire: Some(wire),
-            memory_lost: there.is_some_and(|reply| reply.memory_lost),
+            memory_lost: there.memory_lost,
         }
     }
 
-    /// What the target's disk lacked when the guest began to run there.
-    async fn at_target(&self, spec: &Vm, target: &str) -> Option<v1::HandoverReply> {
-        let attempt = self.latest(&spec.id).await.ok()??;
+    /// Whether the guest lives on at the target, and what its disk lacked when it began to run there.
+    async fn at_target(
+        &self,
+        spec: &Vm,
+        target: &str,
+        task: Option<&Task>,
+    ) -> Result<v1::HandoverReply, Error> {
+        let attempt = self.latest(&spec.id).await?;
+        let attempt = attempt.ok_or_else(|| Error::new(Class::Internal, "a hand-over without an attempt"))?;
         let request = v1::HandoverRequest {
             vm: spec.id.to_string(),
             run: attempt.run.to_string(),
             epoch: attempt.epoch.0,
             give_up: false,
         };
-        self.peers.ask(target, |mut peer| async move { peer.handover(request).await }).await.ok()
+        let question = |mut peer: PeerClient<Channel>, request: v1::HandoverRequest| async move {
+            peer.handover(request).await
+        };
+        let Some(task) = task else {
+            return self.peers.ask(target, |peer| question(peer, request)).await;
+        };
+        task.phase("asking the target how the guest is");
+        self.peers.insist(task, (target, request), question).await
     }
 
     /// Whether a move of this run has happened, from the facts of both sides.
@@ -309,7 +339,8 @@ impl Agent {
         let _alone = self.hand_over_alone(&vm).await;
         match self.take_up(&vm, &run).await? {
             Some(sent) => {
-                self.moved(wanted, run.as_str(), sent).await.map(|moved| Some(Kind::VmMoved(moved)))
+                let moved = self.moved(wanted, run.as_str(), sent, None).await;
+                moved.map(|moved| Some(Kind::VmMoved(moved)))
             }
             None => Ok(None),
         }
@@ -458,8 +489,9 @@ impl Agent {
             }
         }
         let fill = self.noted_fill(&vm);
-        reply.allocated_bytes = fill.allocated_bytes.unwrap_or_default();
-        reply.absent_bytes = reply.allocated_bytes.saturating_sub(fill.present_bytes);
+        reply.allocated_bytes = fill.allocated_bytes;
+        reply.absent_bytes =
+            fill.allocated_bytes.map(|allocated| allocated.saturating_sub(fill.present_bytes));
         Ok(reply)
     }
 

@@ -177,19 +177,23 @@ pub(crate) fn name_redirected_schema() -> Value {
 }
 
 pub(crate) fn vm_moved(out: &VmMoved) -> Value {
-    json!({
+    let mut moved = json!({
         "epoch": out.epoch,
         "state_hash": out.state_hash,
         "state_bytes": out.state_bytes,
         "predicted_pause_ms": out.predicted_pause_ms,
         "paused_us": out.paused_us,
         "marked_absent_bytes": out.marked_absent_bytes,
-        "absent_bytes": out.absent_bytes,
-        "allocated_bytes": out.allocated_bytes,
         "runs_at_unix_ms": out.runs_at_unix_ms,
         "memory_lost": out.memory_lost,
         "wire": wire(out.wire.as_ref()),
-    })
+    });
+    // What is not known is left out: a zero would be a claim.
+    let known = [("absent_bytes", out.absent_bytes), ("allocated_bytes", out.allocated_bytes)];
+    for (name, bytes) in known.into_iter().filter_map(|(name, bytes)| Some((name, bytes?))) {
+        moved[name] = bytes.into();
+    }
+    moved
 }
 
 pub(crate) fn vm_moved_schema() -> Value {
@@ -201,12 +205,10 @@ pub(crate) fn vm_moved_schema() -> Value {
             ("predicted_pause_ms", count()),
             ("paused_us", count()),
             ("marked_absent_bytes", count()),
-            ("absent_bytes", count()),
-            ("allocated_bytes", count()),
             ("runs_at_unix_ms", count()),
             ("wire", wire_schema()),
         ],
-        [("memory_lost", boolean())],
+        [("memory_lost", boolean()), ("absent_bytes", count()), ("allocated_bytes", count())],
     )
 }
 

@@ -38,6 +38,14 @@ pub enum Error {
     /// Nothing came back in time.
     #[error("hear from the peer within {0:?}")]
     NoAnswer(Duration),
+    /// The lanes were not there in time, and the last that was dialled could not be used.
+    #[error("hear from the peer within {within:?}: a lane that was dialled failed to {why}")]
+    NoLanes {
+        /// The bound.
+        within: Duration,
+        /// What became of that lane, with its causes.
+        why: String,
+    },
 }
 
 impl From<Error> for io::Error {
@@ -49,7 +57,7 @@ impl From<Error> for io::Error {
             Error::Closed => io::ErrorKind::NotConnected,
             Error::StreamStopped | Error::StreamFinished => io::ErrorKind::BrokenPipe,
             Error::ServiceName | Error::StreamNumbers => io::ErrorKind::InvalidInput,
-            Error::NoAnswer(_) => io::ErrorKind::TimedOut,
+            Error::NoAnswer(_) | Error::NoLanes { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
     }

@@ -65,6 +65,8 @@ pub(super) struct Shared {
     sent: Mutex<Table>,
     received: Mutex<Table>,
     lanes: Mutex<BTreeMap<u16, LaneBook>>,
+    /// Why the last lane that was dialled is not connected; none when it is.
+    undialled: Mutex<Option<String>>,
 }
 
 /// What is kept of a lane over its connections.
@@ -145,12 +147,15 @@ impl Tunnel {
     /// Waits until every lane has carried a record from the peer.
     ///
     /// # Errors
-    /// Not in time; the lanes go on trying.
+    /// Not in time, with the reason for which the last lane was not connected, if this end dials; the lanes go on trying.
     pub async fn ready(&self, within: Duration) -> Result<(), Error> {
         let mut changed = self.shared().lanes_changed.subscribe();
         let complete = changed.wait_for(|()| self.shared().core().is_complete());
         let result = timeout(within, complete).await;
-        result.map(|_| ()).map_err(|_| Error::NoAnswer(within))
+        result.map(|_| ()).map_err(|_| match self.shared().undialled() {
+            Some(why) => Error::NoLanes { within, why },
+            None => Error::NoAnswer(within),
+        })
     }
 
     /// The round trip of a small record through the lane kept for such, at most 10 s.
@@ -204,6 +209,7 @@ impl Shared {
             sent: Mutex::default(),
             received: Mutex::default(),
             lanes: Mutex::default(),
+            undialled: Mutex::default(),
         })
     }
 
@@ -216,6 +222,15 @@ impl Shared {
         self.closing.send_replace(true);
         self.arrival.notify_waiters();
         self.arrival.notify_one();
+    }
+
+    /// Keeps what became of a lane that was dialled.
+    pub(super) fn dialled(&self, failure: Option<String>) {
+        *self.undialled.lock().expect("no holder of this lock panics") = failure;
+    }
+
+    fn undialled(&self) -> Option<String> {
+        self.undialled.lock().expect("no holder of this lock panics").clone()
     }
 
     pub(super) fn count_sent(&self, record: &RecordStats) {

@@ -59,9 +59,13 @@ async fn keep_lane(shared: Arc<Shared>, dial: Arc<impl Dial>, lane: u16, lanes: 
         let error = match connected {
             Ok((ticket, io)) => {
                 backoff = BACKOFF_MIN;
+                shared.dialled(None);
                 lane::run(&shared, &ticket, io).await
             }
-            Err(error) => error,
+            Err(error) => {
+                shared.dialled(Some(chain(&error)));
+                error
+            }
         };
         if shared.core().closed().is_some() {
             return;
@@ -75,6 +79,17 @@ async fn keep_lane(shared: Arc<Shared>, dial: Arc<impl Dial>, lane: u16, lanes: 
         sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &LaneError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 async fn connect(

@@ -134,3 +134,15 @@ async fn closing_is_told_to_both_ends() {
     assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Error::PeerClosed));
     assert_eq!(rig.a.open("x", Class::Demand).await.map(|_| ()).unwrap_err(), Error::Closed);
 }
+
+/// An end that dials and gets no lane says why, with the causes; the end that waits for lanes only that none came.
+#[tokio::test]
+async fn a_lane_that_is_refused_is_named() {
+    let refused = || std::io::Error::other("reach site/b: site/c answered");
+    let dialling = Tunnel::dial(config(), move |_| async move { Err(refused()) });
+    let within = Duration::from_millis(50);
+    let said = dialling.ready(within).await.unwrap_err();
+    assert!(said.to_string().contains("site/c answered"), "{said}");
+    let accepting = Tunnel::accepting(config());
+    assert_eq!(accepting.ready(within).await, Err(Error::NoAnswer(within)));
+}

@@ -51,6 +51,52 @@ fn who_is_not_who_it_should_be_is_refused_by_name() {
     rig.assert_stayed();
 }
 
+/// The sites do not trust each other: whoever answers in the place of the target's agent is named in what the source says, in the
+/// run's first step, with the source's and the controller's words side by side.
+#[test]
+fn sites_that_do_not_trust_each_other_say_why() {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new("mvtrust");
+    let pki = rig.lab.files().pki();
+    let ca = Ca::open(&pki).unwrap();
+    let [b, c] = ["b", "c"].map(|id| Identity::site(id).unwrap());
+    let from_a = "site a cannot reach site b: reach the agent of longhaul://site/b";
+
+    rig.kill_agent(Side::B);
+    ca.issue(&c, Validity::default()).unwrap();
+    take_over(&pki.join("site-c"), &pki);
+    misplaced(&rig, "run-other-site", &[from_a, "longhaul://site/c answered"]);
+
+    ca.issue(&b, past()).unwrap();
+    misplaced(&rig, "run-expired-site", &[from_a, "its certificate expired at 2020-01-01"]);
+
+    let stranger = folder("other-authority");
+    Ca::create(&stranger).unwrap().issue(&b, Validity::default()).unwrap();
+    take_over(&stranger.join("site-b"), &pki);
+    misplaced(&rig, "run-other-authority", &[from_a, "its certificate is not from our authority"]);
+
+    ca.issue(&b, Validity::default()).unwrap();
+    rig.start_agent(Side::B);
+    rig.assert_stayed();
+}
+
+/// Puts a certificate and its key in the place of site b's.
+fn take_over(stem: &Path, pki: &Path) {
+    for kind in ["pem", "key"] {
+        fs::copy(stem.with_added_extension(kind), pki.join("site-b").with_added_extension(kind)).unwrap();
+    }
+}
+
+/// Starts site b's agent with the certificate that lies there now, and a run, which must fail and say all of `words`.
+fn misplaced(rig: &Rig, run: &str, words: &[&str]) {
+    let mut agent = rig.lab.spawn_agent(Side::B).unwrap();
+    // It answers, and is refused: nobody takes it for an agent that is still coming up.
+    rig.wait_for("the agent", |rig| rig.lab.hello(Side::B).is_err_and(|said| said.contains(words[1])));
+    refused(rig, run, &rig.lab.files().sites(), words);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+}
+
 /// Starts a run with this inventory; it must fail in its first step, at the first try, and say all of `words`.
 fn refused(rig: &Rig, run: &str, sites: &Path, words: &[&str]) {
     let (code, said) = Rig::finish(rig.start_among(sites, run), run);

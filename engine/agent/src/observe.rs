@@ -66,8 +66,12 @@ impl Agent {
         if peer.is_empty() {
             return Ok(None);
         }
-        let measured = timeout(LINK_MAX, self.tunnels.measure(peer)).await;
-        measured.unwrap_or_else(|_| Err(too_slow(peer))).map(Some)
+        let measured = timeout(LINK_MAX, async {
+            // Lanes that do not come up do not say why, and one that was up before proves nothing about a new one.
+            self.peers.greet(peer).await?;
+            self.tunnels.measure(peer).await
+        });
+        measured.await.unwrap_or_else(|_| Err(too_slow(peer))).map(Some)
     }
 
     async fn all_vm_facts(&self, vms: &[String]) -> Vec<v1::VmFacts> {

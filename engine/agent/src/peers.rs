@@ -58,12 +58,27 @@ impl Peers {
         if let Some(channel) = &*known {
             return Ok(channel.clone());
         }
+        // Whoever has begun something waits also for a certificate to be replaced.
+        let channel = self.dial(site, peer).await;
+        let channel = channel.map_err(|error| Error::new(Class::Unreachable, error.to_string()))?;
+        *known = Some(channel.clone());
+        Ok(channel)
+    }
+
+    async fn dial(&self, site: &str, peer: &Peer) -> Result<Channel, Error> {
         let identity =
             Identity::site(site).map_err(|error| Error::new(Class::Internal, error.to_string()))?;
         let connected = client::channel(&peer.address.to_string(), &identity, &self.connector).await;
-        let channel = connected.map_err(|error| Error::new(Class::Unreachable, chain(&error)))?;
-        *known = Some(channel.clone());
-        Ok(channel)
+        connected.map_err(|error| Error::new(error.class(), chain(&error)))
+    }
+
+    /// Makes sure that a site's own agent answers and speaks with us. It is connected to for this: a connection that is kept does
+    /// not tell what has become of a certificate since.
+    ///
+    /// # Errors
+    /// `auth` if either does not trust the other, with the reason; `unreachable` if nobody answers.
+    pub(crate) async fn greet(&self, site: &str) -> Result<(), Error> {
+        self.dial(site, self.peer(site)?).await.map(drop)
     }
 
     /// Asks another site's agent something that only agents may ask.
@@ -121,37 +136,4 @@ fn from_status(site: &str, status: &tonic::Status) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use longhaul_wire::pki::{Ca, Validity};
-
-    use super::*;
-
-    /// A site that takes connections and never says a word keeps nobody waiting who asks another one.
-    #[tokio::test]
-    async fn a_silent_site_delays_nobody_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ca, own) = (Ca::create(folder.path()).unwrap(), Identity::site("a").unwrap());
-        ca.issue(&own, Validity::default()).unwrap();
-        let connector = Connector::new(ca.credentials(&own)).unwrap();
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        silent.set_nonblocking(true).unwrap();
-        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let peer = |id: &str, address| PeerSite { id: id.parse().unwrap(), address };
-        let peers = [peer("silent", silent.local_addr().unwrap()), peer("gone", gone)];
-        let peers = Peers::new(connector, &peers);
-        let ask = |site: &'static str| {
-            peers.ask(site, |mut it| async move {
-                it.describe_vm(longhaul_wire::v1::DescribeVmRequest::default()).await
-            })
-        };
-        let answer = tokio::select! {
-            biased;
-            _ = ask("silent") => panic!("the other site had to wait"),
-            answer = ask("gone") => answer,
-        };
-        assert_eq!(answer.unwrap_err().class, Class::Unreachable);
-        assert!(silent.accept().is_ok(), "the silent site was never asked");
-    }
-}
+mod tests;

@@ -49,7 +49,8 @@ pub(crate) fn from_wire(site: &SiteId, failure: &Failure) -> Error {
     if failure.code.is_empty() { error } else { error.with_code(&failure.code) }
 }
 
-fn of_wire(class: Class) -> ErrorClass {
+/// A class as a run's journal has it.
+pub(crate) fn of_wire(class: Class) -> ErrorClass {
     match class {
         Class::Transient => ErrorClass::Transient,
         Class::Permanent => ErrorClass::Permanent,

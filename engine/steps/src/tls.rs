@@ -2,11 +2,12 @@
 
 use longhaul_model::site::KnownSite;
 use longhaul_step::{Error, ErrorClass};
-use longhaul_wire::tls::{self, Connector};
+use longhaul_wire::tls::Connector;
 use longhaul_wire::{Identity, client};
 use tonic::transport::Channel;
 
 use crate::agents::Dial;
+use crate::failure::of_wire;
 
 /// Dials with the controller's own certificate.
 pub struct TlsDial {
@@ -27,33 +28,7 @@ impl Dial for TlsDial {
         let peer = Identity::site(site.id.as_str())
             .map_err(|e| Error::new(ErrorClass::Internal, format!("site {}: {e}", site.id)))?;
         let connected = client::channel(&site.address.to_string(), &peer, &self.connector).await;
-        connected.map_err(|error| Error::new(class(&error), chain(&error)))
-    }
-}
-
-fn class(error: &client::Error) -> ErrorClass {
-    match error {
-        client::Error::Tls { source, .. } => tls_class(source),
-        client::Error::Transport { .. } => ErrorClass::Unreachable,
-        client::Error::Refused { .. } | client::Error::Version { .. } => ErrorClass::Precondition,
-    }
-}
-
-fn tls_class(error: &tls::Error) -> ErrorClass {
-    match error {
-        tls::Error::Expired { .. }
-        | tls::Error::NotYetValid { .. }
-        | tls::Error::WrongAuthority
-        | tls::Error::OtherPeer { .. }
-        | tls::Error::NoIdentity(_)
-        | tls::Error::NoCertificate
-        | tls::Error::Refused(_)
-        | tls::Error::Pki(_)
-        | tls::Error::Config(_) => ErrorClass::Auth,
-        tls::Error::NoProtocol => ErrorClass::Precondition,
-        tls::Error::Slow { .. } | tls::Error::Unreachable { .. } | tls::Error::Handshake(_) => {
-            ErrorClass::Unreachable
-        }
+        connected.map_err(|error| Error::new(of_wire(error.class()), chain(&error)))
     }
 }
 

@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 use crate::Identity;
+use crate::failure::Class;
 use crate::tls::{self, Connector, Protocol};
 use crate::v1::HelloRequest;
 use crate::v1::agent_client::AgentClient;
@@ -65,6 +66,18 @@ pub enum Error {
         /// What it chose.
         got: u32,
     },
+}
+
+impl Error {
+    /// What the failure means to whoever wanted the connection.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Tls { source, .. } => source.class(),
+            Self::Transport { .. } => Class::Unreachable,
+            Self::Refused { .. } | Self::Version { .. } => Class::Precondition,
+        }
+    }
 }
 
 /// Connects to the agent of `peer` at `host:port` and says Hello. The connection is made anew by itself when it breaks.

@@ -6,6 +6,7 @@ use std::io;
 use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError};
 
+use crate::failure::Class;
 use crate::{Identity, pki};
 
 /// A connection that was not made.
@@ -76,6 +77,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the failure means to whoever wanted the connection: a peer that is not who it should be is no peer that is not there.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::WrongAuthority
+            | Self::OtherPeer { .. }
+            | Self::NoIdentity(_)
+            | Self::NoCertificate
+            | Self::Refused(_)
+            | Self::Pki(_)
+            | Self::Config(_) => Class::Auth,
+            Self::NoProtocol => Class::Precondition,
+            Self::Slow { .. } | Self::Unreachable { .. } | Self::Handshake(_) => Class::Unreachable,
+        }
+    }
+
     /// Names a failed handshake, as far as it has a name.
     pub(super) fn of_handshake(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).and_then(named) {

@@ -7,6 +7,17 @@
 //! ```text
 //! header | header | now: present, written, sectors | synced: the same | touched
 //! ```
+//!
+//! A sync that is cut short leaves some pages of the synced area new and the others old, whichever. So what a page says must be
+//! true beside any older state of the others:
+//!
+//! 1. Data is stable before any bit that speaks of it.
+//! 2. `Written` is stable before `Present` and `Sectors`: a block with bytes of the guest is never taken for the source's.
+//! 3. In the synced area no bit of `Written` or `Sectors` is ever cleared: the sectors of a block that became present stay
+//!    noted, and say nothing as long as it is; where its presence is lost they keep the guest's sectors from the fill.
+//! 4. Bits of `Present` are cleared in both areas and synced before anybody is told, and only where nothing is `Written`.
+//! 5. The header changes last: an origin is attached after the old blocks are cleared, a disk is complete after its last
+//!    sync.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -25,6 +36,9 @@ use crate::nbd::Span;
 /// Unit in which the now area is copied to the synced one.
 const PAGE: u64 = 4096;
 
+/// Where a page lies in the file, and what it holds.
+pub(crate) type Page = (u64, Vec<u8>);
+
 /// A table in the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
@@ -32,7 +46,7 @@ pub(crate) enum Table {
     Present,
     /// The guest wrote it here.
     Written,
-    /// One byte per block: sectors that the guest wrote in an absent block.
+    /// One byte per block: sectors that the guest wrote while the block was absent. Of no meaning once it is present.
     Sectors,
     /// The block was dirtied since the dirty map began. Not kept over a boot, for then the guest is dead.
     Touched,
@@ -158,7 +172,7 @@ impl MapFile {
     }
 
     /// The content of the changed pages, to be made stable after the data.
-    pub(crate) fn snapshot(&self, unsynced: &mut Unsynced) -> io::Result<Vec<(u64, Vec<u8>)>> {
+    pub(crate) fn snapshot(&self, unsynced: &mut Unsynced) -> io::Result<Vec<Page>> {
         let pages = std::mem::take(&mut unsynced.0);
         let read = |page: u64| {
             let mut bytes = vec![0; PAGE as usize];
@@ -169,11 +183,23 @@ impl MapFile {
     }
 
     /// Makes a snapshot stable in the synced area. The data it speaks of must be stable already.
-    pub(crate) fn write_synced(&self, snapshot: &[(u64, Vec<u8>)]) -> io::Result<()> {
-        for (offset, bytes) in snapshot {
-            self.file.write_all_at(bytes, offset + self.area())?;
+    pub(crate) fn write_synced(&self, snapshot: Vec<Page>) -> io::Result<()> {
+        for stage in self.stages(snapshot).iter().filter(|stage| !stage.is_empty()) {
+            for (offset, bytes) in stage {
+                self.file.write_all_at(bytes, *offset)?;
+            }
+            self.file.sync_data()?;
         }
-        if snapshot.is_empty() { Ok(()) } else { self.file.sync_data() }
+        Ok(())
+    }
+
+    /// The pages as they belong into the synced area, each stage to be stable before the next is begun: `Written`, then
+    /// the rest. A table begins with a page of its own.
+    pub(crate) fn stages(&self, snapshot: Vec<Page>) -> [Vec<Page>; 2] {
+        let start = self.area() + self.start(Table::Written);
+        let synced = snapshot.into_iter().map(|(offset, bytes)| (offset + self.area(), bytes));
+        let (written, rest) = synced.partition(|(offset, _)| (start..start + self.bitmap).contains(offset));
+        [written, rest]
     }
 
     /// After another boot: believes the synced area only.

@@ -38,7 +38,7 @@ impl State {
         let present = if complete { full(blocks) } else { read(&map, Table::Present, blocks)? };
         let written = read(&map, Table::Written, blocks)?;
         let mut sectors: BTreeMap<_, _> = map.read_sectors()?.into_iter().collect();
-        // A kill between the two leaves the mask of a block that has become present.
+        // The mask of a block that has become present stays in the file.
         sectors.retain(|block, _| *block < blocks && !present.get(*block));
         let (unsynced, flights) = (Unsynced::default(), Flights::default());
         Ok(Self {
@@ -100,7 +100,6 @@ impl State {
         self.put(Table::Present, blocks)?;
         let masked: Vec<u64> = self.sectors.range(blocks.clone()).map(|(block, _)| *block).collect();
         for block in masked {
-            self.map.write(Table::Sectors, block, &[0], &mut self.unsynced)?;
             self.sectors.remove(&block);
         }
         Ok(())

@@ -217,7 +217,7 @@ impl Store {
             self.map.snapshot(&mut state.unsynced)?
         };
         self.image.sync_data()?;
-        self.map.write_synced(&snapshot)
+        self.map.write_synced(snapshot)
     }
 
     /// Changes the header; durable afterwards. Waits for writes in work, and writes wait for it.

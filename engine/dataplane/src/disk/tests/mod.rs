@@ -5,5 +5,6 @@ mod interop;
 mod kill;
 mod model;
 mod moving;
+mod power;
 mod rig;
 mod space;

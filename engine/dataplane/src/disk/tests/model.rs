@@ -11,11 +11,11 @@ use crate::disk::tests::rig::open_again;
 use crate::nbd::{Piece, Span};
 
 /// A short last block on purpose.
-const SECTORS: u64 = 8 * 12 + 3;
-const SIZE: u64 = SECTORS * 512;
+pub(super) const SECTORS: u64 = 8 * 12 + 3;
+pub(super) const SIZE: u64 = SECTORS * 512;
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Write {
         at: u64,
         sectors: u64,
@@ -61,18 +61,22 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// The store beside what must be in it.
-struct Pair {
-    config: Config,
-    store: Option<Arc<Store>>,
-    source: Vec<u8>,
+pub(super) struct Pair {
+    pub(super) config: Config,
+    pub(super) store: Option<Arc<Store>>,
+    pub(super) source: Vec<u8>,
     /// Bytes that the guest wrote, and whether it did.
     guest: Vec<Option<u8>>,
+    /// What each sector may hold after a loss of power: what it held at the last sync, and what was written since.
+    pub(super) possible: Vec<Vec<Option<u8>>>,
+    /// The image as of the last sync.
+    pub(super) stable: Vec<u8>,
     flights: Vec<(Flight, Piece)>,
-    _folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("lhd-").tempdir().unwrap();
         let config = Config {
             vm: "vm".into(),
@@ -88,15 +92,23 @@ impl Pair {
         store.grant(1).unwrap();
         store.attach(7).unwrap();
         let source = (0..SIZE).map(|at| (at / 512 + 1) as u8).collect();
-        let guest = vec![None; SIZE as usize];
-        Self { config, store: Some(Arc::new(store)), source, guest, flights: Vec::new(), _folder: folder }
+        Self {
+            config,
+            store: Some(Arc::new(store)),
+            source,
+            guest: vec![None; SIZE as usize],
+            possible: vec![vec![None]; SECTORS as usize],
+            stable: vec![0; SIZE as usize],
+            flights: Vec::new(),
+            folder,
+        }
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(super) fn store(&self) -> &Arc<Store> {
         self.store.as_ref().unwrap()
     }
 
-    fn apply(&mut self, op: &Op) {
+    pub(super) fn apply(&mut self, op: &Op) {
         match *op {
             Op::Write { at, sectors, value } => {
                 let span = clip(at, sectors);
@@ -126,7 +138,11 @@ impl Pair {
             }
             Op::EndFetch => {}
             Op::SourceWrites { block, value } => self.source_writes(block, value),
-            Op::Sync => self.store().sync().unwrap(),
+            Op::Sync => {
+                self.store().sync().unwrap();
+                self.possible.iter_mut().for_each(|values| drop(values.drain(..values.len() - 1)));
+                self.stable = std::fs::read(&self.config.image).unwrap();
+            }
             Op::Reopen => {
                 self.flights.clear();
                 self.store = None;
@@ -147,6 +163,8 @@ impl Pair {
 
     fn guest_has(&mut self, span: Span, value: u8) {
         self.guest[range(span)].fill(Some(value));
+        let sectors = range(span).step_by(512).map(|at| at / 512);
+        sectors.for_each(|sector| self.possible[sector].push(Some(value)));
     }
 
     /// Every present block holds the guest's bytes over the source's; every absent one holds the guest's sectors.
@@ -179,7 +197,7 @@ fn clip(at: u64, sectors: u64) -> Span {
     Span::new(at * 512, sectors.min(SECTORS - at) * 512)
 }
 
-fn range(span: Span) -> std::ops::Range<usize> {
+pub(super) fn range(span: Span) -> std::ops::Range<usize> {
     span.offset as usize..(span.offset + span.length) as usize
 }
 

@@ -9,7 +9,7 @@ use super::Error;
 use super::allocation;
 use super::bitmap::Bitmap;
 use super::control::{Frozen, OriginOpened, Round};
-use super::geometry::BLOCK;
+use super::geometry::{BLOCK, merged};
 use super::header::{Process, Settled};
 use super::rounds::Rounds;
 use super::store::Store;
@@ -196,13 +196,14 @@ impl Store {
     /// The caller keeps syncs out, so that none stores an older snapshot of the bits that are cleared here.
     fn retract(&self, extents: &[Span]) -> Result<(), Error> {
         let runs: Vec<_> = extents.iter().map(|span| self.geometry.touched(*span)).collect();
-        let held: Vec<_> = merged(runs.clone()).into_iter().map(|run| self.locks.lock(run)).collect();
+        // Sorted and apart from each other, so that one thread can lock them all.
+        let held: Vec<_> = merged(runs.clone(), 0).into_iter().map(|run| self.locks.lock(run)).collect();
         let mut state = self.state();
         if runs.iter().any(|run| state.written.any(run, true)) {
             return Err(Error::State("the guest has written there".into()));
         }
         let poison = |error| Error::Disk(self.poison(error));
-        runs.iter().try_for_each(|run| state.retract(run)).map_err(poison)?;
+        state.retract(&runs).map_err(poison)?;
         drop(state);
         self.map.sync().map_err(poison)?;
         drop(held);
@@ -229,19 +230,6 @@ impl Store {
 
 fn no_rounds() -> Error {
     Error::State("no dirty map runs; the origin is not open".into())
-}
-
-/// Sorted and apart from each other, so that one thread can lock them all.
-fn merged(mut runs: Vec<std::ops::Range<u64>>) -> Vec<std::ops::Range<u64>> {
-    runs.sort_by_key(|run| run.start);
-    let mut merged: Vec<std::ops::Range<u64>> = Vec::new();
-    for run in runs {
-        match merged.last_mut() {
-            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
-            Some(_) | None => merged.push(run),
-        }
-    }
-    merged
 }
 
 /// Unlike every earlier one: the wall clock's nanoseconds, with random low bits against a clock that was set back.

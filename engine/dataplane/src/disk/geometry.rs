@@ -66,6 +66,19 @@ impl Geometry {
     }
 }
 
+/// The runs sorted, those joined that overlap or have no more than `gap` between them.
+pub(crate) fn merged(mut runs: Vec<Range<u64>>, gap: u64) -> Vec<Range<u64>> {
+    runs.sort_by_key(|run| run.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for run in runs {
+        match merged.last_mut() {
+            Some(last) if run.start <= last.end + gap => last.end = last.end.max(run.end),
+            Some(_) | None => merged.push(run),
+        }
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -16,6 +16,7 @@
 //! 3. In the synced area no bit of `Written` or `Sectors` is ever cleared: the sectors of a block that became present stay
 //!    noted, and say nothing as long as it is; where its presence is lost they keep the guest's sectors from the fill.
 //! 4. Bits of `Present` are cleared in both areas and synced before anybody is told, and only where nothing is `Written`.
+//!    They are written also where memory has them clear already: a kill may have come between the two areas.
 //! 5. The header changes last: an origin is attached after the old blocks are cleared, a disk is complete after its last
 //!    sync.
 
@@ -169,6 +170,27 @@ impl MapFile {
             found.extend(blocks.map(|(at, mask)| (first + at as u64, *mask)));
         }
         Ok(found)
+    }
+
+    /// Pages of the two areas that differ: what an earlier process had not synced when it died.
+    pub(crate) fn differing(&self) -> io::Result<Unsynced> {
+        let mut pages = BTreeSet::new();
+        for shift in [0, self.area()] {
+            for span in allocation::data(&self.file, Span::new(END + shift, self.area()))? {
+                let start = span.offset - shift;
+                pages.extend(start / PAGE..(start + span.length).div_ceil(PAGE));
+            }
+        }
+        let mut differing = Unsynced::default();
+        let (mut now, mut synced) = (vec![0; PAGE as usize], vec![0; PAGE as usize]);
+        for page in pages {
+            self.file.read_exact_at(&mut now, page * PAGE)?;
+            self.file.read_exact_at(&mut synced, page * PAGE + self.area())?;
+            if now != synced {
+                differing.0.insert(page);
+            }
+        }
+        Ok(differing)
     }
 
     /// The content of the changed pages, to be made stable after the data.

@@ -10,10 +10,13 @@ use std::sync::Arc;
 
 use super::bitmap::Bitmap;
 use super::fetch::Flights;
-use super::geometry::Geometry;
+use super::geometry::{Geometry, merged};
 use super::map::{MapFile, Table, Unsynced};
 use super::rounds::Rounds;
 use crate::nbd::Span;
+
+/// Bytes of the map that are written along when two changes lie no further apart: a write of its own costs more.
+const RETRACT_GAP: u64 = 4096;
 
 /// Guarded by the store's mutex; methods take microseconds.
 #[derive(Debug)]
@@ -40,7 +43,9 @@ impl State {
         let mut sectors: BTreeMap<_, _> = map.read_sectors()?.into_iter().collect();
         // The mask of a block that has become present stays in the file.
         sectors.retain(|block, _| *block < blocks && !present.get(*block));
-        let (unsynced, flights) = (Unsynced::default(), Flights::default());
+        // What was acknowledged before a kill is the next sync's to make stable.
+        let unsynced = if complete { Unsynced::default() } else { map.differing()? };
+        let flights = Flights::default();
         Ok(Self {
             geometry,
             map,
@@ -105,13 +110,15 @@ impl State {
         Ok(())
     }
 
-    /// Blocks are out of date. The map must be synced before anybody is told.
-    pub(crate) fn retract(&mut self, blocks: &Range<u64>) -> io::Result<()> {
-        self.flights.invalidate(blocks);
-        match self.present.put(blocks, false) {
-            Some(changed) => self.map.retract(changed.start, &self.present.bytes(&changed)),
-            None => Ok(()),
+    /// Runs of blocks are out of date. The map must be synced before anybody is told.
+    pub(crate) fn retract(&mut self, runs: &[Range<u64>]) -> io::Result<()> {
+        for blocks in runs {
+            self.flights.invalidate(blocks);
+            self.present.put(blocks, false);
         }
+        let bytes = runs.iter().map(|blocks| blocks.start / 8..blocks.end.div_ceil(8)).collect();
+        let mut parts = merged(bytes, RETRACT_GAP).into_iter();
+        parts.try_for_each(|bytes| self.map.retract(bytes.start, &self.present.bytes(&bytes)))
     }
 
     fn put(&mut self, table: Table, blocks: &Range<u64>) -> io::Result<()> {

@@ -6,5 +6,6 @@ mod kill;
 mod model;
 mod moving;
 mod power;
+mod restart;
 mod rig;
 mod space;

@@ -88,7 +88,7 @@ impl Pair {
         }
     }
 
-    fn survives_a_loss_of_power(&self, seed: u64) {
+    pub(super) fn survives_a_loss_of_power(&self, seed: u64) {
         self.wrecks(seed).iter().for_each(|wreck| self.recovers(wreck));
     }
 }

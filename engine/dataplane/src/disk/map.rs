@@ -19,6 +19,8 @@
 //!    They are written also where memory has them clear already: a kill may have come between the two areas.
 //! 5. The header changes last: an origin is attached after the old blocks are cleared, a disk is complete after its last
 //!    sync.
+//! 6. The kernel may write a guest's bytes to the image before any map tells of them. So where a guest could write, a block
+//!    that is present and not `Written` after another boot may hold parts of a lost write: it is absent and fetched again.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -242,6 +244,14 @@ impl MapFile {
         }
         self.reserve()?;
         self.file.sync_data()
+    }
+
+    /// Takes as absent what is not known to be the guest's: rule 6.
+    pub(crate) fn doubt_unwritten(&self) -> io::Result<()> {
+        let (mut present, written) = (self.read_bitmap(Table::Present)?, self.read_bitmap(Table::Written)?);
+        present.iter_mut().zip(written).for_each(|(present, written)| *present &= written);
+        self.retract(0, &present)?;
+        self.sync()
     }
 
     /// Clears bits of `Present` in both areas; `bytes` is what the now area must hold from byte `at` on. Only bits that

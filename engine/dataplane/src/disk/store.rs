@@ -270,6 +270,9 @@ fn belongs(header: &Header, config: &Config) -> Result<(), Error> {
 /// The machine was down: what was not synced is void, the guest is dead, and so is every attempt to copy the disk.
 fn after_boot(map: &MapFile, header: &mut Header, boot: &str) -> Result<(), Error> {
     map.revert_to_synced()?;
+    if header.holder.is_some() && !header.complete {
+        map.doubt_unwritten()?;
+    }
     header.boot = boot.into();
     header.holder = None;
     header.origin = None;

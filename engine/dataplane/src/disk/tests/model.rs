@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::disk::config::{Config, Faults, Initial};
 use crate::disk::fetch::Flight;
+use crate::disk::header::Process;
 use crate::disk::store::Store;
 use crate::disk::tests::rig::open_again;
 use crate::nbd::{Piece, Span};
@@ -46,7 +47,7 @@ pub(super) enum Op {
     Reopen,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     let span = || (0..SECTORS, 1..20u64);
     prop_oneof![
         (span(), any::<u8>()).prop_map(|((at, sectors), value)| Op::Write { at, sectors, value }),
@@ -90,6 +91,7 @@ impl Pair {
         };
         let store = Store::open(&config).unwrap();
         store.grant(1).unwrap();
+        store.take_epoch(1, Process::living(std::process::id()).unwrap()).unwrap();
         store.attach(7).unwrap();
         let source = (0..SIZE).map(|at| (at / 512 + 1) as u8).collect();
         Self {

@@ -16,6 +16,7 @@ pub mod vm;
 
 mod agent;
 mod boot;
+mod disk_errors;
 mod disks;
 mod door;
 mod edges;

@@ -40,6 +40,7 @@ impl Agent {
             }
             other => other?,
         };
+        self.let_go_on(&vm).await;
         let settled = self.settled(&status, &wanted.source, asked.run);
         let request = v1::ReleaseSourceRequest {
             vm: wanted.vm.clone(),
@@ -135,6 +136,7 @@ impl Agent {
             disk.limit_fill(1000).await.map_err(refused("going on with the fill"))
         });
         unlimited.await?;
+        let mut present = None;
         loop {
             let status = self.disk_status(vm).await?;
             task.check()?;
@@ -152,6 +154,13 @@ impl Agent {
                 }
                 Some(FillCondition::Unreachable { .. }) | None => {}
             }
+            // What is stored now can be stored for the guest too.
+            if present
+                .replace(status.fill.present_bytes)
+                .is_some_and(|before| before < status.fill.present_bytes)
+            {
+                self.let_go_on(vm).await;
+            }
             if status.fill.absent_bytes == 0 {
                 return Ok(());
             }
@@ -162,6 +171,14 @@ impl Agent {
                 phase: "filling the rest".to_owned(),
             });
             sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Lets a guest go on that a full disk has stopped. Settling needs the disk and not the guest, so it does not fail over
+    /// a QEMU that does not answer.
+    async fn let_go_on(&self, vm: &VmId) {
+        if let Err(error) = self.continue_after_disk_error(vm).await {
+            tracing::warn!(%vm, %error, "whether a disk error has stopped the guest is not known");
         }
     }
 

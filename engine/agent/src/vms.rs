@@ -14,11 +14,13 @@ use crate::facts::{Epoch, Role, VmFacts};
 use crate::vm::{Attachments, Launch, Machine, RunState};
 
 impl Agent {
-    /// Starts a VM that this site owns or that is new. One that runs already is left alone.
+    /// Starts a VM that this site owns or that is new. One that a disk error has stopped goes on; one that runs already is
+    /// left alone.
     pub(crate) async fn start_vm(&self, wanted: &v1::StartVm) -> Result<v1::VmStarted, Error> {
         let spec = self.specs.get(&wanted.vm)?;
         self.refuse_while_moving(&spec.id)?;
         if let Some(machine) = self.machine(&spec.id)? {
+            self.continue_after_disk_error(&spec.id).await?;
             return Ok(v1::VmStarted { epoch: machine.runtime().epoch.0 });
         }
         self.refuse_of_elsewhere(&spec)?;

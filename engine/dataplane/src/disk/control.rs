@@ -48,7 +48,8 @@ pub enum Request {
         /// Identity from [`OriginOpened::origin`]: what was fetched under another one is marked absent.
         origin: u64,
     },
-    /// Target: how far the fill goes. Kept in memory only; a restart fills everything.
+    /// Target: how far the fill goes; one that a full or failing disk has stopped goes on. Kept in memory only; a restart
+    /// fills everything.
     LimitFill {
         /// Of the allocated bytes, in thousandths; 1000 for all, 0 to pause.
         present_permille: u16,
@@ -208,9 +209,9 @@ pub struct Fill {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "condition", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FillCondition {
-    /// The file system is full; the fill waits for another `start_fill`.
+    /// The file system is full; the fill waits for another `start_fill` or `limit_fill`.
     NoSpace,
-    /// The image or map failed otherwise; the fill waits for another `start_fill`.
+    /// The image or map failed otherwise; the fill waits for another `start_fill` or `limit_fill`.
     Disk {
         /// The failure.
         message: String,

@@ -79,9 +79,10 @@ impl Counters {
         self.wake.notify_one();
     }
 
+    /// Goes on up to there, also after a stop.
     pub(crate) fn limit(&self, permille: u16) {
         self.limit_permille.store(permille.min(1000), Ordering::SeqCst);
-        self.wake.notify_one();
+        self.start();
     }
 
     /// Something became absent.

@@ -65,6 +65,6 @@ async fn a_full_disk_stops_the_fill() {
 
     let (done, said) = program("mount", &["-o", "remount,size=16m", small.0.to_str().unwrap()]).await;
     assert!(done, "{said}");
-    control.start_fill(origin).await.unwrap();
+    control.limit_fill(1000).await.unwrap();
     target.until("the fill goes on", |status| status.fill.absent_bytes == 0).await;
 }

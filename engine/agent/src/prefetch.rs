@@ -131,7 +131,7 @@ impl Agent {
         let (mut rounds, mut applied) = (0, 0);
         loop {
             let phase = if rounds == 0 { "filling".to_owned() } else { format!("round {rounds}") };
-            let status = self.wait_for_fill(vm, wanted.present_permille, &phase, asked.task).await?;
+            let status = self.wait_for_fill(vm, wanted, &phase, asked.task).await?;
             let round = self.ask_round(wanted, asked, applied).await?;
             let dirty_bytes: u64 = round.extents.iter().map(|span| span.length).sum();
             self.mark_absent(vm, &round.extents).await?;
@@ -159,11 +159,12 @@ impl Agent {
         marked.await
     }
 
-    /// Waits until enough is here. A link that is down is waited for; a disk that is full is not.
+    /// Waits until enough is here. A link that is down is waited for; a disk that is full is not, nor a source that has ended
+    /// its dirty map.
     async fn wait_for_fill(
         &self,
         vm: &VmId,
-        permille: u32,
+        wanted: &v1::Prefetch,
         phase: &str,
         task: &Task,
     ) -> Result<Status, Error> {
@@ -172,23 +173,11 @@ impl Agent {
             let status = self.disk_status(vm).await?;
             task.check()?;
             let fill = &status.fill;
-            match &fill.condition {
-                Some(FillCondition::NoSpace) => {
-                    return Err(Error::new(
-                        Class::Permanent,
-                        "the disk of the target site is full: free space and run again",
-                    ));
-                }
-                Some(FillCondition::Disk { message }) => {
-                    return Err(Error::new(
-                        Class::Permanent,
-                        format!("the target's copy cannot be written: {message}"),
-                    ));
-                }
-                Some(FillCondition::Unreachable { .. }) | None => {}
+            if let Some(error) = fill.condition.as_ref().and_then(|it| ends_prefetch(it, wanted)) {
+                return Err(error);
             }
             let total = fill.allocated_bytes.unwrap_or(status.disk_bytes);
-            let enough = u128::from(total) * u128::from(permille) / 1000;
+            let enough = u128::from(total) * u128::from(wanted.present_permille) / 1000;
             if fill.allocated_bytes.is_some() && u128::from(fill.present_bytes) >= enough {
                 return Ok(status);
             }
@@ -348,6 +337,29 @@ impl Agent {
     }
 }
 
+/// What a prefetch ends with that waits in vain.
+fn ends_prefetch(condition: &FillCondition, wanted: &v1::Prefetch) -> Option<Error> {
+    match condition {
+        FillCondition::NoSpace => Some(Error::new(
+            Class::Permanent,
+            "the disk of the target site is full: free space and run again",
+        )),
+        FillCondition::Disk { message } => {
+            Some(Error::new(Class::Permanent, format!("the target's copy cannot be written: {message}")))
+        }
+        FillCondition::Refused { message, .. } => {
+            let (vm, source) = (&wanted.vm, &wanted.source);
+            let message = format!(
+                "site {source} does not let the disk of vm {vm} be read any more ({message}): its host was started anew or the \
+                 copying was ended there, and what the vm wrote since is not known; see that vm {vm} runs at site {source}, \
+                 then run again"
+            );
+            Some(Error::new(Class::Precondition, message))
+        }
+        FillCondition::Unreachable { .. } => None,
+    }
+}
+
 /// Whether what a failed prefetch has copied is left for the next try, which takes it up and fetches no byte twice. A run that
 /// does not try again finds a part of the copy here and takes it away.
 fn is_worth_taking_up(class: Class) -> bool {
@@ -382,4 +394,24 @@ pub(crate) fn vm_id(text: &str) -> Result<VmId, Error> {
 
 pub(crate) fn run_id(text: &str) -> Result<RunId, Error> {
     text.parse().map_err(|error| Error::new(Class::Permanent, format!("{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that a source that says no ends a prefetch as a precondition that names the site, and one that says nothing
+    /// does not.
+    #[test]
+    fn a_refusal_ends_a_prefetch_and_a_cut_link_does_not() {
+        let wanted = v1::Prefetch { vm: "vm-a".into(), source: "site-a".into(), ..Default::default() };
+        let (since_unix_ms, message) = (1, "the origin is not open".to_owned());
+        let refused = FillCondition::Refused { since_unix_ms, message: message.clone() };
+        let error = ends_prefetch(&refused, &wanted).unwrap();
+        assert_eq!(error.class, Class::Precondition);
+        let said = error.to_string();
+        assert!(said.contains("site-a") && said.contains(&message) && said.contains("run again"), "{said}");
+        assert!(!is_worth_taking_up(error.class), "the copy is of a dirty map that is gone");
+        assert!(ends_prefetch(&FillCondition::Unreachable { since_unix_ms, message }, &wanted).is_none());
+    }
 }

@@ -152,6 +152,13 @@ impl Agent {
                         format!("the target's copy cannot be written: {message}"),
                     ));
                 }
+                Some(FillCondition::Refused { message, .. }) => {
+                    let message = format!(
+                        "the source does not let its disk be read, and the guest still needs it ({message}): see after vm {vm} \
+                         there, then resume"
+                    );
+                    return Err(Error::new(Class::Transient, message));
+                }
                 Some(FillCondition::Unreachable { .. }) | None => {}
             }
             // What is stored now can be stored for the guest too.

@@ -223,6 +223,14 @@ pub enum FillCondition {
         /// The last failure.
         message: String,
     },
+    /// The source's disk server was reached and does not let us read: the dirty map that was attached has ended there. A
+    /// server that is merely coming up refuses nothing, it is [`FillCondition::Unreachable`]. It is tried again and again.
+    Refused {
+        /// Since when the source gives nothing, wall clock.
+        since_unix_ms: u64,
+        /// The source's words.
+        message: String,
+    },
 }
 
 /// The comparison with the source.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,7 +53,15 @@ pub(crate) struct Origin {
     tunnel: PathBuf,
     site: String,
     vm: String,
-    trouble: Mutex<Option<(u64, String)>>,
+    trouble: Mutex<Trouble>,
+}
+
+/// What keeps us from the source.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Raised with every attachment: an answer to what was asked before one says nothing of what is attached now.
+    attachment: u64,
+    last: Option<FillCondition>,
 }
 
 /// Why a source gave no answer this time.
@@ -71,25 +79,69 @@ pub(crate) enum Error {
     Silent,
 }
 
+impl Error {
+    /// Whether the source's disk server itself said no.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Nbd(NbdError::Refused { .. }))
+    }
+
+    fn condition(&self, since_unix_ms: u64) -> FillCondition {
+        let message = describe(self);
+        if self.is_refusal() {
+            FillCondition::Refused { since_unix_ms, message }
+        } else {
+            FillCondition::Unreachable { since_unix_ms, message }
+        }
+    }
+}
+
+fn since(condition: FillCondition) -> Option<u64> {
+    match condition {
+        FillCondition::Unreachable { since_unix_ms, .. } | FillCondition::Refused { since_unix_ms, .. } => {
+            Some(since_unix_ms)
+        }
+        FillCondition::NoSpace | FillCondition::Disk { .. } => None,
+    }
+}
+
 impl Origin {
     pub(crate) fn new(config: &OriginConfig, vm: &str) -> Arc<Self> {
         Arc::new(Self {
             tunnel: config.tunnel_socket.clone(),
             site: config.site.clone(),
             vm: vm.into(),
-            trouble: Mutex::new(None),
+            trouble: Mutex::default(),
         })
     }
 
     /// What keeps us from the source at the moment.
     pub(crate) fn condition(&self) -> Option<FillCondition> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.clone().map(|(since_unix_ms, message)| FillCondition::Unreachable { since_unix_ms, message })
+        self.trouble().last.clone()
     }
 
-    fn note(&self, failure: Option<String>) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        *trouble = failure.map(|message| (trouble.take().map_or_else(unix_ms, |(since, _)| since), message));
+    /// A dirty map was attached that is open at the source: earlier refusals are void, also those still on their way.
+    pub(crate) fn attached(&self) {
+        let mut trouble = self.trouble();
+        trouble.attachment += 1;
+        trouble.last = None;
+    }
+
+    fn attachment(&self) -> u64 {
+        self.trouble().attachment
+    }
+
+    /// Notes how an attempt ended that was begun under that attachment.
+    fn note(&self, attachment: u64, failure: Option<&Error>) {
+        let mut trouble = self.trouble();
+        if trouble.attachment == attachment {
+            let since = trouble.last.take().and_then(since);
+            trouble.last = failure.map(|error| error.condition(since.unwrap_or_else(unix_ms)));
+        }
+    }
+
+    /// Whole at any time, so a poisoned lock is as good as a clean one.
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Connects to an export of the source, once.
@@ -154,8 +206,7 @@ impl Lane {
 
     /// Reads, until the source refuses to serve the export.
     pub(crate) async fn read_unless_refused(&self, span: Span) -> Result<Vec<Piece>, String> {
-        let refused = |error: &Error| matches!(error, Error::Nbd(NbdError::Refused { .. }));
-        let answer = self.attempts(|client| async move { client.read(span).await }, refused).await;
+        let answer = self.attempts(|client| async move { client.read(span).await }, Error::is_refusal).await;
         answer.map_err(|error| describe(&error))
     }
 
@@ -184,16 +235,20 @@ impl Lane {
     {
         let mut pause = PAUSE;
         loop {
+            let attachment = self.origin.attachment();
             match self.attempt(&ask).await {
                 Ok(answer) => {
-                    self.origin.note(None);
+                    self.origin.note(attachment, None);
                     return Ok(answer);
                 }
                 Err(error) if is_final(&error) => return Err(error),
                 Err(error) => {
-                    let failure = describe(&error);
-                    tracing::debug!(vm = self.origin.vm, failure, "source not reached, trying again");
-                    self.origin.note(Some(failure));
+                    tracing::debug!(
+                        vm = self.origin.vm,
+                        failure = describe(&error),
+                        "source gave nothing, trying again"
+                    );
+                    self.origin.note(attachment, Some(&error));
                 }
             }
             tokio::time::sleep(pause).await;

@@ -253,6 +253,7 @@ impl Served {
             self.prover.forget();
         }
         self.store.attach(origin)?;
+        self.origin.iter().for_each(|way| way.attached());
         self.counters.start();
         Ok(())
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::rig::{DEADLINE, Rig, Server, Tunnel};
 use crate::disk::config::Faults;
-use crate::disk::{FillCondition, ProofState};
+use crate::disk::{FillCondition, ProofState, Status};
 use crate::nbd::{Client, Piece, Span};
 
 const SIZE: u64 = 16 << 20;
@@ -176,6 +176,36 @@ async fn a_write_can_be_lost_on_purpose() {
     }
     let read = [byte(&guest, 0).await, byte(&guest, 512).await, byte(&guest, 1024).await];
     assert_eq!(read, [200, content(0).unwrap(), 200]);
+}
+
+/// Proves that a source that has ended its dirty map is told from one that is not there, that one which is started anew
+/// refuses nothing, and that a refusal is forgotten with the next attachment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_origin_is_no_cut_link() {
+    let rig = Rig::new(SIZE);
+    let mut source = rig.source(content).await;
+    let tunnel = Tunnel::new(&rig, &source);
+    let target = rig.target(&tunnel, Faults::default()).await;
+    let first = source.control().await.open_origin().await.unwrap().origin;
+    source.control().await.close_origin().await.unwrap();
+    target.control().await.start_fill(first).await.unwrap();
+    let is_refused = |status: &Status| matches!(status.fill.condition, Some(FillCondition::Refused { .. }));
+    target.until("the source refuses", is_refused).await;
+    let is_cut = |status: &Status| matches!(status.fill.condition, Some(FillCondition::Unreachable { .. }));
+    source.kill();
+    target.until("the source is gone", is_cut).await;
+
+    source.restart().await;
+    let second = source.control().await.open_origin().await.unwrap().origin;
+    target.control().await.start_fill(second).await.unwrap();
+    for _ in 0..3 {
+        source.restart().await;
+    }
+    let filled = target.until("everything is present", |status| {
+        assert!(!is_refused(status), "{status:?}");
+        status.fill.absent_bytes == 0
+    });
+    assert_eq!(filled.await.fill.condition, None);
 }
 
 /// Proves that a new identity of the origin voids what was fetched under the old one, and that an aborted attempt hands

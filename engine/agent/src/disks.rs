@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_dataplane::disk::{Config, Control, ControlError, Faults, Initial, OriginConfig, RefusalKind};
+use longhaul_dataplane::nbd::Span;
 use longhaul_model::ids::VmId;
 use longhaul_model::vm::Vm;
 use rustix::process::{Pid, Signal, kill_process};
@@ -164,6 +165,28 @@ impl Disks {
                 answered => return answered,
             }
         }
+    }
+
+    /// Freezes a disk and returns everything that is dirty on it, from as many rounds as it takes.
+    pub(crate) async fn freeze(&self, vm: &VmId, epoch: u64) -> Result<Vec<Span>, Error> {
+        // Kept when a question is asked again: a round that was acknowledged is not handed out twice.
+        let taken = Mutex::new((0, Vec::new()));
+        let asked = self.insist(|| async {
+            let mut disk = self.existing(vm).await?;
+            disk.freeze(epoch).await.map_err(refused("freezing the disk"))?;
+            let (applied, extents) = &mut *taken.lock().await;
+            loop {
+                let round = disk.dirty_round(*applied).await;
+                let round = round.map_err(refused("ending the last dirty round"))?;
+                *applied = round.round;
+                extents.extend(round.extents);
+                if round.rest_bytes == 0 {
+                    return Ok(());
+                }
+            }
+        });
+        asked.await?;
+        Ok(taken.into_inner().1)
     }
 
     fn refuse_unwanted(&self, vm: &VmId) -> Result<(), Error> {

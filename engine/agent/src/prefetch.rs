@@ -206,7 +206,8 @@ impl Agent {
             })
             .await?;
         let extents = reply.dirty.iter().map(|extent| Span { offset: extent.offset, length: extent.length });
-        Ok(Round { round: reply.round, extents: extents.collect() })
+        // What did not fit is dirty at the source, and comes with the rounds that follow or with the hand-over.
+        Ok(Round { round: reply.round, extents: extents.collect(), rest_bytes: 0 })
     }
 
     /// Removes this site's copy and ends the source's dirty map. Safe to repeat.
@@ -321,8 +322,7 @@ impl Agent {
             disk.dirty_round(request.applied).await.map_err(refused("ending a dirty round"))
         });
         let round = round.await?;
-        let dirty = round.extents.iter().map(|span| v1::Extent { offset: span.offset, length: span.length });
-        Ok(v1::DirtyRoundReply { dirty: dirty.collect(), round: round.round })
+        Ok(to_wire(&round))
     }
 
     /// Source: ends the dirty map of a prefetch that is given up. A VM that was handed over keeps its frozen disk.
@@ -358,6 +358,11 @@ fn ends_prefetch(condition: &FillCondition, wanted: &v1::Prefetch) -> Option<Err
         }
         FillCondition::Unreachable { .. } => None,
     }
+}
+
+fn to_wire(round: &Round) -> v1::DirtyRoundReply {
+    let dirty = round.extents.iter().map(|span| v1::Extent { offset: span.offset, length: span.length });
+    v1::DirtyRoundReply { dirty: dirty.collect(), round: round.round }
 }
 
 /// Whether what a failed prefetch has copied is left for the next try, which takes it up and fetches no byte twice. A run that
@@ -398,6 +403,9 @@ pub(crate) fn run_id(text: &str) -> Result<RunId, Error> {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_dataplane::disk::ROUND_EXTENTS_MAX;
+    use prost::Message as _;
+
     use super::*;
 
     /// Proves that a source that says no ends a prefetch as a precondition that names the site, and one that says nothing
@@ -413,5 +421,14 @@ mod tests {
         assert!(said.contains("site-a") && said.contains(&message) && said.contains("run again"), "{said}");
         assert!(!is_worth_taking_up(error.class), "the copy is of a dirty map that is gone");
         assert!(ends_prefetch(&FillCondition::Unreachable { since_unix_ms, message }, &wanted).is_none());
+    }
+
+    /// Proves that the longest round of the biggest disk fits into one message.
+    #[test]
+    fn the_longest_round_fits_into_a_message() {
+        let last = u64::MAX - (1 << 32);
+        let extents = (0..ROUND_EXTENTS_MAX as u64).map(|at| Span::new(last - (at << 20), 1 << 30)).collect();
+        let reply = to_wire(&Round { round: u64::MAX, extents, rest_bytes: 0 });
+        assert!(reply.encoded_len() < 4 << 20, "{}", reply.encoded_len());
     }
 }

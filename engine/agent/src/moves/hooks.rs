@@ -29,16 +29,8 @@ impl SourceDisk for SourceHooks {
     async fn last_round(&self) -> Result<Vec<Extent>, HookError> {
         // The guest stands still: from here on its packets go to where it will run, and wait there.
         self.agent.edge.route_away(self.spec.nic.address, &self.target).await?;
-        let round = self
-            .agent
-            .disks
-            .insist(|| async {
-                let mut disk = self.agent.disks.existing(&self.spec.id).await?;
-                disk.freeze(self.epoch.0).await.map_err(refused("freezing the disk"))?;
-                disk.dirty_round(0).await.map_err(refused("ending the last dirty round"))
-            })
-            .await?;
-        Ok(round.extents.iter().map(|span| Extent { offset: span.offset, length: span.length }).collect())
+        let dirty = self.agent.disks.freeze(&self.spec.id, self.epoch.0).await?;
+        Ok(dirty.iter().map(|span| Extent { offset: span.offset, length: span.length }).collect())
     }
 
     async fn thaw(&self) -> Result<(), HookError> {

@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::nbd::Span;
 
-/// Longest request or reply in bytes: a dirty round of a million extents, more than any disk of ours gives.
+/// Longest request or reply in bytes: a million extents, ten times what a dirty round may have.
 pub(super) const MAX_LINE: usize = 64 << 20;
+
+/// Most extents of a dirty round. Between agents a round is one message of gRPC, which may have 4 MiB; an extent has 22 bytes
+/// at most.
+pub const ROUND_EXTENTS_MAX: usize = 100_000;
 
 /// A question or an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +131,11 @@ pub struct OriginOpened {
 pub struct Round {
     /// Its number, to be acknowledged in the next request.
     pub round: u64,
-    /// Dirtied extents in ascending order, apart from each other.
+    /// Dirtied extents in ascending order, apart from each other; [`ROUND_EXTENTS_MAX`] at most.
     pub extents: Vec<Span>,
+    /// Bytes dirtied that were too many for this round, and are for the next.
+    #[serde(default)]
+    pub rest_bytes: u64,
 }
 
 /// Result of a freeze.

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Error;
 use super::allocation;
 use super::bitmap::Bitmap;
-use super::control::{Frozen, OriginOpened, Round};
+use super::control::{Frozen, OriginOpened, ROUND_EXTENTS_MAX, Round};
 use super::geometry::{BLOCK, merged};
 use super::header::{Process, Settled};
 use super::rounds::Rounds;
@@ -113,8 +113,9 @@ impl Store {
         let mut state = self.state();
         let geometry = self.geometry;
         let rounds = state.rounds.as_mut().ok_or_else(no_rounds)?;
-        let (round, runs) = rounds.next(applied);
-        Ok(Round { round, extents: runs.iter().map(|run| geometry.span(run)).collect() })
+        let (round, runs) = rounds.next(applied, ROUND_EXTENTS_MAX);
+        let extents = runs.iter().map(|run| geometry.span(run)).collect();
+        Ok(Round { round, extents, rest_bytes: rounds.dirty() * BLOCK })
     }
 
     /// See [`super::Request::AbortRounds`].

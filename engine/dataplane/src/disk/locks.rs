@@ -2,13 +2,15 @@
 //!
 //! Holders only do local I/O, so waiting is bounded by the local disk; nobody waits for the WAN here.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Runs in use. Few at a time, so a list is enough.
+/// Runs in use: few as a rule, and as many as a dirty round has while it is marked.
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
-    held: Mutex<Vec<Range<u64>>>,
+    /// The end of each run by its start. None is empty, and they lie apart from each other.
+    held: Mutex<BTreeMap<u64, u64>>,
     freed: Condvar,
 }
 
@@ -22,28 +24,30 @@ pub(crate) struct Held<'a> {
 impl Locks {
     /// Waits until nobody uses any of the blocks.
     pub(crate) fn lock(&self, blocks: Range<u64>) -> Held<'_> {
-        let taken = |held: &mut Vec<Range<u64>>| {
-            held.iter().any(|other| other.start < blocks.end && blocks.start < other.end)
+        if blocks.is_empty() {
+            return Held { locks: self, blocks };
+        }
+        // Of all that begin before its end, the last one reaches furthest.
+        let taken = |held: &mut BTreeMap<u64, u64>| {
+            held.range(..blocks.end).next_back().is_some_and(|(_, end)| blocks.start < *end)
         };
-        let mut held = self.freed.wait_while(self.list(), taken).unwrap_or_else(PoisonError::into_inner);
-        held.push(blocks.clone());
+        let mut held = self.freed.wait_while(self.runs(), taken).unwrap_or_else(PoisonError::into_inner);
+        held.insert(blocks.start, blocks.end);
         drop(held);
         Held { locks: self, blocks }
     }
 
-    /// A list of ranges is whole at any time, so a poisoned lock is as good as a clean one.
-    fn list(&self) -> MutexGuard<'_, Vec<Range<u64>>> {
+    /// The runs are whole at any time, so a poisoned lock is as good as a clean one.
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let mut held = self.locks.list();
-        if let Some(at) = held.iter().position(|blocks| *blocks == self.blocks) {
-            held.swap_remove(at);
+        if !self.blocks.is_empty() {
+            self.locks.runs().remove(&self.blocks.start);
+            self.locks.freed.notify_all();
         }
-        drop(held);
-        self.locks.freed.notify_all();
     }
 }

@@ -46,8 +46,8 @@ mod tests;
 pub use client::{Control, ControlError};
 pub use config::{Config, Faults, Initial, OriginConfig};
 pub use control::{
-    Fill, FillCondition, Frozen, OriginOpened, Proof, ProofState, Refusal, RefusalKind, Reply, Request,
-    Round, Status, Writer,
+    Fill, FillCondition, Frozen, OriginOpened, Proof, ProofState, ROUND_EXTENTS_MAX, Refusal, RefusalKind,
+    Reply, Request, Round, Status, Writer,
 };
 pub use error::Error;
 pub use leaf::{LEAF_BYTES, Root};

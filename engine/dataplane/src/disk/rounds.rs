@@ -36,8 +36,9 @@ impl Rounds {
         Some((changed.start, self.touched.bytes(&changed)))
     }
 
-    /// Ends a round and begins the next. `applied` is the last round that the asker has dealt with.
-    pub(crate) fn next(&mut self, applied: u64) -> (u64, Vec<Range<u64>>) {
+    /// Ends a round and begins the next. `applied` is the last round that the asker has dealt with; what lies behind the
+    /// first `most` runs stays dirty.
+    pub(crate) fn next(&mut self, applied: u64, most: usize) -> (u64, Vec<Range<u64>>) {
         if applied == self.number {
             self.pending = Bitmap::new(self.blocks);
         }
@@ -45,7 +46,12 @@ impl Rounds {
         self.pending.merge(&dirty);
         // After a restart the asker's count is the higher one.
         self.number = self.number.max(applied) + 1;
-        (self.number, self.pending.runs(0..self.blocks, true).collect())
+        let runs: Vec<_> = self.pending.runs(0..self.blocks, true).take(most).collect();
+        let end = runs.last().map_or(self.blocks, |run| run.end);
+        let rest: Vec<_> = self.pending.runs(end..self.blocks, true).collect();
+        rest.iter().for_each(|run| drop(self.dirty.put(run, true)));
+        self.pending.put(&(end..self.blocks), false);
+        (self.number, runs)
     }
 
     /// The attempt failed: everything handed out is dirty again.
@@ -68,6 +74,22 @@ mod tests {
         Rounds::new(100, Bitmap::new(100))
     }
 
+    /// More runs than any test has.
+    const ALL: usize = usize::MAX;
+
+    /// Proves that the runs over the bound wait for the next round, in order, with what was dirtied since.
+    #[test]
+    fn a_round_has_a_bound() {
+        let mut rounds = rounds();
+        [3..5, 9..10, 20..30, 40..41].iter().for_each(|blocks| drop(rounds.mark(blocks)));
+        assert_eq!((rounds.next(0, 2), rounds.dirty()), ((1, vec![3..5, 9..10]), 11));
+        assert_eq!((rounds.next(0, 2), rounds.dirty()), ((2, vec![3..5, 9..10]), 11), "not acknowledged");
+        rounds.mark(&(1..2));
+        assert_eq!((rounds.next(2, 2), rounds.dirty()), ((3, vec![1..2, 20..30]), 1));
+        assert_eq!((rounds.next(3, 2), rounds.dirty()), ((4, run(40..41)), 0));
+        assert_eq!((rounds.next(4, 2), rounds.dirty()), ((5, vec![]), 0));
+    }
+
     fn run(blocks: Range<u64>) -> Vec<Range<u64>> {
         std::iter::once(blocks).collect()
     }
@@ -77,10 +99,10 @@ mod tests {
     fn a_round_holds_what_is_new() {
         let mut rounds = rounds();
         rounds.mark(&(3..5));
-        assert_eq!(rounds.next(0), (1, run(3..5)));
+        assert_eq!(rounds.next(0, ALL), (1, run(3..5)));
         rounds.mark(&(4..7));
-        assert_eq!(rounds.next(1), (2, run(4..7)));
-        assert_eq!(rounds.next(2), (3, vec![]));
+        assert_eq!(rounds.next(1, ALL), (2, run(4..7)));
+        assert_eq!(rounds.next(2, ALL), (3, vec![]));
     }
 
     /// Proves that a round whose answer was lost is handed out again, with what came since.
@@ -88,9 +110,9 @@ mod tests {
     fn a_lost_answer_is_repeated() {
         let mut rounds = rounds();
         rounds.mark(&(3..5));
-        assert_eq!(rounds.next(0), (1, run(3..5)));
+        assert_eq!(rounds.next(0, ALL), (1, run(3..5)));
         rounds.mark(&(9..10));
-        assert_eq!(rounds.next(0), (2, vec![3..5, 9..10]));
+        assert_eq!(rounds.next(0, ALL), (2, vec![3..5, 9..10]));
     }
 
     /// Proves that an aborted attempt makes every handed-out block dirty again.
@@ -98,12 +120,12 @@ mod tests {
     fn an_abort_merges_back() {
         let mut rounds = rounds();
         rounds.mark(&(3..5));
-        rounds.next(0);
+        rounds.next(0, ALL);
         rounds.mark(&(50..60));
-        rounds.next(1);
+        rounds.next(1, ALL);
         rounds.abort();
         assert_eq!(rounds.dirty(), 12);
-        assert_eq!(rounds.next(2), (3, vec![3..5, 50..60]));
+        assert_eq!(rounds.next(2, ALL), (3, vec![3..5, 50..60]));
     }
 
     /// Proves that a restarted server hands everything out again, whatever round the asker had reached.
@@ -112,7 +134,7 @@ mod tests {
         let mut touched = Bitmap::new(100);
         touched.put(&(7..9), true);
         let mut rounds = Rounds::new(100, touched);
-        assert_eq!(rounds.next(5), (6, run(7..9)));
-        assert_eq!(rounds.next(6), (7, vec![]));
+        assert_eq!(rounds.next(5, ALL), (6, run(7..9)));
+        assert_eq!(rounds.next(6, ALL), (7, vec![]));
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
-use super::rig::{Rig, Server, can_run, open_again, program};
+use super::rig::{DEADLINE, Rig, Server, can_run, open_again, program};
 use crate::disk::config::{Config, Faults, Initial};
 use crate::disk::store::Store;
 use crate::disk::{ControlError, Error, RefusalKind};
@@ -141,4 +141,21 @@ async fn one_server_per_disk() {
     let rig = Rig::new(1 << 20);
     let server: Server = rig.source(|_| None).await;
     assert!(matches!(Store::open(&server.config), Err(Error::Locked)));
+}
+
+/// Proves that marks of very many runs are no matter of minutes.
+#[test]
+fn many_runs_are_marked_at_once() {
+    let folder = tempfile::Builder::new().prefix("lhd-").tempdir().unwrap();
+    let runs = 800_000;
+    let store = Store::open(&Config { disk_bytes: 2 * runs * 4096, ..config(&folder) }).unwrap();
+    store.grant(1).unwrap();
+    store.attach(7).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    // A thread of its own: one that takes minutes is not waited for.
+    std::thread::spawn(move || {
+        let extents: Vec<_> = (0..runs).map(|run| Span::new(2 * run * 4096, 4096)).collect();
+        tell.send(store.mark_absent(&extents).is_ok()).unwrap();
+    });
+    assert!(told.recv_timeout(DEADLINE).expect("the marks take too long"));
 }

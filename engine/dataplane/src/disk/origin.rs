@@ -95,10 +95,10 @@ impl Error {
     }
 }
 
-fn since(condition: FillCondition) -> Option<u64> {
+fn since(condition: &FillCondition) -> Option<u64> {
     match condition {
         FillCondition::Unreachable { since_unix_ms, .. } | FillCondition::Refused { since_unix_ms, .. } => {
-            Some(since_unix_ms)
+            Some(*since_unix_ms)
         }
         FillCondition::NoSpace | FillCondition::Disk { .. } => None,
     }
@@ -134,7 +134,7 @@ impl Origin {
     fn note(&self, attachment: u64, failure: Option<&Error>) {
         let mut trouble = self.trouble();
         if trouble.attachment == attachment {
-            let since = trouble.last.take().and_then(since);
+            let since = trouble.last.take().as_ref().and_then(since);
             trouble.last = failure.map(|error| error.condition(since.unwrap_or_else(unix_ms)));
         }
     }

@@ -49,7 +49,9 @@ impl Rounds {
         let runs: Vec<_> = self.pending.runs(0..self.blocks, true).take(most).collect();
         let end = runs.last().map_or(self.blocks, |run| run.end);
         let rest: Vec<_> = self.pending.runs(end..self.blocks, true).collect();
-        rest.iter().for_each(|run| drop(self.dirty.put(run, true)));
+        for run in &rest {
+            self.dirty.put(run, true);
+        }
         self.pending.put(&(end..self.blocks), false);
         (self.number, runs)
     }

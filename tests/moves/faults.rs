@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_agent::handover::FaultPoint;
+use longhaul_agent::faults::FaultPoint;
 use longhaul_lab::place::Side;
 
 use super::midway::{MOVE, Midway, PREFETCH};

@@ -1,17 +1,14 @@
 //! Moves that are in the middle of a step when something is done to them: bytes are on their way, and not all are there.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::time::Instant;
 
-use longhaul_agent::handover::FaultPoint;
+use super::rig::{MOVE_MAX, Rig, state};
+use super::small::disk_server;
+use super::small::gate::Gate;
+use longhaul_agent::faults::FaultPoint;
 use longhaul_lab::Lab;
 use longhaul_lab::place::Side;
-use serde_json::Value;
-
-use super::rig::{MOVE_MAX, Rig, state};
-use super::small::gate::Gate;
 
 /// The step in which the disk is copied.
 pub(super) const PREFETCH: &str = "move/vm-a/prefetch";
@@ -117,10 +114,5 @@ fn ground(lab: &str) -> (Gate, Rig) {
 
 /// What the fill has brought to the target, in the word of its disk server; `None` before there is one.
 fn fetched_bytes(lab: &Lab) -> Option<u64> {
-    let mut stream = UnixStream::connect(lab.files().disk_socket(Side::B, lab.vm())).ok()?;
-    stream.write_all(b"{\"request\":\"status\"}\n").ok()?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).ok()?;
-    let status: Value = serde_json::from_str(&line).ok()?;
-    status["fill"]["fetched_bytes"].as_u64()
+    disk_server::status(lab, Side::B)?["fill"]["fetched_bytes"].as_u64()
 }

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use longhaul_agent::handover::FaultPoint;
+use longhaul_agent::faults::FaultPoint;
 use longhaul_lab::addresses;
 use longhaul_lab::place::Side;
-use longhaul_lab::wan::LinkChange;
-use longhaul_model::units::Bandwidth;
 
 use super::midway::{MOVE, Midway, PREFETCH};
 use super::rig::{Rig, shared_turn, take_name_at_b, turn};
@@ -152,8 +150,7 @@ fn a_prefetch_that_is_tried_again_goes_on() {
     let Some(_turn) = shared_turn() else { return };
     let ground = Ground::new("mvhasty");
     ground.boot(Side::A).unwrap();
-    let rate = Some(Bandwidth::from_bits_per_second(4_000_000));
-    ground.lab.link(LinkChange { rate, ..LinkChange::default() }).unwrap();
+    ground.slow(true);
     let crossed = || ground.lab.wan().stats().unwrap().a_to_b.bytes;
     let before = crossed();
     // At this rate the disk takes more than eight seconds.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Judged from outside: one copy runs at most, at every instant; the facts of both sites name one owner; the disk is what it
-//! has to be; nothing is left behind; the next move works.
+//! has to be, with what the guest wrote into blocks that were absent; nothing is left behind; the next move works.
 
 mod case;
 mod fault;
@@ -15,7 +15,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use longhaul_agent::handover::FaultPoint;
+use longhaul_agent::faults::FaultPoint;
 
 use self::case::Sweep;
 use self::fault::Fault;

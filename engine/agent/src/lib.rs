@@ -10,6 +10,7 @@
 //! disk servers are processes of their own that a restarted agent finds again. The agent knows nothing of workflows.
 
 pub mod facts;
+pub mod faults;
 pub mod handover;
 pub mod qmp;
 pub mod vm;

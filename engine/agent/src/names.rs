@@ -11,8 +11,10 @@ use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use longhaul_wire::v1::outputs::Outputs as Kind;
 
+use crate::agent::Agent;
 use crate::error::{Class, Error};
 use crate::facts::{Facts, FormerName, NameRow};
+use crate::faults::FaultPoint;
 use crate::operations::key_text;
 use crate::specs::Specs;
 
@@ -92,11 +94,7 @@ impl Names {
 
     /// Answers with the VM's address at a site. Once that is what is read back, the answer may be kept for as long as this zone's
     /// answers are: who still has the former one has it for the lowered time.
-    pub(crate) async fn redirect(
-        &self,
-        wanted: &v1::RedirectName,
-        key: &v1::Key,
-    ) -> Result<v1::NameRedirected, Error> {
+    async fn redirect(&self, wanted: &v1::RedirectName, key: &v1::Key) -> Result<v1::NameRedirected, Error> {
         let now = self.now(&wanted.vm)?;
         let address = address_at(&self.specs.get(&wanted.vm)?, &wanted.site)?;
         let turned = dns::Answer { address, ..now };
@@ -208,6 +206,21 @@ impl Names {
     fn answer(&self, vm: &str, address: Ipv4Addr, ttl_seconds: u32) -> Result<u32, Error> {
         let set = self.zone.set(vm, dns::Answer { address, ttl_seconds });
         set.map_err(|error| Error::new(Class::Permanent, crate::error::chain(&error)))
+    }
+}
+
+impl Agent {
+    /// Answers with the VM's address at a site.
+    pub(crate) async fn redirect_name(
+        &self,
+        wanted: &v1::RedirectName,
+        key: &v1::Key,
+    ) -> Result<v1::NameRedirected, Error> {
+        let redirected = self.names.redirect(wanted, key).await?;
+        if wanted.site == self.site.id.as_str() {
+            self.options.faults.reach(FaultPoint::NameRedirected).await;
+        }
+        Ok(redirected)
     }
 }
 

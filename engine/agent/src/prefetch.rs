@@ -16,6 +16,7 @@ use crate::agent::Agent;
 use crate::disks::{Begin, refused};
 use crate::error::{Class, Error};
 use crate::facts::Role;
+use crate::faults::FaultPoint;
 use crate::operations::{Asked, Task};
 use crate::vms::from_facts;
 
@@ -135,6 +136,7 @@ impl Agent {
             let round = self.ask_round(wanted, asked, applied).await?;
             let dirty_bytes: u64 = round.extents.iter().map(|span| span.length).sum();
             self.mark_absent(vm, &round.extents).await?;
+            self.options.faults.reach(FaultPoint::PrefetchRound).await;
             rounds += 1;
             applied = round.round;
             if dirty_bytes <= ROUND_SMALL_BYTES || rounds >= ROUNDS_MAX {
@@ -180,6 +182,9 @@ impl Agent {
             let enough = u128::from(total) * u128::from(wanted.present_permille) / 1000;
             if fill.allocated_bytes.is_some() && u128::from(fill.present_bytes) >= enough {
                 return Ok(status);
+            }
+            if fill.present_bytes > 0 {
+                self.options.faults.reach(FaultPoint::PrefetchFilling).await;
             }
             let waiting = matches!(fill.condition, Some(FillCondition::Unreachable { .. }));
             task.progress(v1::Progress {

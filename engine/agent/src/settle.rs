@@ -11,6 +11,7 @@ use crate::agent::Agent;
 use crate::disks::refused;
 use crate::error::{Class, Error};
 use crate::facts::Role;
+use crate::faults::FaultPoint;
 use crate::operations::{Asked, Task};
 use crate::prefetch::{run_id, vm_id};
 use crate::vms::from_facts;
@@ -41,7 +42,8 @@ impl Agent {
             other => other?,
         };
         self.let_go_on(&vm).await;
-        let settled = self.settled(&status, &wanted.source, asked.run);
+        self.options.faults.reach(FaultPoint::SettleComplete).await;
+        let mut settled = self.settled(&status, &wanted.source, asked.run);
         let request = v1::ReleaseSourceRequest {
             vm: wanted.vm.clone(),
             run: asked.run.to_owned(),
@@ -54,6 +56,7 @@ impl Agent {
                 peer.release_source(request).await
             })
             .await?;
+        settled.memory_lost = self.has_crashed(&vm);
         self.facts.moving_release(&vm, &run).map_err(from_facts)?;
         Ok(settled)
     }
@@ -67,6 +70,7 @@ impl Agent {
                 return Ok(status);
             }
             if status.proof.state == ProofState::Good {
+                self.options.faults.reach(FaultPoint::SettleProven).await;
                 let mut disk = self.disks.existing(vm).await?;
                 let finished = disk.finish().await.map_err(refused("detaching the source"));
                 let is_forgotten = self.disk_status(vm).await?.proof.state != ProofState::Good;
@@ -74,6 +78,9 @@ impl Agent {
                     Err(error) if !is_forgotten => return Err(error),
                     Ok(()) | Err(_) => continue,
                 }
+            }
+            if status.fill.absent_bytes > 0 {
+                self.options.faults.reach(FaultPoint::SettleFilling).await;
             }
             self.wait_for_all(vm, task).await?;
             self.wait_for_proof(vm, task).await?;
@@ -91,6 +98,7 @@ impl Agent {
             demand_bytes: status.fill.demand_bytes,
             wire: Some(v1::RecordKinds { kinds: carried.kinds }),
             lanes: carried.lanes,
+            memory_lost: false,
         }
     }
 
@@ -121,6 +129,7 @@ impl Agent {
         }
         crate::prefetch::remove_file(&self.folder.map(&vm))?;
         self.folder.forget_released(&vm, &kept)?;
+        self.options.faults.reach(FaultPoint::SourceReleased).await;
         tracing::info!(%vm, target, root = request.root, "the source's disk is released");
         self.edge
             .tap_remove(vm.as_str())

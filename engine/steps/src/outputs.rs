@@ -222,6 +222,7 @@ pub(crate) fn disk_settled(out: &DiskSettled) -> Value {
         "demand_bytes": out.demand_bytes,
         "wire": wire(out.wire.as_ref()),
         "lanes": lanes(&out.lanes),
+        "memory_lost": out.memory_lost,
     })
 }
 
@@ -237,6 +238,6 @@ pub(crate) fn disk_settled_schema() -> Value {
             ("wire", wire_schema()),
             ("lanes", lanes_schema()),
         ],
-        [],
+        [("memory_lost", boolean())],
     )
 }

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use longhaul_lab::place::{Place, Side};
-use longhaul_lab::wan::LinkChange;
 use longhaul_lab::{addresses, client};
 use longhaul_model::Source;
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_model::site::Sites;
-use longhaul_model::units::Bandwidth;
 use longhaul_step::{Action, Context, Error, Key, Outcome, Poll, RunRecords, Started};
 use longhaul_steps::native_registry;
 use longhaul_wire::pki::Credentials;
@@ -21,10 +19,6 @@ use serde_json::Value;
 use super::line::Line;
 use crate::moves::small::ground::Ground;
 use crate::moves::small::processes::{AGENT, SOON, wait};
-
-/// At this rate the guest's disk takes seconds.
-const SLOW: Bandwidth = Bandwidth::from_bits_per_second(4_000_000);
-const FAST: Bandwidth = Bandwidth::from_bits_per_second(1_000_000_000);
 
 /// A lab whose guest runs at A, and a line to each of its agents.
 pub(super) struct World {
@@ -98,8 +92,7 @@ impl World {
 
     /// Makes the disk take seconds to copy, or next to no time.
     pub(super) fn slow(&self, slow: bool) {
-        let rate = Some(if slow { SLOW } else { FAST });
-        self.ground.lab.link(LinkChange { rate, ..LinkChange::default() }).unwrap();
+        self.ground.slow(slow);
     }
 
     /// Restarts B's agent with another file of its site.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use longhaul_agent::handover::FaultPoint;
+use longhaul_agent::faults::FaultPoint;
 
 /// An agent that was just connected says its line at once.
 const LINE_MAX: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use longhaul_dataplane::edge::tap_name;
 use longhaul_lab::place::{Place, Side};
-use longhaul_lab::wan::Link;
+use longhaul_lab::wan::{Link, LinkChange};
 use longhaul_lab::{Lab, UpOptions};
 use longhaul_model::units::{Bandwidth, Size, Time};
 use serde_json::Value;
@@ -17,6 +17,10 @@ use super::processes::{self, SOON, wait};
 use crate::moves::rig::{binary, state};
 
 const WORKFLOW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/moves/small/move.yaml");
+
+/// At this rate the guest's disk takes eight seconds.
+const SLOW: Bandwidth = Bandwidth::from_bits_per_second(4_000_000);
+const FAST: Bandwidth = Bandwidth::from_bits_per_second(1_000_000_000);
 
 /// A lab, gone when dropped.
 pub(in crate::moves) struct Ground {
@@ -44,7 +48,7 @@ impl Ground {
         options.name = name.parse().unwrap();
         options.binary = binary();
         options.link = Link {
-            rate: Bandwidth::from_bits_per_second(1_000_000_000),
+            rate: FAST,
             delay: Time::from_millis(1),
             loss: 0.0,
             queue: Size::from_bytes(4 << 20),
@@ -82,13 +86,15 @@ impl Ground {
         self.spawn(run, &["run", WORKFLOW, "--id", run, "--input", &from_input, "--input", &to_input])
     }
 
-    /// Starts a move whose prefetch has another timeout, and is tried again when it is over.
+    /// Starts a move of the whole disk whose prefetch has another timeout, and is tried again when it is over.
     pub(in crate::moves) fn start_hasty_move(&self, run: &str, timeout: &str) -> Child {
         let uses = "uses: storage.prefetch@1\n";
         let text = std::fs::read_to_string(WORKFLOW).unwrap();
         let hasty = text.replace(uses, &format!("{uses}    timeout: {timeout}\n"));
         let hasty = hasty.replace("errors: [unreachable]", "errors: [unreachable, transient]");
+        let hasty = hasty.replace("present: 0.5", "present: 1");
         assert_eq!(hasty.matches(timeout).count(), text.matches(timeout).count() + 1, "{hasty}");
+        assert!(hasty.contains("present: 1 "), "{hasty}");
         let file = state().join(&self.name).join("hasty.yaml");
         std::fs::write(&file, hasty).unwrap();
         let file = file.to_str().unwrap().to_owned();
@@ -188,6 +194,12 @@ impl Ground {
 
     pub(in crate::moves) fn start_agent(&self, side: Side) -> Result<(), String> {
         self.lab.start_agent(side).map_err(|error| format!("the agent of site {}: {error}", side.as_str()))
+    }
+
+    /// Makes the disk take seconds to copy, or next to no time.
+    pub(in crate::moves) fn slow(&self, slow: bool) {
+        let rate = Some(if slow { SLOW } else { FAST });
+        self.lab.link(LinkChange { rate, ..LinkChange::default() }).unwrap();
     }
 
     /// Cuts the link until it has lost something, and heals it.

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use longhaul_agent::handover::FaultPoint;
+use longhaul_agent::faults::FaultPoint;
 use longhaul_lab::observer::{self, Observer, ObserverView};
 use longhaul_lab::place::Side;
+use serde_json::Value;
 
 use super::fault::{Beside, Fault, beside};
 use super::table::{Outcome, Table};
+use crate::moves::small::disk_server;
 use crate::moves::small::ground::{Ground, Word};
 use crate::moves::small::guest::{self, Marks};
 use crate::moves::small::processes::{AGENT, DISK_SERVER, QEMU, SOON, wait};
@@ -60,6 +62,7 @@ impl Sweep {
         let mut seen = Seen::default();
         let struck = self.strike(&mut case);
         self.ground.gate.release_all();
+        self.ground.slow(false);
         seen.is_unusable = struck.is_err();
         seen.mismatches.extend(struck.err());
         let ended = self.end(&mut case);
@@ -84,6 +87,8 @@ impl Sweep {
         let mut options = observer::Options::of_lab(&self.ground.lab);
         options.interval = OBSERVED_EVERY;
         let observer = Observer::start(options);
+        // Else the fill would be over before it is looked at.
+        self.ground.slow(point == FaultPoint::PrefetchFilling);
         let controller = self.ground.start_move(&run, self.here);
         Case { run, point, fault, source: self.here, controller, observer }
     }
@@ -100,6 +105,7 @@ impl Sweep {
         if let Beside::At(other) = beside(case.point) {
             self.arrive(case, other)?;
         }
+        self.lacks_blocks(case)?;
         let (met, there) = (self.inject(case)?, self.table.is_there(case.point, case.fault));
         if met == usize::from(there) {
             return Ok(());
@@ -124,6 +130,23 @@ impl Sweep {
         }
         let run = &case.run;
         Err(format!("{} was not reached by {run}:\n{}", point.name(), self.ground.said(run)))
+    }
+
+    /// Where the point says that blocks are absent at the target, they are, also now that the fault is struck.
+    fn lacks_blocks(&self, case: &Case) -> Result<(), String> {
+        let target = case.source.other();
+        let status =
+            || disk_server::status(&self.ground.lab, target).ok_or("the target's disk server is silent");
+        let number = |status: &Value, key: &str| status["fill"][key].as_u64().unwrap_or_default();
+        let lacks = match case.point {
+            FaultPoint::PrefetchFilling => {
+                let status = status()?;
+                number(&status, "present_bytes") < number(&status, "allocated_bytes") / 2
+            }
+            FaultPoint::NameRedirected | FaultPoint::SettleFilling => number(&status()?, "absent_bytes") > 0,
+            _ => true,
+        };
+        if lacks { Ok(()) } else { Err("no block is absent that should be".to_owned()) }
     }
 
     /// The target, which has everything, loses its QEMU; or its agent, where the QEMU is what the case is about.
@@ -207,6 +230,9 @@ impl Sweep {
         let view = observer.stop();
         seen.mismatches.extend(two_at_once(&view));
         seen.mismatches.extend(self.disk());
+        if outcome.owner == "target" && outcome.run == "succeeds" {
+            seen.mismatches.extend(self.not_let_go(&run, source));
+        }
     }
 
     fn outcome(&self, words: &[Option<Word>; 2], code: Option<i32>, source: Side) -> Outcome {
@@ -236,6 +262,20 @@ impl Sweep {
     /// Whether a run's report, which is made of its records, says that the guest's memory was lost.
     fn reported_lost(&self, run: &str) -> bool {
         self.ground.records(run).iter().any(|record| record["payload"]["outputs"]["memory_lost"] == true)
+    }
+
+    /// A run that succeeded needs nothing of the source: its disk was put aside, and the target's is whole.
+    fn not_let_go(&self, run: &str, source: Side) -> Vec<String> {
+        let mut amiss = Vec::new();
+        let kept = self.ground.image(source).with_extension(format!("raw.released-{run}"));
+        if !kept.exists() {
+            amiss.push(format!("{run} has not put the source's disk aside: {} is not there", kept.display()));
+        }
+        let status = disk_server::status(&self.ground.lab, source.other()).unwrap_or_default();
+        if status["complete"] != true {
+            amiss.push(format!("the target's disk needs the source: {status}"));
+        }
+        amiss
     }
 
     /// Processes, files, taps and claims that have no business here any more.
@@ -275,7 +315,7 @@ impl Sweep {
         }
         match guest::differs(&image) {
             Ok(None) => None,
-            Ok(Some(at)) => Some(format!("the disk differs at byte {at}")),
+            Ok(Some(what)) => Some(format!("the disk differs: {what}")),
             Err(error) => Some(format!("the disk cannot be read: {error}")),
         }
     }

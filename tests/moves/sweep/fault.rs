@@ -1,6 +1,6 @@
 //! The faults, and at which point the other side has to stand when one is struck.
 
-use longhaul_agent::handover::FaultPoint;
+use longhaul_agent::faults::FaultPoint;
 
 /// What is done to a move that is held at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +85,13 @@ pub(super) const fn beside(point: FaultPoint) -> Beside {
         | P::TargetRun
         | P::TargetContinued
         | P::TargetRefusing
-        | P::TargetNack => Beside::Nothing,
+        | P::TargetNack
+        | P::PrefetchFilling
+        | P::PrefetchRound
+        | P::NameRedirected
+        | P::SettleFilling
+        | P::SettleProven
+        | P::SettleComplete
+        | P::SourceReleased => Beside::Nothing,
     }
 }

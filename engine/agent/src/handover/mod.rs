@@ -25,7 +25,6 @@ pub mod target;
 mod breaks;
 mod convergence;
 mod error;
-mod faults;
 mod frame;
 mod hooks;
 mod limits;
@@ -45,7 +44,6 @@ mod moves;
 
 pub use breaks::Breaks;
 pub use error::{Error, HookError};
-pub use faults::{FaultPoint, Faults};
 pub use frame::{Extent, PROTOCOL_VERSION};
 pub use hooks::{Grant, OnProgress, PeerQuestions, Progress, SourceDisk, TargetDisk};
 pub use limits::Limits;

@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout};
 
 use super::convergence::{Convergence, Sample};
 use super::error::Error;
-use super::faults::FaultPoint;
 use super::frame::{self, Extent};
 use super::hooks::Progress;
 use super::limits::Limits;
 use super::send::Sending;
+use crate::faults::FaultPoint;
 use crate::qmp::{Client, Event, Events};
 use crate::vm::Machine;
 

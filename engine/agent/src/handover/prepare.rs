@@ -4,9 +4,9 @@ use longhaul_model::ids::RunId;
 use serde_json::json;
 
 use super::error::Error;
-use super::faults::{FaultPoint, Faults};
 use super::outgoing::{ASK_DEADLINE, capabilities};
 use crate::facts::{Decision, Facts, Refusal};
+use crate::faults::{FaultPoint, Faults};
 use crate::vm::{Launch, Machine};
 
 /// What a target makes itself ready with.

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 
 use super::breaks::Breaks;
 use super::error::Error;
-use super::faults::{FaultPoint, Faults};
 use super::frame::{self, Extent, Frame, Hello, PROTOCOL_VERSION, Relinquish, Reply};
 use super::hooks::{Grant, TargetDisk};
 use super::outgoing::{ASK_DEADLINE, Info, Status, now_unix_us};
 use super::pump::{Digest, Flipper};
 use super::target::{Action, Event, State, Target};
 use crate::facts::{Decision, Epoch, Facts};
+use crate::faults::{FaultPoint, Faults};
 use crate::vm::{Machine, RunState};
 
 /// How long a source may say nothing before its state is given up. Longer than any cut a move should survive.

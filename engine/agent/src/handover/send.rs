@@ -12,7 +12,6 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::error::Error;
-use super::faults::FaultPoint;
 use super::frame::{self, Frame, Hello, PROTOCOL_VERSION, Relinquish};
 use super::hooks::{OnProgress, Progress};
 use super::outgoing::{self, Switched, Watch, millis};
@@ -20,6 +19,7 @@ use super::pump::pump;
 use super::settle::{Moved, Sent, SourceSide, Stayed};
 use super::source::{Event, Source};
 use crate::facts::{Decision, Epoch, Relinquishment, StateDigest};
+use crate::faults::FaultPoint;
 use crate::vm::Machine;
 
 /// How long QEMU may take to connect to the agent's socket.

@@ -11,13 +11,13 @@ use tokio::time::{Instant, timeout};
 
 use super::breaks::Breaks;
 use super::error::Error;
-use super::faults::{FaultPoint, Faults};
 use super::hooks::{Grant, PeerQuestions, SourceDisk};
 use super::limits::Limits;
 use super::outgoing::{ASK_DEADLINE, Info, Status};
 use super::question::Answer;
 use super::source::{Action, Event, Source};
 use crate::facts::{Decision, Epoch, Facts, Refusal, Relinquishment, Role};
+use crate::faults::{FaultPoint, Faults};
 use crate::vm::{Machine, RunState};
 
 /// How long QEMU may take to come out of a migration.

@@ -80,7 +80,7 @@ async fn bring_about(
         Operation::OpenTunnel(o) => agent.open_tunnel(o, &asked).await.map(Kind::TunnelOpened),
         Operation::Prefetch(o) => agent.prefetch(o, &asked).await.map(Kind::Prefetched),
         Operation::PrepareName(o) => agent.prepare_name(o, key).await.map(Kind::NamePrepared),
-        Operation::RedirectName(o) => agent.names.redirect(o, key).await.map(Kind::NameRedirected),
+        Operation::RedirectName(o) => agent.redirect_name(o, key).await.map(Kind::NameRedirected),
         Operation::MoveVm(o) => agent.move_vm(o, &asked).await.map(Kind::VmMoved),
         Operation::SettleDisk(o) => agent.settle_disk(o, &asked).await.map(Kind::DiskSettled),
     }

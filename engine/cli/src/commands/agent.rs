@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use longhaul_agent::Options;
-use longhaul_agent::handover::{Breaks, Faults};
+use longhaul_agent::faults::Faults;
+use longhaul_agent::handover::Breaks;
 use longhaul_dataplane::disk;
 use longhaul_model::parse_site;
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! Named points at which a test can hold a hand-over and kill something exactly there.
+//! Named points of a move at which a test can hold an agent and kill something exactly there.
 //!
 //! In production [`Faults::none`] makes every point free. A test hands in the path of a unix socket on which it listens: at
 //! each point the agent connects, writes the point's name and a line feed, and waits for the connection to end.
@@ -16,7 +16,7 @@ const HELD_MAX: Duration = Duration::from_secs(300);
 
 macro_rules! fault_points {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// A step of the move, in the order in which they come on each side.
+        /// A step of the move, in the order in which a move reaches them on each side of its hand-over, and around it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum FaultPoint { $($(#[$doc])* $name,)* }
 
@@ -24,7 +24,7 @@ macro_rules! fault_points {
             /// Every point.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// Its name, `SIDE-WHERE`.
+            /// Its name: `SIDE-WHERE` in the hand-over, else what has just become so.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -34,6 +34,10 @@ macro_rules! fault_points {
 }
 
 fault_points! {
+    /// Target: blocks have come, and more have to come before the guest may be handed over.
+    PrefetchFilling = "prefetch-filling",
+    /// Target: what the guest dirtied at the source was marked absent again; the source was not told.
+    PrefetchRound = "prefetch-round",
     /// ATTEMPT is durable and the stream is open; nothing was sent.
     SourceBegun = "source-begun",
     /// The target knows which hand-over this is.
@@ -86,6 +90,16 @@ fault_points! {
     TargetContinued = "target-continued",
     /// The source was told.
     TargetAnswered = "target-answered",
+    /// Target: its own server answers the guest's name with its address here; the run was not told.
+    NameRedirected = "name-redirected",
+    /// Target: the guest runs here, blocks of its disk are absent, and nothing has asked for the rest of them.
+    SettleFilling = "settle-filling",
+    /// Target: every block is here and was compared; the disk is still attached to the source.
+    SettleProven = "settle-proven",
+    /// Target: the disk needs no source any more; the source was not told.
+    SettleComplete = "settle-complete",
+    /// Source: its disk is put aside; the target was not told.
+    SourceReleased = "source-released",
     /// NACK is about to be decided.
     TargetRefusing = "target-refusing",
     /// NACK is durable; QEMU still lives and the source was not told.
@@ -93,6 +107,21 @@ fault_points! {
 }
 
 impl FaultPoint {
+    /// Whether it lies within the hand-over.
+    #[must_use]
+    pub const fn in_hand_over(self) -> bool {
+        !matches!(
+            self,
+            Self::PrefetchFilling
+                | Self::PrefetchRound
+                | Self::NameRedirected
+                | Self::SettleFilling
+                | Self::SettleProven
+                | Self::SettleComplete
+                | Self::SourceReleased
+        )
+    }
+
     /// Whether a move that succeeds never comes past it.
     #[must_use]
     pub const fn on_refusal_only(self) -> bool {

@@ -10,6 +10,7 @@ mod faults;
 mod identity;
 mod midway;
 mod outages;
+mod own_writes;
 mod preflight;
 mod reboots;
 mod rig;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longhaul_agent::faults::FaultPoint;
 use longhaul_lab::addresses;
@@ -18,8 +18,6 @@ use super::small::processes::{self, DISK_SERVER, QEMU, SOON, wait};
 const LOWERED: Option<u64> = Some(5);
 /// The same while nothing moves.
 const NORMAL: Option<u64> = Some(addresses::TTL_SECONDS as u64);
-/// How often the disk server is killed under a guest that writes.
-const KILLS: usize = 12;
 
 /// A cut of twenty seconds right after RELINQUISH, when neither side may run the guest, ends when the link does; the guest
 /// then runs at one place, its client's connection lives, and the run goes through. The answer to the guest's name may be kept
@@ -165,7 +163,7 @@ fn a_prefetch_that_is_tried_again_goes_on() {
     assert_eq!(of_prefetch("start"), of_prefetch("cancel") + 1, "{said}");
     let crossed = crossed() - before;
     assert!(crossed < guest::DISK_BYTES as u64 * 3 / 2, "{crossed} bytes crossed the link");
-    counts_on(&ground, Side::B);
+    ground.counts_on(Side::B);
 }
 
 /// A target that has a VM of that name refuses the move, and both go on.
@@ -181,7 +179,7 @@ fn a_name_that_is_taken_is_refused() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("has a vm vm-a of its own"), "{said}");
     for side in Side::BOTH {
-        counts_on(&ground, side);
+        ground.counts_on(side);
     }
 }
 
@@ -198,36 +196,4 @@ fn a_vm_that_does_not_run_is_refused() {
     assert!(said.contains("does not run at site a"), "{said}");
     assert!(!ground.image(Side::B).exists(), "a copy is left");
     ground.boot(Side::A).unwrap();
-}
-
-/// A guest that writes without ever flushing, and reads back what it wrote, finds it although its disk server is killed again
-/// and again: what was acknowledged is there, and what was not is written again.
-#[test]
-fn a_guest_reads_its_own_writes_from_a_disk_server_that_dies() {
-    let Some(_turn) = shared_turn() else { return };
-    let ground = Ground::new("mvwrites");
-    let mut marks = ground.boot(Side::A).unwrap();
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..KILLS {
-        let until = marks.count + random.u32(1..4);
-        let counts = wait(SOON, || ground.marks(Side::A).count >= until);
-        let (now, words) = (ground.marks(Side::A), ground.words());
-        assert!(counts, "it counts no more: {now:?} after {marks:?}, {words:?}; seed {seed}");
-        // Anywhere between two writes, or in one.
-        let moment = Instant::now() + Duration::from_micros(random.u64(..220_000));
-        assert!(wait(SOON, || Instant::now() >= moment));
-        assert_eq!(ground.kill(Side::A, DISK_SERVER), Ok(1), "seed {seed}");
-        marks = ground.marks(Side::A);
-    }
-    counts_on(&ground, Side::A);
-    let after = ground.marks(Side::A);
-    assert_eq!((after.lost, after.boots), (0, 1), "seed {seed}");
-}
-
-fn counts_on(ground: &Ground, side: Side) {
-    let before = ground.marks(side);
-    assert!(wait(SOON, || ground.marks(side).count > before.count + 1), "it counts no more at {side:?}");
-    assert_eq!(ground.marks(side).lost, 0);
 }

@@ -169,6 +169,13 @@ impl Ground {
         guest::marks(&self.image(side))
     }
 
+    /// The guest counts on at a site, and has lost nothing.
+    pub(in crate::moves) fn counts_on(&self, side: Side) {
+        let before = self.marks(side);
+        assert!(wait(SOON, || self.marks(side).count > before.count + 1), "it counts no more at {side:?}");
+        assert_eq!(self.marks(side).lost, 0);
+    }
+
     /// What a site has of the VM besides processes: its image, the map of its blocks, its tap.
     pub(in crate::moves) fn belongings(&self, side: Side) -> Vec<String> {
         let disks = self.lab.files().agent(side).join("disks");

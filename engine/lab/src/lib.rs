@@ -15,6 +15,7 @@ pub mod network;
 pub mod observer;
 pub mod peer;
 pub mod place;
+mod precedence;
 pub mod process;
 pub mod qmp;
 pub mod wan;

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use longhaul_lab::addresses::{GUEST, GUEST_AT_B};
 use longhaul_lab::client::ClientView;
+use longhaul_lab::observer::Silence;
 use longhaul_lab::place::Side;
 
 use super::evidence::Evidence;
@@ -94,13 +95,21 @@ fn exit(evidence: &Evidence) -> String {
 fn exactly_one(evidence: &Evidence) -> Check {
     let view = &evidence.observer;
     let [at_a, at_b] = view.disk_answers;
+    let [silent_a, silent_b] = view.longest_silence_ms;
+    let unseen = view.unseen().map(unseen).unwrap_or_default();
     let seen = format!(
-        "{} looks, {} with two running, {} with two writers; {at_a} answers of the disk server at a, {at_b} at b",
+        "{} looks, {} with two running, {} with two writers; {at_a} answers of the disk server at a, {at_b} at b; \
+         longest silence of a QEMU {silent_a} ms at a, {silent_b} ms at b{unseen}",
         view.rounds,
         view.second_runner.len(),
         view.second_writer.len()
     );
     check("exactly one copy ran at every instant", view.exactly_one(), seen)
+}
+
+fn unseen(silence: &Silence) -> String {
+    let (site, length) = (silence.side.as_str(), silence.length_ms());
+    format!("; nobody knows what the one at {site} did in {length} ms around a change of place")
 }
 
 fn runs_at_b(evidence: &Evidence) -> Check {
@@ -353,10 +362,15 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_has_its_check() {
         type Breaks = (&'static str, fn(&mut Evidence));
-        let broken: [Breaks; 15] = [
+        let broken: [Breaks; 16] = [
             ("the run succeeded", |seen| seen.code = Some(6)),
             ("exactly one copy ran at every instant", |seen| seen.observer.second_runner.push(1)),
             ("exactly one copy ran at every instant", |seen| seen.observer.disk_answers[1] = 0),
+            ("exactly one copy ran at every instant", |seen| {
+                let from_unix_ms = seen.observer.changes[0].at_unix_ms;
+                let silence = Silence { side: Side::A, from_unix_ms, to_unix_ms: from_unix_ms + 501 };
+                seen.observer.silences.push(silence);
+            }),
             ("the guest runs at b", |seen| seen.observer.runs_at = Some(Side::A)),
             ("the guest is gone at a", |seen| seen.left_at_a = true),
             ("the client's connection lived through it", |seen| seen.client.missing = 1),

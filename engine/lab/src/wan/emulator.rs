@@ -5,7 +5,6 @@
 //! shaper: at most the link's queue and what fits onto the wire during the delay.
 
 use std::io;
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,7 +18,7 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 use super::link::{Config, End, Link, LinkChange, Stats};
 use super::shaper::{Shaper, Verdict};
 use crate::netns::{self, Netns};
-use crate::network;
+use crate::{network, precedence};
 
 /// Ethernet's.
 const MTU: u16 = 1500;
@@ -29,8 +28,6 @@ const INTERFACE_QUEUE: u32 = 10_000;
 const EARLY_ENOUGH: Duration = Duration::from_micros(30);
 /// How often a reader without packets looks whether it shall stop.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
-/// Ahead of guests and copies: a link that waits for a CPU is no link.
-const NICENESS: i32 = -15;
 
 /// Why a WAN could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -186,16 +183,8 @@ fn carry(
     ]
 }
 
-/// Without root's rights over priorities the emulator still works, less exactly under load.
-fn take_precedence() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%error, "cannot raise the priority of the WAN");
-    }
-    let _coarser_timers = rustix::thread::set_current_timer_slack(NonZeroU64::new(1_000));
-}
-
 fn read(shared: &Shared, from: &SyncDevice, direction: Direction, flight: &Sender<Packet>) {
-    take_precedence();
+    precedence::take("WAN");
     let mut buffer = [0; 2 * MTU as usize];
     while !shared.stop.load(Ordering::Relaxed) {
         let length = match from.recv(&mut buffer) {
@@ -224,7 +213,7 @@ fn wait_readable(device: &SyncDevice) {
 }
 
 fn deliver(shared: &Shared, to: &SyncDevice, direction: Direction, flight: &Receiver<Packet>) {
-    take_precedence();
+    precedence::take("WAN");
     // Ends when the reader, the only sender, has ended.
     while let Ok(packet) = flight.recv() {
         let wait = Duration::from_nanos(packet.due.saturating_sub(shared.now()));

@@ -20,11 +20,11 @@ pub struct MovedVm {
     pub state_bytes: u64,
     /// Allocated disk bytes not at the target when the VM began to run there.
     pub absent_bytes: u64,
-    /// Allocated disk bytes.
+    /// Allocated disk bytes; 0 if the target could not say.
     pub allocated_bytes: u64,
     /// When it began to run there, in Unix milliseconds.
     pub runs_at_unix_ms: u64,
-    /// Its QEMU died right after that: it does not run, and can only be booted from its disk.
+    /// Its QEMU died after that and before the end of the run: it does not run, and can only be booted from its disk.
     pub memory_lost: bool,
 }
 

@@ -196,7 +196,14 @@ impl Folding {
                 report.moved.push(moved);
             }
             "storage.settle" => {
-                report.disks.push(DiskProof::of(params, outputs));
+                let disk = DiskProof::of(params, outputs);
+                // A guest can die between its hand-over's step and the end of the run.
+                let moved = report.moved.iter_mut().find(|moved| moved.vm == disk.vm && !moved.memory_lost);
+                if let Some(moved) = moved.filter(|_| outputs["memory_lost"] == true) {
+                    moved.memory_lost = true;
+                    self.lost.push(lost_memory(step, moved));
+                }
+                report.disks.push(disk);
                 report.independent_ms = report.independent_ms.max(Some(at_ms));
             }
             _ => {}
@@ -248,9 +255,7 @@ fn lost_memory(step: &StepPath, moved: &MovedVm) -> Instruction {
     let MovedVm { vm, target, .. } = moved;
     Instruction {
         step: step.clone(),
-        problem: format!(
-            "the memory of {vm} was lost: its QEMU died at site {target} right after the hand-over"
-        ),
+        problem: format!("the memory of {vm} was lost: its QEMU died at site {target} after the hand-over"),
         action: format!(
             "only site {target} may run it: longhaul vm start {vm} --site {target} boots it from its disk"
         ),

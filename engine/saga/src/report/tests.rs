@@ -173,11 +173,14 @@ fn the_wans_own_count_is_told() {
 #[test]
 fn lost_memory_is_something_to_do() {
     let mut records = moved();
+    let outputs = json!({ "proof_ok": true, "root": "c0ffee", "memory_lost": true });
+    records[8] = record(9, 12_000, "done", done("settle", &outputs));
+    assert!(Report::fold(&records).unwrap().has_lost_memory(), "it died after its hand-over's step");
     let outputs = json!({ "epoch": 2, "runs_at_unix_ms": 1_007_800, "memory_lost": true });
     records[5] = record(6, 8_000, "done", done("go", &outputs));
     let report = Report::fold(&records).unwrap();
     let text = report.text();
-    assert!(text.contains("longhaul vm start vm-a --site b"), "{text}");
+    assert_eq!(text.matches("longhaul vm start vm-a --site b").count(), 1, "{text}");
     assert!(text.contains("\nthe memory of vm-a was lost; clients"), "{text}");
     assert!(text.contains("vm-a belongs to b and does NOT run"), "{text}");
     assert!(!text.contains("nothing is left to do") && !text.contains("runs at b"), "{text}");

@@ -177,11 +177,12 @@ impl Report {
     fn disk_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for moved in &self.moved {
-            let (absent, allocated) = (bytes(moved.absent_bytes), bytes(moved.allocated_bytes));
-            lines.push(format!(
-                "{}: {absent} of {allocated} were still at the source at the hand-over",
-                moved.vm
-            ));
+            let (vm, absent, allocated) =
+                (&moved.vm, bytes(moved.absent_bytes), bytes(moved.allocated_bytes));
+            lines.push(match moved.allocated_bytes {
+                0 => format!("{vm}: how much was still at the source at the hand-over is not known"),
+                _ => format!("{vm}: {absent} of {allocated} were still at the source at the hand-over"),
+            });
         }
         for disk in &self.disks {
             let proof = if disk.ok { "proven equal" } else { "NOT PROVEN" };

@@ -34,11 +34,13 @@ fn what_cannot_be_found_out_hides_nothing() {
     let rig = Rig::new("mvhides");
     let target = rig.lab.files().agent(Side::B);
     stop_with_a_namesake(&rig);
+    let file = target.join("vms/vm-a.yaml");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "kind: Vm\nmemory: lots\n").unwrap();
+    refused(&rig, "run-unreadable", &[NOT_RUNNING, "site b cannot say how vm-a stands: "]);
+    std::fs::write(&file, whole).unwrap();
     rig.lab.cut().unwrap();
     refused(&rig, "run-cut", &["site a cannot reach site b: ", NOT_RUNNING, NAME_TAKEN]);
-    rig.lab.heal().unwrap();
-    std::fs::write(target.join("vms/vm-a.yaml"), "kind: Vm\nmemory: lots\n").unwrap();
-    refused(&rig, "run-unreadable", &[NOT_RUNNING, "site b cannot say how vm-a stands: "]);
 }
 
 const NOT_RUNNING: &str = "vm-a is stopped at site a: it has to run there to be moved";

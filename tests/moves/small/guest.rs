@@ -16,6 +16,7 @@ use longhaul_lab::Lab;
 use longhaul_lab::place::Side;
 use longhaul_model::Source;
 use longhaul_model::units::Size;
+use sha2::{Digest as _, Sha256};
 
 /// The size of its disk.
 pub(in crate::moves) const DISK_BYTES: usize = 4 << 20;
@@ -110,13 +111,20 @@ fn known_content() -> Vec<u8> {
     disk
 }
 
+/// A boot file's name: its SHA-256.
+fn digest(file: &[u8]) -> String {
+    Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Puts this guest in the place of the lab's own, before its first start.
 pub(in crate::moves) fn install(lab: &Lab) -> io::Result<()> {
-    let (kernel_name, initrd_name) = ("1".repeat(64), "2".repeat(64));
+    let files = [kernel(), vec![0; 512]];
+    let [kernel_name, initrd_name] = files.each_ref().map(|file| digest(file));
     for side in Side::BOTH {
         let boot = lab.files().agent(side).join("boot");
-        std::fs::write(boot.join(&kernel_name), kernel())?;
-        std::fs::write(boot.join(&initrd_name), [0; 512])?;
+        for (name, file) in [&kernel_name, &initrd_name].into_iter().zip(&files) {
+            std::fs::write(boot.join(name), file)?;
+        }
     }
     let home = lab.files().agent(Side::A);
     let file = home.join("vms").join(format!("{}.yaml", lab.vm()));

@@ -25,15 +25,15 @@ use super::{sysctl, tap};
 ///
 /// Every call may be repeated and then changes nothing. The order of a move, source first:
 ///
-/// 1. target: `tap_create`, `serve` (not at home), `park`;
+/// 1. target: `tap_create`, `route_away` to the source, `serve` (not at home), `park`;
 /// 2. source, at STOP: `route_away` (withdraw before announce: from here on nothing reaches the old tap);
 /// 3. target, before it runs: `route_here`; when it runs: `release`;
 /// 4. source: `tap_remove`.
 ///
-/// If the VM stays after all: the source's `route_here`; at the target `route_away` where the VM has been before, or
-/// `discard`, `unserve` and `route_none` where it never was; then `tap_remove`.
+/// If the VM stays after all: the source's `route_here`; at the target `route_away` and `release` where the VM has been
+/// before, or `unserve`, `route_none` and `discard`, in this order, where it never was; then `tap_remove`.
 ///
-/// After a restart of the agent everything but parking is as it was.
+/// After a restart of the agent everything but parking is as it was; after one of the host nothing is.
 #[derive(Debug, Clone)]
 pub struct Edge {
     inner: Arc<Inner>,

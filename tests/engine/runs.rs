@@ -4,7 +4,7 @@ use longhaul_run::{Control, Ended, JsonLines, Reporters, Terminal, replay};
 use longhaul_saga::{Entry, Event, Intent, Record, Status};
 use serde_json::json;
 
-use super::toy::{Rig, foreach, item_step, pivot, plan, plan_with, step};
+use super::toy::{DEADLINE, Rig, foreach, item_step, pivot, plan, plan_with, step};
 
 /// What was undone, in order.
 fn undone(rig: &Rig) -> Vec<String> {
@@ -156,7 +156,8 @@ async fn a_timeout_cancels_and_believes_the_outcome() {
         }
         rig.clock.advance_ms(11 * 60_000);
     };
-    let (ended, ()) = tokio::join!(run, push);
+    let (ended, pushed) = tokio::join!(run, tokio::time::timeout(DEADLINE, push));
+    pushed.unwrap();
     assert_eq!(ended, Ended::At(Status::Succeeded), "the second attempt does not hang");
     let cancelled = rig.records().iter().any(|r| matches!(r.entry, Entry::Intent(Intent::Cancel(_))));
     assert!(cancelled);
@@ -182,7 +183,8 @@ async fn what_a_timeout_left_is_taken_up() {
             rig.clock.advance_ms(11 * 60_000);
         }
     };
-    let (ended, ()) = tokio::join!(run, push);
+    let (ended, pushed) = tokio::join!(run, tokio::time::timeout(DEADLINE, push));
+    pushed.unwrap();
     assert_eq!(ended, Ended::At(Status::Failed));
     let starts: Vec<_> = rig.world.logged().into_iter().filter(|line| line.starts_with("start a")).collect();
     assert_eq!(starts, ["start a 1"; 3]);
@@ -203,7 +205,8 @@ async fn a_run_given_up_unwinds() {
         }
         control.cancel("the storm turned away");
     };
-    let (ended, ()) = tokio::join!(run, push);
+    let (ended, pushed) = tokio::join!(run, tokio::time::timeout(DEADLINE, push));
+    pushed.unwrap();
     assert_eq!(ended, Ended::At(Status::Failed));
     assert_eq!(rig.world.effects(), ["report"]);
 }
@@ -223,7 +226,8 @@ async fn an_interrupted_run_can_be_resumed() {
         }
         control.stop();
     };
-    let (ended, ()) = tokio::join!(run, push);
+    let (ended, pushed) = tokio::join!(run, tokio::time::timeout(DEADLINE, push));
+    pushed.unwrap();
     assert_eq!(ended, Ended::Interrupted);
     assert_eq!(rig.resume().await, Ended::At(Status::Succeeded));
     let starts_of_a = rig.world.logged().iter().filter(|line| line.starts_with("start a")).count();

@@ -6,7 +6,7 @@ use longhaul_agent::faults::FaultPoint;
 use longhaul_lab::place::Side;
 
 use super::midway::{MOVE, Midway, PREFETCH};
-use super::rig::{Rig, state, turn};
+use super::rig::{Rig, shared_turn, state, turn};
 use super::small::processes::{self, QEMU};
 use crate::records::started_after_done;
 
@@ -140,7 +140,7 @@ fn a_silent_target_is_asked_again() {
 /// after it begins, and the guest stays.
 #[test]
 fn a_target_without_space_is_refused() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut rig = Rig::new("mvspace");
     rig.demand_reserve(Side::B, "900TiB");
     let (code, said) = Rig::finish(rig.start("run-space"), "run-space");

@@ -9,7 +9,7 @@ use longhaul_lab::place::Side;
 use longhaul_wire::Identity;
 use longhaul_wire::pki::{Ca, Validity};
 
-use super::rig::{Rig, state, turn};
+use super::rig::{Rig, shared_turn, state};
 use future_agent::FutureAgent;
 
 /// A controller of another authority, an expired one, an agent that is another site, an agent whose certificate has
@@ -17,7 +17,7 @@ use future_agent::FutureAgent;
 /// serves on where it is.
 #[test]
 fn who_is_not_who_it_should_be_is_refused_by_name() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut rig = Rig::new("mvident");
     let pki = rig.lab.files().pki();
     let lab = |side| rig.lab.management_address(side).to_string();
@@ -55,7 +55,7 @@ fn who_is_not_who_it_should_be_is_refused_by_name() {
 /// run's first step, with the source's and the controller's words side by side.
 #[test]
 fn sites_that_do_not_trust_each_other_say_why() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut rig = Rig::new("mvtrust");
     let pki = rig.lab.files().pki();
     let ca = Ca::open(&pki).unwrap();

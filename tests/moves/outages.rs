@@ -94,7 +94,7 @@ fn a_killed_source_qemu_is_a_crash() {
 /// the answer to the guest's name be kept for as long as before, and the guest stays.
 #[test]
 fn a_disk_that_fills_up_ends_the_move() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut rig = Rig::new("mvfull");
     let disks = rig.lab.files().agent(Side::B).join("disks");
     // Gone before the lab, whose folder it lies in.

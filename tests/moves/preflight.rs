@@ -2,13 +2,13 @@
 
 use longhaul_lab::place::Side;
 
-use super::rig::{Rig, take_name_at_b, turn};
+use super::rig::{Rig, shared_turn, take_name_at_b};
 
 /// A VM that does not run, a name that is taken and boot files that are missing: one failure of the first step names all of
 /// them, and the target holds nothing more than before.
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let rig = Rig::new("mvwrong");
     let target = rig.lab.files().agent(Side::B);
     stop_with_a_namesake(&rig);
@@ -30,7 +30,7 @@ fn everything_that_is_wrong_is_said_at_once() {
 /// taken, a specification that cannot be read beside what the other site knows.
 #[test]
 fn what_cannot_be_found_out_hides_nothing() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let rig = Rig::new("mvhides");
     let target = rig.lab.files().agent(Side::B);
     stop_with_a_namesake(&rig);

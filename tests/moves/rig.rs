@@ -40,7 +40,8 @@ pub(super) fn turn() -> Option<File> {
     take_turn(File::lock)
 }
 
-/// A turn beside others of its kind: for labs that leave the processors idle, where the order of events is all that counts.
+/// A turn beside others of its kind: for labs where the order of events is all that counts, and nothing is said of how long a
+/// hand-over took.
 pub(super) fn shared_turn() -> Option<File> {
     take_turn(File::lock_shared)
 }

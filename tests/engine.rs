@@ -1,6 +1,8 @@
 //! The engine as a whole: saga, journal and driver, with toy actions that write files.
 
+mod conditions;
 mod crash;
 mod kit;
 mod runs;
 mod toy;
+mod waits;

@@ -191,6 +191,30 @@ async fn what_a_timeout_left_is_taken_up() {
     assert_eq!(undone(&rig), ["a"]);
 }
 
+/// An action that gives no sign of life is not waited for until its timeout: it is asked about, and taken up where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_action_is_asked_about() {
+    let rig = Rig::new();
+    let mut silent = step("a", &[], &["silent"]);
+    silent["body"]["action"]["heartbeat"] = json!("1m");
+    let run = rig.run(plan(&[silent]));
+    let push = async {
+        while !rig.world.logged().contains(&"silent".to_owned()) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        rig.clock.advance_ms(61_000);
+    };
+    let (ended, pushed) = tokio::join!(run, tokio::time::timeout(DEADLINE, push));
+    pushed.unwrap();
+    assert_eq!(ended, Ended::At(Status::Succeeded));
+    let said = rig.records().into_iter().find_map(|record| match record.entry {
+        Entry::Event(Event::Unknown(unknown)) => Some(unknown.failure.to_string()),
+        _ => None,
+    });
+    assert_eq!(said.unwrap(), "it gave no sign of life for 1m (unreachable)");
+    assert_eq!(rig.world.effects(), ["a", "report"]);
+}
+
 /// A run that is given up undoes what it did; the step under way is asked to stop first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_given_up_unwinds() {
@@ -265,4 +289,46 @@ async fn a_replay_prints_what_the_live_run_printed() {
     assert!(text.contains("b: failed: as the script says (permanent)"), "{text}");
     assert_eq!(text, String::from_utf8(lines_again.0.lock().unwrap().clone()).unwrap());
     assert_eq!(*json.0.lock().unwrap(), *json_again.0.lock().unwrap());
+}
+
+/// What is open for as long as its graph runs is undone at the end, behind everything else, also when all went well; a graph that
+/// unwinds undoes it in its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_is_closed_at_the_end() {
+    let scope = |id: &str, needs: &[&str]| {
+        let mut step = step(id, needs, &[]);
+        step["body"]["action"]["scope"] = json!(true);
+        step
+    };
+    let rig = Rig::new();
+    let steps = [
+        scope("tunnel", &[]),
+        scope("lease", &["tunnel"]),
+        pivot(step("a", &["lease"], &[])),
+        step("b", &["a"], &[]),
+    ];
+    assert_eq!(rig.run(plan(&steps)).await, Ended::At(Status::Succeeded));
+    assert_eq!(rig.world.effects(), ["a", "b", "report"]);
+    assert_eq!(undone(&rig), ["lease", "tunnel"]);
+    let said = rig.world.logged();
+    let place = |line: &str| said.iter().position(|said| said == line).unwrap();
+    assert!(place("did b") < place("undid lease"), "{said:?}");
+
+    let rig = Rig::new();
+    let steps = [scope("tunnel", &[]), step("a", &["tunnel"], &[]), step("b", &["a"], &["permanent"])];
+    assert_eq!(rig.run(plan(&steps)).await, Ended::At(Status::Failed));
+    assert_eq!(undone(&rig), ["a", "tunnel"]);
+}
+
+/// A scope that cannot be closed stops the run for an operator although everything else went well; a resume closes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_stays_open_needs_an_operator() {
+    let rig = Rig::new();
+    std::fs::write(rig.world.0.join("no-undo"), "").unwrap();
+    let mut tunnel = step("tunnel", &[], &[]);
+    tunnel["body"]["action"]["scope"] = json!(true);
+    assert_eq!(rig.run(plan(&[tunnel, step("a", &["tunnel"], &[])])).await, Ended::At(Status::NeedsOperator));
+    std::fs::remove_file(rig.world.0.join("no-undo")).unwrap();
+    assert_eq!(rig.resume().await, Ended::At(Status::Succeeded));
+    assert_eq!(rig.world.effects(), ["a", "report"]);
 }

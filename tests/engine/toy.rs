@@ -127,6 +127,17 @@ impl Write1 {
         let _ = fs::remove_file(self.world.op(file));
     }
 
+    /// The first poll of an attempt that is `silent` is never answered.
+    async fn be_silent(&self, params: &Value, attempt: u32) {
+        let op = self.world.op(Self::file(params));
+        let is_silent = params["script"][attempt as usize - 1] == "silent";
+        if is_silent && fs::read_to_string(&op).is_ok_and(|word| word == UNDER_WAY) {
+            fs::write(op, "half done").unwrap();
+            self.world.log("silent");
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn end(&self, params: &Value, attempt: u32) -> Poll {
         let file = Self::file(params);
         let script = params["script"][attempt as usize - 1].as_str().unwrap_or("ok");
@@ -143,7 +154,7 @@ impl Write1 {
                 let _ = fs::remove_file(self.world.op(file));
                 Outcome::Failed(Error::new(ErrorClass::Cancelled, "stopped"))
             }
-            "ok" => {
+            "ok" | "silent" => {
                 self.finish(file);
                 self.world.log(&format!("did {file}"));
                 Outcome::Done(Self::outputs(params))
@@ -199,6 +210,7 @@ impl Action for Write1 {
         if self.world.effect(Self::file(&params)).exists() {
             return Poll::Ended(Outcome::Done(Self::outputs(&params)));
         }
+        self.be_silent(&params, context.attempt).await;
         self.end(&params, context.attempt)
     }
 
@@ -259,6 +271,12 @@ fn action(id: &str, needs: &[&str], with: &Value) -> Value {
                    "backoff": { "initial": "2s", "factor": 2, "max": "1m", "full_jitter": true } },
         "pivot": false, "compensate": null,
     }}})
+}
+
+/// A step under a condition.
+pub(super) fn when(condition: &str, mut step: Value) -> Value {
+    step["if"] = json!(format!("${{{{ {condition} }}}}"));
+    step
 }
 
 pub(super) fn pivot(mut step: Value) -> Value {

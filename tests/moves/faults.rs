@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 4;
 /// `replay` prints the lines of both controllers again and writes both forms of the report again byte for byte.
 #[test]
 fn a_killed_controller_resumes() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut moving = Midway::of_memory_copy("mvkill");
     moving.kill_controller();
     moving.assert_midway();
@@ -56,7 +56,7 @@ fn printed(rig: &Rig, arguments: &[&str]) -> String {
 /// A second run for a VM that is already moving is refused and names the first; the first is not disturbed.
 #[test]
 fn a_second_run_is_refused_by_name() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut rig = Rig::new("mvtwice");
     let mut first = rig.start("run-first");
     rig.wait_for_step(&mut first, "run-first", PREFETCH);
@@ -71,14 +71,14 @@ fn a_second_run_is_refused_by_name() {
 /// A cut of twenty seconds during the memory copy costs time and nothing else.
 #[test]
 fn a_cut_during_the_memory_copy_heals() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     cut(&mut Midway::of_memory_copy("mvcutmem"));
 }
 
 /// A cut of twenty seconds during the prefetch costs time and nothing else.
 #[test]
 fn a_cut_during_the_prefetch_heals() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     cut(&mut Midway::of_prefetch("mvcutpre"));
 }
 
@@ -97,14 +97,14 @@ fn cut(moving: &mut Midway) {
 /// The target's agent dies during the prefetch and comes back: the fill goes on where it was.
 #[test]
 fn a_killed_target_agent_goes_on_with_the_prefetch() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     kill_agent(&mut Midway::of_prefetch("mvagb"), Side::B);
 }
 
 /// The source's agent dies during the memory copy and comes back: the guest was never stopped, and moves in the end.
 #[test]
 fn a_killed_source_agent_takes_the_move_up() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     kill_agent(&mut Midway::of_memory_copy("mvaga"), Side::A);
 }
 
@@ -120,7 +120,7 @@ fn kill_agent(moving: &mut Midway, side: Side) {
 /// yet the run ends as one that leaves something to a person.
 #[test]
 fn a_silent_target_is_asked_again() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut moving = Midway::held("mvsilent", FaultPoint::SourceQuit);
     moving.rig.kill_agent(Side::B);
     assert_eq!(processes::kill(&moving.rig.lab, Side::B, QEMU), Ok(1));
@@ -180,7 +180,7 @@ fn carried_bytes(records: &[serde_json::Value]) -> u64 {
 /// stays connected while its memory is copied, after every refused attempt, and when all is undone.
 #[test]
 fn a_refused_way_back_keeps_the_connection() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut back = Midway::held_on_the_way_back("mvrefused", FaultPoint::TargetLoading);
     for attempt in 1.. {
         counts_on(&back.rig);

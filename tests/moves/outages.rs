@@ -24,7 +24,7 @@ const NORMAL: Option<u64> = Some(addresses::TTL_SECONDS as u64);
 /// for a short time only by then, and for as long as ever after the move.
 #[test]
 fn a_cut_inside_the_hand_over_heals() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     let mut moving = Midway::held("mvcuthand", FaultPoint::SourceRelinquished);
     assert_eq!(moving.rig.ttl_seconds(), [LOWERED; 2]);
     let met = moving.rig.cut_drops();
@@ -42,21 +42,21 @@ fn a_cut_inside_the_hand_over_heals() {
 /// The source's disk server is killed while the guest moves: its agent starts it again and the move goes through.
 #[test]
 fn a_killed_source_disk_server_comes_back() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     assert_eq!(moves_although_killed("mvdiska", Side::A, DISK_SERVER), 1);
 }
 
 /// The same at the target.
 #[test]
 fn a_killed_target_disk_server_comes_back() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     assert_eq!(moves_although_killed("mvdiskb", Side::B, DISK_SERVER), 1);
 }
 
 /// The QEMU that takes the guest in is killed: the guest goes on where it is, and the next attempt brings it over.
 #[test]
 fn a_killed_target_qemu_costs_an_attempt() {
-    let Some(_turn) = turn() else { return };
+    let Some(_turn) = shared_turn() else { return };
     assert_eq!(moves_although_killed("mvqemub", Side::B, QEMU), 2);
 }
 

@@ -1,7 +1,7 @@
 //! The fault sweep: at every point of a move, everything that can die dies, and the link is cut.
 //!
 //! ```text
-//!  for every fault:   one lab with a fast link and a guest of a few hundred bytes
+//!  for every fault:   two labs with a fast link and a guest of a few hundred bytes
 //!    for every point: a run moves the VM from where it is; held at the point; the fault; let go; healed
 //!                     what became of it, against docs/reference/fault-points.md; the next point moves it on from there
 //! ```
@@ -46,13 +46,33 @@ sweeps! {
     the_link_is_cut_at_every_point is LinkCut in "swcut";
 }
 
-/// Visits every point with one fault and reports all mismatches together.
+/// Visits every point with one fault, half of them in each of two labs, and reports all mismatches together.
 fn sweep(fault: Fault, lab: &str) {
     let Some(_turn) = shared_turn() else { return };
+    let halves = FaultPoint::ALL.split_at(FaultPoint::ALL.len() / 2);
+    let (first, second) = std::thread::scope(|scope| {
+        let second = scope.spawn(|| visit_all(halves.1, fault, &format!("{lab}2")));
+        (visit_all(halves.0, fault, &format!("{lab}1")), second.join().unwrap())
+    });
+    let reached: BTreeSet<_> = first.reached.into_iter().chain(second.reached).collect();
+    let mismatches = [first.mismatches, second.mismatches].concat();
+    let missing = FaultPoint::ALL.iter().filter(|point| !reached.contains(point));
+    let missing: Vec<_> = missing.map(|point| point.name()).collect();
+    assert!(missing.is_empty(), "never reached: {missing:?}; mismatches:\n{}", mismatches.join("\n"));
+    assert!(mismatches.is_empty(), "{} mismatches:\n{}", mismatches.len(), mismatches.join("\n"));
+}
+
+/// What came of some of the points.
+#[derive(Default)]
+struct Visited {
+    reached: BTreeSet<FaultPoint>,
+    mismatches: Vec<String>,
+}
+
+fn visit_all(points: &[FaultPoint], fault: Fault, lab: &str) -> Visited {
     let mut sweep = Sweep::new(lab);
-    let mut reached = BTreeSet::new();
-    let mut mismatches = Vec::new();
-    for point in FaultPoint::ALL.iter().copied() {
+    let Visited { mut reached, mut mismatches } = Visited::default();
+    for point in points.iter().copied() {
         let seen = sweep.visit(point, fault);
         reached.extend(seen.reached);
         mismatches.extend(seen.mismatches.into_iter().map(|what| format!("{}: {what}", point.name())));
@@ -62,8 +82,5 @@ fn sweep(fault: Fault, lab: &str) {
         }
     }
     mismatches.extend(sweep.counts_on().err());
-    let missing = FaultPoint::ALL.iter().filter(|point| !reached.contains(point));
-    let missing: Vec<_> = missing.map(|point| point.name()).collect();
-    assert!(missing.is_empty(), "never reached: {missing:?}; mismatches:\n{}", mismatches.join("\n"));
-    assert!(mismatches.is_empty(), "{} mismatches:\n{}", mismatches.len(), mismatches.join("\n"));
+    Visited { reached, mismatches }
 }

@@ -33,6 +33,17 @@ fn arguments(command: &Command) -> String {
 /// Builds the product and returns the path of its binary.
 pub(crate) fn build_product() -> Result<PathBuf> {
     succeed(cargo(&["build", "--package", "longhaul-cli"]))?;
+    product()
+}
+
+/// Builds the product and every test in one go, and returns the path of the product's binary. `cargo test` then finds all of
+/// it done; after the product alone it would build most of it again, because tests ask for more features of some crates.
+pub(crate) fn build_with_tests() -> Result<PathBuf> {
+    succeed(cargo(&["build", "--workspace", "--bins", "--tests"]))?;
+    product()
+}
+
+fn product() -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec()?;
     Ok(metadata.target_directory.join("debug/longhaul").into())
 }

@@ -11,6 +11,8 @@ use rhai::packages::{
 };
 use rhai::{Engine, OptimizationLevel};
 
+use crate::{quantities, status};
+
 /// Bounds of one evaluation. Far above what a list of a few thousand VMs needs, far below what a person would notice.
 const OPERATIONS_MAX: u64 = 1_000_000;
 const STRING_BYTES_MAX: usize = 1 << 20;
@@ -40,6 +42,8 @@ const DISABLED: [&str; 14] = [
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut engine = Engine::new_raw();
     register_packages(&mut engine);
+    status::register(&mut engine);
+    quantities::register(&mut engine);
     for word in DISABLED {
         engine.disable_symbol(word);
     }

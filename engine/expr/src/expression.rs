@@ -13,7 +13,7 @@ use crate::engine::ENGINE;
 use crate::reference::{self, Reference};
 use crate::scan::{self, Piece};
 use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
-use crate::{Error, Scope, functions};
+use crate::{Asked, Error, Scope, facts, functions, status};
 
 /// One expression, parsed and checked for everything that can be seen without a scope.
 #[derive(Clone, Serialize, Deserialize)]
@@ -21,6 +21,7 @@ use crate::{Error, Scope, functions};
 pub struct Expression {
     text: String,
     references: Vec<Reference>,
+    asked: Asked,
     ast: Arc<AST>,
 }
 
@@ -66,9 +67,10 @@ impl Expression {
             .map_err(|error| syntax(&error, text, &inside))?;
         let locate = |position: Position| inside.start + byte_offset(&text[inside.clone()], position);
         refuse_unknown_functions(&ast, &locate)?;
-        let references =
-            reference::references(&ast, &locate).into_iter().map(|read| read.widened(text)).collect();
-        Ok(Self { text: text.to_owned(), references, ast: Arc::new(ast) })
+        let (asked, questions) = status::questions(&ast, &locate)?;
+        let read = reference::references(&ast, &locate).into_iter().map(|read| read.widened(text));
+        let references = read.chain(questions).collect();
+        Ok(Self { text: text.to_owned(), references, asked, ast: Arc::new(ast) })
     }
 
     /// The text as the author wrote it.
@@ -83,6 +85,12 @@ impl Expression {
         &self.references
     }
 
+    /// What it asks about the run.
+    #[must_use]
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     /// Its value. The value keeps its type.
     ///
     /// # Errors
@@ -95,9 +103,9 @@ impl Expression {
         for (name, value) in &scope.vars {
             names.push_constant_dynamic(name.as_str(), to_dynamic(value));
         }
-        let value: Dynamic = ENGINE
-            .eval_ast_with_scope(&mut names, &self.ast)
-            .map_err(|error| self.no_value(describe(*error)))?;
+        let mut evaluate = || ENGINE.eval_ast_with_scope(&mut names, &self.ast);
+        let value = if self.asked.any || self.asked.time { facts::with(scope, evaluate) } else { evaluate() };
+        let value: Dynamic = value.map_err(|error| self.no_value(describe(*error)))?;
         from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
     }
 
@@ -122,7 +130,7 @@ impl Expression {
             Expr::StringConstant(..) | Expr::InterpolatedString(..) | Expr::CharConstant(..) => Shape::Text,
             Expr::Array(..) => Shape::List,
             Expr::Map(..) => Shape::Map,
-            Expr::FnCall(call, _) if COMPARISONS.contains(&call.name.as_str()) => Shape::Boolean,
+            Expr::FnCall(call, _) if TRUTHS.contains(&call.name.as_str()) => Shape::Boolean,
             _ => Shape::Any,
         }
     }
@@ -140,8 +148,9 @@ impl Expression {
     }
 }
 
-/// Operators whose value is a truth value whatever they compare.
-const COMPARISONS: [&str; 7] = ["==", "!=", "<", "<=", ">", ">=", "!"];
+/// Operators and functions whose value is a truth value whatever they are given.
+const TRUTHS: [&str; 11] =
+    ["==", "!=", "<", "<=", ">", ">=", "!", "succeeded", "failed", "skipped", "always"];
 
 /// How many names follow the first of a chain; `None` when something else than a name is among them.
 fn chain_length(expression: &Expr) -> Option<usize> {

@@ -9,10 +9,13 @@
 mod engine;
 mod error;
 mod expression;
+mod facts;
 mod functions;
+mod quantities;
 mod reference;
 mod scan;
 mod scope;
+mod status;
 mod template;
 mod value;
 
@@ -21,4 +24,5 @@ pub use expression::{Expression, Shape};
 pub use functions::FUNCTIONS;
 pub use reference::{Reference, Root};
 pub use scope::Scope;
+pub use status::Asked;
 pub use template::{Placed, Template};

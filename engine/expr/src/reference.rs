@@ -41,6 +41,8 @@ pub struct Reference {
     pub root: Root,
     /// The names after it, as far as they are written out: `["x", "outputs", "y"]` of `steps.x.outputs.y[0]`.
     pub path: Vec<String>,
+    /// Whether something else is taken where it has no value: it stands before a `??`.
+    pub has_default: bool,
     /// The byte range in the parsed text: of all its names where they are joined by dots, else of the first.
     pub at: Range<usize>,
 }
@@ -104,7 +106,17 @@ fn read_at(nodes: &[ASTNode<'_>], locate: &dyn Fn(Position) -> usize) -> Option<
         _ => Vec::new(),
     };
     let start = locate(*position);
-    Some(Reference { root, path, at: start..start + name.len() })
+    Some(Reference { root, path, has_default: has_default(nodes), at: start..start + name.len() })
+}
+
+/// Whether one of the nodes stands before the last part of a `??` around it.
+fn has_default(nodes: &[ASTNode<'_>]) -> bool {
+    nodes.windows(2).any(|pair| match (&pair[0], expression_of(&pair[1])) {
+        (ASTNode::Expr(Expr::Coalesce(parts, _)), Some(part)) => {
+            parts.last().is_some_and(|last| !std::ptr::eq(last, part))
+        }
+        (_, _) => false,
+    })
 }
 
 fn expression_of<'a>(node: &ASTNode<'a>) -> Option<&'a Expr> {

@@ -11,6 +11,8 @@ pub struct Scope {
     pub run: Map<String, Value>,
     /// `steps`: by step id, each a map with at least `outputs` (and `status`; `items` of a foreach step).
     pub steps: Map<String, Value>,
+    /// `now()`: the time of the event being applied, in Unix milliseconds; none outside a run.
+    pub now_unix_ms: Option<u64>,
     /// Item variables of the foreach steps around, by name.
     pub vars: Map<String, Value>,
 }

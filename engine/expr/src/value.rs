@@ -3,6 +3,8 @@
 use rhai::Dynamic;
 use serde_json::{Map, Number, Value};
 
+use crate::quantities;
+
 /// The Rhai value of a JSON value. A number that is no `i64` becomes a float, as JSON readers do.
 pub(crate) fn to_dynamic(value: &Value) -> Dynamic {
     match value {
@@ -49,6 +51,9 @@ pub(crate) fn from_dynamic(value: Dynamic) -> Result<Value, &'static str> {
 }
 
 fn from_compound(value: Dynamic) -> Result<Value, &'static str> {
+    if let Some(text) = quantities::text_of(&value) {
+        return Ok(Value::String(text));
+    }
     let value = match value.try_cast_result::<rhai::Array>() {
         Ok(items) => return items.into_iter().map(from_dynamic).collect::<Result<_, _>>().map(Value::Array),
         Err(value) => value,

@@ -7,7 +7,7 @@ mod retry;
 mod step;
 
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
-pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec};
+pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Content, Document, Entry, Node};
@@ -32,10 +32,14 @@ pub struct Workflow {
     pub inputs_span: Span,
     /// What holds for steps that say nothing themselves.
     pub defaults: Defaults,
+    /// `deadline`: the expression of the time after which the run is given up.
+    pub deadline: Option<Node>,
     /// The steps, in file order.
     pub steps: Vec<StepSpec>,
     /// What a run puts out, in file order.
     pub outputs: Vec<Entry>,
+    /// Steps that run when the run did not succeed, after what had to be undone was.
+    pub on_failure: Vec<StepSpec>,
     /// Steps that run at the end whatever the outcome.
     pub always: Vec<StepSpec>,
 }
@@ -54,15 +58,29 @@ pub struct Input {
 pub struct Defaults {
     /// How long one attempt may take.
     pub timeout: Option<Time>,
+    /// How long an action under way may give no sign of life.
+    pub heartbeat: Option<Time>,
     /// What is tried again.
     pub retry: Option<RetrySpec>,
 }
 
-const KEYS: [&str; 10] =
-    ["apiVersion", "kind", "name", "version", "summary", "inputs", "defaults", "steps", "outputs", "always"];
+const KEYS: [&str; 12] = [
+    "apiVersion",
+    "kind",
+    "name",
+    "version",
+    "summary",
+    "inputs",
+    "defaults",
+    "deadline",
+    "steps",
+    "outputs",
+    "on_failure",
+    "always",
+];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 7] = ["plugins", "policy", "resources", "deadline", "on_failure", "triggers", "include"];
+const LATER: [&str; 5] = ["plugins", "policy", "resources", "triggers", "include"];
 
 impl Workflow {
     /// Reads a workflow and everything that is wrong with its form.
@@ -84,9 +102,11 @@ impl Workflow {
             inputs: read_inputs(root, &mut reader),
             inputs_span: inputs_key.map_or(head, |entry| entry.key.span),
             defaults: read_defaults(root, &mut reader),
+            deadline: root.get("deadline").cloned(),
             steps: read_steps(root, &mut reader),
             outputs: entries(root, "outputs", &mut reader).into_iter().cloned().collect(),
-            always: root.get("always").map(|node| step::read_all(node, &mut reader)).unwrap_or_default(),
+            on_failure: read_last(root, "on_failure", &mut reader),
+            always: read_last(root, "always", &mut reader),
         };
         (workflow, reader.found)
     }
@@ -123,6 +143,11 @@ fn read_steps(root: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
     step::read_all(node, reader)
 }
 
+/// The steps of a block that may be missing.
+fn read_last(root: &Node, key: &str, reader: &mut Reader<'_>) -> Vec<StepSpec> {
+    root.get(key).map(|node| step::read_all(node, reader)).unwrap_or_default()
+}
+
 /// The entries of an optional map, notes (`x-*`) left out.
 fn entries<'n>(root: &'n Node, key: &str, reader: &mut Reader<'_>) -> Vec<&'n Entry> {
     let Some(node) = root.get(key) else { return Vec::new() };
@@ -146,8 +171,12 @@ fn read_inputs(root: &Node, reader: &mut Reader<'_>) -> Vec<Input> {
 
 fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
     let Some(node) = root.get("defaults") else { return Defaults::default() };
-    reader.fields(node, "the defaults", &["timeout", "retry"], &["heartbeat"]);
-    Defaults { timeout: reader.optional(node, "timeout"), retry: reader.optional(node, "retry") }
+    reader.fields(node, "the defaults", &["timeout", "heartbeat", "retry"], &[]);
+    Defaults {
+        timeout: reader.optional(node, "timeout"),
+        heartbeat: reader.optional(node, "heartbeat"),
+        retry: reader.optional(node, "retry"),
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod steps;
 
 pub use check::{check, validate};
 pub use plan::{
-    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Plan, Retry, Step, WorkflowPin,
+    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Plan, Retry, Step, Wait,
+    WorkflowPin,
 };
 pub use render::render_text;

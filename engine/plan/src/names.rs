@@ -1,6 +1,6 @@
 //! What an expression can see at its place, and what is known of the types behind the names.
 
-use longhaul_expr::{Expression, Reference, Root, Shape};
+use longhaul_expr::{Asked, Expression, Reference, Root, Shape};
 use longhaul_model::action::{Catalogue, Descriptor};
 use longhaul_model::diagnostic::{Code, nearest};
 use longhaul_model::ids::StepId;
@@ -26,6 +26,12 @@ pub(crate) struct Names<'a> {
     around: Vec<&'a StepId>,
     /// The step that reads.
     own: Option<&'a StepId>,
+    /// How many of the steps, from the first, may have ended otherwise than well when this is read.
+    unsure: usize,
+    /// Steps that certainly succeeded when this is read.
+    succeeded: Vec<String>,
+    /// Steps that may have been passed over although the run went well.
+    passed_over: Vec<StepId>,
     /// In a compensation: the step it belongs to, the only one it may read.
     compensates: Option<&'a StepId>,
 }
@@ -33,6 +39,8 @@ pub(crate) struct Names<'a> {
 #[derive(Clone, Copy)]
 struct SeenStep<'a> {
     id: &'a StepId,
+    /// Whether it has an `if` of its own.
+    is_conditional: bool,
     kind: SeenKind<'a>,
 }
 
@@ -40,6 +48,7 @@ struct SeenStep<'a> {
 enum SeenKind<'a> {
     Action(&'a Descriptor),
     Foreach,
+    Wait,
     /// Its own mistake is reported where it stands.
     Broken,
 }
@@ -67,6 +76,9 @@ impl<'a> Names<'a> {
             hidden: Vec::new(),
             around: Vec::new(),
             own: None,
+            unsure: 0,
+            succeeded: Vec::new(),
+            passed_over: Vec::new(),
             compensates: None,
         };
         empty.with_steps(steps, catalogue)
@@ -81,13 +93,15 @@ impl<'a> Names<'a> {
                     .as_ref()
                     .and_then(|uses| catalogue.get(&uses.value))
                     .map_or(SeenKind::Broken, SeenKind::Action),
+                Some(BodySpec::Wait(_)) => SeenKind::Wait,
                 Some(BodySpec::Foreach(foreach)) => {
                     self.hidden.extend(foreach.steps.iter().map(|nested| (&nested.id.value, &step.id.value)));
                     SeenKind::Foreach
                 }
                 None => SeenKind::Broken,
             };
-            self.steps.push(SeenStep { id: &step.id.value, kind });
+            let is_conditional = step.condition.is_some();
+            self.steps.push(SeenStep { id: &step.id.value, is_conditional, kind });
         }
         self
     }
@@ -103,6 +117,27 @@ impl<'a> Names<'a> {
     /// What a step sees.
     pub(crate) fn of_step(&self, step: &'a StepId) -> Self {
         Self { own: Some(step), ..self.clone() }
+    }
+
+    /// The same for a step that runs under a condition: it may ask how steps ended, and then all of them may have failed
+    /// but those whose success it asks for.
+    pub(crate) fn under(&self, asked: &Asked) -> Self {
+        let mut names = self.clone();
+        if asked.any {
+            names.unsure = names.steps.len();
+        }
+        names.succeeded.extend(asked.succeeded.iter().cloned());
+        names
+    }
+
+    /// What is seen when the steps are over, however they ended.
+    pub(crate) fn at_the_end(&self) -> Self {
+        Self { unsure: self.steps.len(), ..self.clone() }
+    }
+
+    /// What is seen when the steps went well, but for those that may have been passed over.
+    pub(crate) fn when_well(&self, passed_over: Vec<StepId>) -> Self {
+        Self { passed_over, ..self.clone() }
     }
 
     /// What the compensation of a step sees.
@@ -140,7 +175,7 @@ impl<'a> Names<'a> {
             Root::Inputs => self.resolve_input(&reference.path),
             Root::Run => resolve_run(&reference.path),
             Root::Variable(name) => self.resolve_variable(name, &reference.path),
-            Root::Steps => self.resolve_step(&reference.path),
+            Root::Steps => self.resolve_step(&reference.path, reference.has_default),
         }
     }
 
@@ -169,7 +204,7 @@ impl<'a> Names<'a> {
         Err(Unresolved::new(Code::UnknownName, format!("there is nothing called `{name}` here"), help))
     }
 
-    fn resolve_step(&self, path: &[String]) -> Result<Value, Unresolved> {
+    fn resolve_step(&self, path: &[String], has_default: bool) -> Result<Value, Unresolved> {
         let Some((id, rest)) = path.split_first() else {
             let message = "`steps` is read as a whole: name the step".to_owned();
             return Err(Unresolved::new(Code::UnknownStep, message, None));
@@ -187,7 +222,22 @@ impl<'a> Names<'a> {
             let message = format!("step `{id}` is not done when this is read");
             return Err(Unresolved::new(Code::ForwardRead, message, None));
         }
+        if let [part, output, ..] = rest
+            && part == "outputs"
+            && !has_default
+            && self.may_lack(&step)
+        {
+            return Err(without_default(step.id, output));
+        }
         resolve_in_step(step, rest)
+    }
+
+    /// Whether a step may have put nothing out when this is read.
+    fn may_lack(&self, step: &SeenStep<'_>) -> bool {
+        let sure = self.compensates.is_some() || self.succeeded.iter().any(|id| id == step.id.as_str());
+        let place = self.steps.iter().position(|seen| seen.id == step.id);
+        let unsure = place.is_some_and(|place| place < self.unsure);
+        !sure && (step.is_conditional || unsure || self.passed_over.contains(step.id))
     }
 
     fn find_step(&self, id: &str) -> Result<SeenStep<'a>, Unresolved> {
@@ -204,6 +254,14 @@ impl<'a> Names<'a> {
         };
         Err(Unresolved::new(Code::UnknownStep, message, help))
     }
+}
+
+fn without_default(id: &StepId, output: &str) -> Unresolved {
+    let message = format!("step `{id}` may not have run, and there is no default for its output `{output}`");
+    let help = format!(
+        "write `steps.{id}.outputs.{output} ?? ...`, or run this only `if: ${{{{ succeeded(\"{id}\") }}}}`"
+    );
+    Unresolved::new(Code::MayNotHaveRun, message, Some(help))
 }
 
 /// "did you mean" if something is near, else what there is.
@@ -237,6 +295,7 @@ fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresol
     let parts: &[&str] = match step.kind {
         SeenKind::Action(_) => &["outputs", "status"],
         SeenKind::Foreach => &["items", "status"],
+        SeenKind::Wait => &["status"],
         SeenKind::Broken => return Ok(ANY),
     };
     match (part.as_str(), step.kind) {

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 use crate::check::Checker;
 use crate::inputs::describe;
 use crate::names::{Names, suggestion};
-use crate::schema;
+use crate::{formats, schema};
 
 /// Functions of the language that need facts or times which this version does not record.
-const LATER_FUNCTIONS: [&str; 4] = ["site_up", "failed", "now", "duration"];
+const LATER_FUNCTIONS: [&str; 1] = ["site_up"];
 
 /// A template that could be read, and the steps it reads.
 pub(crate) struct CheckedTemplate {
@@ -101,7 +101,13 @@ impl Checker<'_> {
         for reference in expression.references() {
             match names.resolve(reference) {
                 Ok(_) if reference.root == Root::Steps => {
-                    reads.extend(reference.path.first().and_then(|id| id.parse::<StepId>().ok()));
+                    let id = reference.path.first().and_then(|id| id.parse::<StepId>().ok());
+                    if let (Some(id), [_, _, output, ..], true) =
+                        (&id, &*reference.path, reference.has_default)
+                    {
+                        self.defaulted.entry(id.clone()).or_default().insert(output.clone());
+                    }
+                    reads.extend(id);
                 }
                 Ok(_) => {}
                 Err(unresolved) => {
@@ -209,11 +215,37 @@ impl Checker<'_> {
         }
     }
 
+    /// Holds one text against a format, as far as it is known.
+    pub(crate) fn value_of_format(
+        &mut self,
+        node: &Node,
+        template: &Template,
+        format: &str,
+        names: &Names<'_>,
+    ) {
+        let wanted = json!({"type": "string", "format": format});
+        let have = match template.expressions().as_slice() {
+            [placed] if placed.whole => names.type_of(placed.expression),
+            _ => json!({"type": "string"}),
+        };
+        if let Some(why) = schema::conflict(&have, &wanted) {
+            return self.report(Code::TypeMismatch, node.span, why);
+        }
+        let unknown = self.unknown_pointers(node, template);
+        let value = self.known_value(template, &unknown);
+        let fits = schema::validator(&wanted).is_ok_and(|validator| validator.is_valid(&value));
+        if unknown.is_empty() && !fits {
+            let example = formats::example(format).unwrap_or_default();
+            self.report(Code::Malformed, node.span, format!("{value} is not {example}"));
+        }
+    }
+
     /// The strings whose values nobody knows yet.
     fn unknown_pointers(&mut self, node: &Node, template: &Template) -> Vec<String> {
         let mut unknown = Vec::new();
         for placed in template.expressions() {
-            let from_inputs = placed.expression.references().iter().all(|read| read.root == Root::Inputs);
+            let only_inputs = placed.expression.references().iter().all(|read| read.root == Root::Inputs);
+            let from_inputs = only_inputs && !placed.expression.asked().time;
             let value = match &self.scope {
                 Some(scope) if from_inputs => placed.expression.evaluate(scope),
                 Some(_) | None => {

@@ -26,10 +26,16 @@ pub struct Plan {
     pub workflow: WorkflowPin,
     /// Every input, defaults filled in, checked against its schema.
     pub inputs: serde_json::Map<String, serde_json::Value>,
+    /// The time after which the run is given up: what has not passed its pivot by then is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Expression>,
     /// The steps.
     pub graph: Graph,
     /// What the run puts out when it has succeeded, in file order.
     pub outputs: Vec<(String, Template)>,
+    /// Steps that run when the run did not succeed, after what had to be undone was.
+    #[serde(default, skip_serializing_if = "Graph::is_empty")]
+    pub on_failure: Graph,
     /// Steps that run at the end, whatever the outcome.
     pub always: Graph,
 }
@@ -41,7 +47,18 @@ pub struct Graph {
     pub steps: Vec<Step>,
 }
 
+impl Plan {
+    /// The id of the wait that a deadline is, beside the ids of the steps.
+    pub const DEADLINE: &str = "deadline";
+}
+
 impl Graph {
+    /// Whether it has no steps.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// The step of that id.
     #[must_use]
     pub fn step(&self, id: &StepId) -> Option<&Step> {
@@ -54,8 +71,11 @@ impl Graph {
 pub struct Step {
     /// Its id within the graph.
     pub id: StepId,
-    /// The steps of the same graph that must have succeeded before: written ones and those whose outputs it reads.
+    /// The steps of the same graph that come before: written ones and those that it reads.
     pub needs: Vec<StepId>,
+    /// Says whether it runs; without one it runs when what it needs succeeded or was passed over.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Expression>,
     /// The line of the file at which it stands, counted from 1; for messages only.
     pub line: u32,
     /// What it does.
@@ -70,6 +90,18 @@ pub enum Body {
     Action(Box<ActionStep>),
     /// Runs a graph once for each item of a list.
     Foreach(Foreach),
+    /// Lets time pass.
+    Wait(Wait),
+}
+
+/// How long time passes. It goes on passing while no controller runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// So long, from the moment the step's turn comes; evaluates to a duration.
+    For(Template),
+    /// Until then; evaluates to a time.
+    Until(Template),
 }
 
 /// A step that uses an action.
@@ -83,12 +115,21 @@ pub struct ActionStep {
     pub effects: Effects,
     /// How long one attempt may take.
     pub timeout: Time,
+    /// How long it may give no sign of life before its outcome counts as unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Time>,
     /// What is tried again, and when.
     pub retry: Retry,
     /// Whether a run only goes forward once this step has started.
     pub pivot: bool,
+    /// Whether it is undone at the end of its graph also when all went well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scope: bool,
     /// What undoes it, if not the action's own `compensate`.
     pub compensate: Option<Compensation>,
+    /// The outputs that are read with a default, for the case that there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defaulted: Vec<String>,
 }
 
 /// An undo that the workflow's author wrote.

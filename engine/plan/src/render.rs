@@ -7,7 +7,7 @@ use longhaul_expr::{Expression, Root, Shape, Template};
 use longhaul_model::action::Effects;
 use longhaul_model::ids::StepId;
 
-use crate::plan::{ActionStep, Body, Foreach, Graph, OnItemFailure, Plan, Step};
+use crate::plan::{ActionStep, Body, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
 
 /// The plan as text: steps in order, edges with their reasons, the undo order, and what cannot be typed.
 #[must_use]
@@ -27,8 +27,16 @@ pub fn render_text(plan: &Plan) -> String {
     for (name, value) in &plan.inputs {
         text.line(1, &format!("{name}: {value}"));
     }
+    if let Some(deadline) = &plan.deadline {
+        text.section("deadline");
+        text.line(1, &format!("{deadline}: what has not passed its pivot by then is undone"));
+    }
     text.section("steps");
     text.graph(&plan.graph, 1);
+    if !plan.on_failure.is_empty() {
+        text.section("on_failure, if the run does not succeed");
+        text.graph(&plan.on_failure, 1);
+    }
     text.section("always, at the end");
     text.graph(&plan.always, 1);
     text.section("undo, if a step fails before the pivot");
@@ -38,6 +46,7 @@ pub fn render_text(plan: &Plan) -> String {
     text.section("types only known when the run is there");
     let mut untyped = Vec::new();
     collect_untyped(&plan.graph, "", &mut untyped);
+    collect_untyped(&plan.on_failure, "", &mut untyped);
     collect_untyped(&plan.always, "", &mut untyped);
     text.lines_or(&untyped, "none");
     text.section("estimates");
@@ -71,19 +80,25 @@ impl Text {
             match &step.body {
                 Body::Action(action) => self.action(step, action, depth),
                 Body::Foreach(foreach) => self.foreach(step, foreach, depth),
+                Body::Wait(wait) => self.wait(step, wait, depth),
             }
         }
     }
 
     fn action(&mut self, step: &Step, action: &ActionStep, depth: usize) {
-        let pivot = if action.pivot { ", pivot: only forward from here" } else { "" };
+        let pivot = match (action.pivot, action.scope) {
+            (true, _) => ", pivot: only forward from here",
+            (false, true) => ", undone at the end in any case",
+            (false, false) => "",
+        };
         self.line(depth, &format!("{}: {} ({}{pivot})", step.id, action.uses, effects(action.effects)));
         self.needs(step, depth + 1);
         let attempts = match action.retry.max_attempts {
             1 => "one attempt".to_owned(),
             several => format!("up to {several} attempts on {}", action.retry.errors.join(", ")),
         };
-        self.line(depth + 1, &format!("timeout {}, {attempts}", action.timeout));
+        let heartbeat = action.heartbeat.map_or_else(String::new, |every| format!("heartbeat {every}, "));
+        self.line(depth + 1, &format!("timeout {}, {heartbeat}{attempts}", action.timeout));
     }
 
     fn foreach(&mut self, step: &Step, foreach: &Foreach, depth: usize) {
@@ -97,12 +112,25 @@ impl Text {
         self.graph(&foreach.graph, depth + 1);
     }
 
+    fn wait(&mut self, step: &Step, wait: &Wait, depth: usize) {
+        let (how, template) = match wait {
+            Wait::For(template) => ("for", template),
+            Wait::Until(template) => ("until", template),
+        };
+        let text = template.source().as_str().unwrap_or_default();
+        self.line(depth, &format!("{}: waits {how} {text}", step.id));
+        self.needs(step, depth + 1);
+    }
+
     fn needs(&mut self, step: &Step, depth: usize) {
+        if let Some(condition) = &step.condition {
+            self.line(depth, &format!("only if {condition}"));
+        }
         if step.needs.is_empty() {
             return self.line(depth, "starts at once");
         }
         for needed in &step.needs {
-            let data = reads_of(&step.body, needed);
+            let data = reads_of(step, needed);
             let reason =
                 if data.is_empty() { "written".to_owned() } else { format!("data: {}", data.join(", ")) };
             self.line(depth, &format!("after {needed} ({reason})"));
@@ -118,25 +146,28 @@ fn effects(effects: Effects) -> &'static str {
     }
 }
 
-/// Every expression of a body, nested steps included; compensations left out, for they make no edges.
-fn expressions(body: &Body) -> Vec<&Expression> {
-    match body {
-        Body::Action(action) => of_template(&action.with),
+/// Every expression of a step, nested steps included; compensations left out, for they make no edges.
+fn expressions(step: &Step) -> Vec<&Expression> {
+    let mut all: Vec<&Expression> = step.condition.iter().collect();
+    match &step.body {
+        Body::Action(action) => all.extend(of_template(&action.with)),
         Body::Foreach(foreach) => {
-            let nested = foreach.graph.steps.iter().flat_map(|step| expressions(&step.body));
-            std::iter::once(&foreach.over).chain(nested).collect()
+            all.push(&foreach.over);
+            all.extend(foreach.graph.steps.iter().flat_map(expressions));
         }
+        Body::Wait(Wait::For(template) | Wait::Until(template)) => all.extend(of_template(template)),
     }
+    all
 }
 
 fn of_template(template: &Template) -> Vec<&Expression> {
     template.expressions().into_iter().map(|placed| placed.expression).collect()
 }
 
-/// What a body reads of a step, as the author would write it.
-fn reads_of(body: &Body, step: &StepId) -> Vec<String> {
+/// What a step reads of another one, as the author would write it.
+fn reads_of(reader: &Step, step: &StepId) -> Vec<String> {
     let mut reads = Vec::new();
-    for reference in expressions(body).into_iter().flat_map(Expression::references) {
+    for reference in expressions(reader).into_iter().flat_map(Expression::references) {
         let read = format!("steps.{}", reference.path.join("."));
         let of_step =
             reference.root == Root::Steps && reference.path.first().is_some_and(|id| id == step.as_str());
@@ -157,6 +188,7 @@ fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
             Body::Foreach(foreach) => {
                 collect_undo(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
+            Body::Wait(_) => {}
         }
     }
 }
@@ -178,6 +210,7 @@ fn has_pivot(body: &Body) -> bool {
     match body {
         Body::Action(action) => action.pivot,
         Body::Foreach(foreach) => foreach.graph.steps.iter().any(|step| has_pivot(&step.body)),
+        Body::Wait(_) => false,
     }
 }
 
@@ -212,6 +245,7 @@ fn collect_untyped(graph: &Graph, above: &str, lines: &mut Vec<String>) {
                 }
                 collect_untyped(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
+            Body::Wait(_) => {}
         }
     }
 }

@@ -87,10 +87,10 @@ pub(crate) fn conflict(source: &Value, target: &Value) -> Option<String> {
     format_conflict(source, target)
 }
 
-/// Two formats of ours that are not the same: a site's id where a VM's is needed.
+/// Two formats that are checked and not the same: a site's id where a VM's is needed.
 fn format_conflict(source: &Value, target: &Value) -> Option<String> {
     let format = |schema: &Value| schema.get("format").and_then(Value::as_str).map(str::to_owned);
-    let ours = |name: &String| FORMATS.iter().any(|(known, _)| known == name);
+    let ours = |name: &String| name == "date-time" || FORMATS.iter().any(|(known, _)| known == name);
     let (have, want) = (format(source).filter(ours)?, format(target).filter(ours)?);
     (have != want).then(|| format!("it is a {have}, a {want} is needed"))
 }

@@ -1,13 +1,13 @@
 //! Steps of a document to steps of a plan.
 
-use longhaul_expr::{Expression, Scope};
+use longhaul_expr::{Expression, Scope, Template};
 use longhaul_model::action::{ActionName, Descriptor, Effects};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::ids::StepId;
 use longhaul_model::source::{Span, Spanned};
 use longhaul_model::units::Time;
 use longhaul_model::workflow::{
-    ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, Jitter, RetrySpec, StepSpec,
+    ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, Jitter, RetrySpec, StepSpec, WaitSpec,
 };
 use serde_json::Value;
 
@@ -15,7 +15,9 @@ use crate::check::Checker;
 use crate::graph::Vertex;
 use crate::names::{Names, suggestion};
 use crate::parameters::CheckedExpression;
-use crate::plan::{ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Retry, Step};
+use crate::plan::{
+    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Retry, Step, Wait,
+};
 use crate::schema::{self, ANY};
 
 /// How long an attempt may take if neither the step nor the workflow's defaults say so.
@@ -51,14 +53,18 @@ impl Checker<'_> {
         for spec in specs {
             self.check_id(spec);
             let needs = self.needs(spec, specs);
-            let Some(checked) = self.body(spec, names) else { continue };
+            let (condition, names) = self.condition(spec, names);
+            let Some(checked) = self.body(spec, &names) else { continue };
+            let (condition, asks) = condition.map(|it| (it.expression, it.reads)).unzip();
+            let reads = asks.into_iter().flatten().chain(checked.reads);
             let (own, around): (Vec<StepId>, Vec<StepId>) =
-                checked.reads.into_iter().partition(|id| specs.iter().any(|step| step.id.value == *id));
+                reads.partition(|id| specs.iter().any(|step| step.id.value == *id));
             reads_around.extend(around);
             let step = Step {
                 id: spec.id.value.clone(),
                 needs: merged(needs, own),
                 line: self.line(spec.id.span),
+                condition,
                 body: checked.body,
             };
             vertices.push(Vertex { step, span: spec.id.span, pivot: checked.pivot });
@@ -67,26 +73,51 @@ impl Checker<'_> {
         CheckedGraph { graph: self.order(vertices), reads_around, pivot }
     }
 
-    /// The steps that run at the end: they see all others, and are themselves a plain graph.
-    pub(crate) fn always(&mut self, root: &Names<'_>) -> Graph {
-        let workflow = self.workflow;
-        for spec in &workflow.always {
-            self.check_shadow(spec, root);
+    /// A step's `if`, and what can be read under it.
+    fn condition<'n>(
+        &mut self,
+        spec: &'n StepSpec,
+        names: &Names<'n>,
+    ) -> (Option<CheckedExpression>, Names<'n>) {
+        let names = names.of_step(&spec.id.value);
+        let Some(node) = &spec.condition else { return (None, names) };
+        let asked = node.as_text().and_then(|text| Expression::parse(text).ok());
+        let names = asked.map_or_else(|| names.clone(), |expression| names.under(expression.asked()));
+        let condition = self.expression(node, &names);
+        if let Some(condition) = &condition
+            && let Some(why) = schema::conflict(
+                &names.type_of(&condition.expression),
+                &serde_json::json!({"type": "boolean"}),
+            )
+        {
+            self.report(Code::TypeMismatch, node.span, format!("`if` is true or false: {why}"));
+        }
+        (condition, names)
+    }
+
+    /// A block of steps that run when all is decided: they see all others, and are themselves a plain graph.
+    pub(crate) fn last<'n>(&mut self, specs: &'n [StepSpec], block: &str, around: &Names<'n>) -> Graph
+    where
+        Self: 'n,
+    {
+        for spec in specs {
+            self.check_shadow(spec, around);
             let later = match &spec.body {
                 Some(BodySpec::Foreach(_)) => Some((spec.id.span, "foreach")),
+                Some(BodySpec::Wait(_)) | None => None,
                 Some(BodySpec::Action(action)) => action
                     .pivot
                     .map(|span| (span, "pivot"))
+                    .or_else(|| action.scope.map(|span| (span, "scope")))
                     .or_else(|| action.compensate.as_ref().map(|compensate| (compensate.span, "compensate"))),
-                None => None,
             };
             if let Some((span, what)) = later {
-                let message = format!("`{what}` below `always` is not available in this version");
+                let message = format!("`{what}` below `{block}` is not available in this version");
                 self.report(Code::NotAvailable, span, message);
             }
         }
-        let names = root.clone().with_steps(&workflow.always, self.catalogue);
-        self.graph(&workflow.always, &names).graph
+        let names = around.clone().with_steps(specs, self.catalogue);
+        self.graph(specs, &names).graph
     }
 
     fn line(&self, span: Span) -> u32 {
@@ -134,8 +165,9 @@ impl Checker<'_> {
     fn body(&mut self, spec: &StepSpec, names: &Names<'_>) -> Option<CheckedBody> {
         let id = &spec.id.value;
         match spec.body.as_ref()? {
-            BodySpec::Action(action) => self.action(id, action, &names.of_step(id)),
-            BodySpec::Foreach(foreach) => self.foreach(id, foreach, &names.of_step(id)),
+            BodySpec::Action(action) => self.action(id, action, names),
+            BodySpec::Foreach(foreach) => self.foreach(id, foreach, names),
+            BodySpec::Wait(wait) => self.wait(wait, names),
         }
     }
 
@@ -148,6 +180,7 @@ impl Checker<'_> {
         if let (Some(descriptor), Some(asserted)) = (&descriptor, &spec.effects) {
             self.check_effects(descriptor, asserted);
         }
+        self.check_scope(spec, descriptor.as_ref());
         let (descriptor, with) = (descriptor?, with?);
         let defaults = &self.workflow.defaults;
         let step = ActionStep {
@@ -155,11 +188,26 @@ impl Checker<'_> {
             with: with.template,
             effects: descriptor.effects,
             timeout: spec.timeout.or(defaults.timeout).unwrap_or(TIMEOUT),
+            heartbeat: spec.heartbeat.or(defaults.heartbeat),
             retry: retry(spec.retry.as_ref().or(defaults.retry.as_ref())),
             pivot: spec.pivot.is_some(),
+            scope: spec.scope.is_some(),
             compensate: compensate.flatten(),
+            defaulted: Vec::new(),
         };
         Some(CheckedBody { body: Body::Action(Box::new(step)), reads: with.reads, pivot: spec.pivot })
+    }
+
+    fn wait(&mut self, spec: &WaitSpec, names: &Names<'_>) -> Option<CheckedBody> {
+        let (node, format, make): (_, _, fn(Template) -> Wait) = match spec {
+            WaitSpec::For(node) => (node, "duration", Wait::For),
+            WaitSpec::Until(node) => (node, "date-time", Wait::Until),
+            WaitSpec::Broken => return None,
+        };
+        let checked = self.template(node, names)?;
+        self.value_of_format(node, &checked.template, format, names);
+        let body = Body::Wait(make(checked.template));
+        Some(CheckedBody { body, reads: checked.reads, pivot: None })
     }
 
     /// What an action says about itself; a mistake if there is none of that name.
@@ -173,6 +221,22 @@ impl Checker<'_> {
         one.help = suggestion(&written, names.iter().map(String::as_str), "there are");
         self.found.push(one);
         None
+    }
+
+    /// What is taken away at the end cannot be what a run only goes forward from.
+    fn check_scope(&mut self, spec: &ActionSpec, action: Option<&Descriptor>) {
+        let Some(scope) = spec.scope else { return };
+        let irreversible = action.filter(|action| action.effects == Effects::Irreversible);
+        if let (Some(action), None) = (irreversible, &spec.compensate) {
+            let message =
+                format!("nothing takes away at the end what `{}` does: it cannot be undone", action.name);
+            let one = self.mistake(Code::Effects, scope, message);
+            self.found.push(one.help("give the step a `compensate`, or leave `scope` out"));
+        }
+        if let Some(pivot) = spec.pivot {
+            let one = self.mistake(Code::StepBody, scope, "a pivot cannot be a scope");
+            self.found.push(one.and_at(pivot, "it is a pivot").help("leave one of them out"));
+        }
     }
 
     fn check_effects(&mut self, action: &Descriptor, asserted: &Spanned<Effects>) {

@@ -57,8 +57,8 @@ impl Saga {
             return Err(FoldError::NotCreated);
         };
         let illegal = |seq| move |source| FoldError::Illegal { seq, source };
-        let (mut saga, commands) =
-            Self::create(first.run.clone(), created.plan.clone()).map_err(illegal(first.seq))?;
+        let (mut saga, commands) = Self::create(first.run.clone(), created.plan.clone(), first.at_unix_ms)
+            .map_err(illegal(first.seq))?;
         let mut unrecorded = VecDeque::new();
         collect(&mut unrecorded, commands);
         for record in rest {
@@ -68,7 +68,10 @@ impl Saga {
                     if let Some(missing) = unrecorded.front() {
                         return Err(diverged(record, Some(missing)));
                     }
-                    collect(&mut unrecorded, saga.apply(event).map_err(illegal(record.seq))?);
+                    collect(
+                        &mut unrecorded,
+                        saga.apply(event, record.at_unix_ms).map_err(illegal(record.seq))?,
+                    );
                 }
                 Entry::Intent(intent) => {
                     let derived = unrecorded.pop_front();

@@ -14,8 +14,8 @@ use crate::event::{
     CancelRequested, Controller, Done, Failed, HandleGiven, Probed, RunCreated, RunResumed, TimerFired,
     Undone, Unknown,
 };
-use crate::intent::Start;
-use crate::{Answer, Command, Entry, Event, Failure, Intent, Record, Saga, Status, Work};
+use crate::intent::{Because, Start};
+use crate::{Answer, Command, Entry, Event, Failure, Intent, Record, Saga, Status, StepView, Work};
 
 /// A run ends in far fewer events than this, or it goes round in circles.
 const EVENTS_MAX: usize = 20_000;
@@ -49,6 +49,19 @@ fn action(id: &str, needs: &[String], pivot: bool) -> Value {
     }}})
 }
 
+/// Whether and how a step depends on a condition.
+fn condition(rng: &mut Rng, needs: &[String]) -> Value {
+    let condition = match (rng.u32(0..10), needs) {
+        (0, _) => "inputs.none.len() > 0".to_owned(),
+        (1, _) => "inputs.vms1.len() > 0".to_owned(),
+        (2, _) => "always()".to_owned(),
+        (3 | 4, [need, ..]) => format!("failed(\"{need}\")"),
+        (5, [need, ..]) => format!("succeeded(\"{need}\") || skipped(\"{need}\")"),
+        _ => return Value::Null,
+    };
+    Value::from(format!("${{{{ {condition} }}}}"))
+}
+
 /// A random graph. At most one pivot, and only where `pivot` allows one.
 fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
     let count = rng.usize(1..=6);
@@ -57,27 +70,33 @@ fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
     let mut steps = Vec::new();
     for (n, id) in ids.iter().enumerate() {
         let needs: Vec<_> = ids[..n].iter().filter(|_| rng.u32(0..3) == 0).cloned().collect();
+        let condition = condition(rng, &needs);
         if nested && rng.u32(0..4) == 0 {
             let items: Vec<_> = (0..rng.usize(0..4)).map(|n| format!("vm-{n}")).collect();
-            steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "foreach": {
+            steps.push(json!({ "id": id, "needs": needs, "line": 1, "if": condition, "body": { "foreach": {
                 "over": if items.is_empty() { "${{ inputs.none }}".to_owned() } else { format!("${{{{ inputs.vms{} }}}}", items.len()) },
                 "variable": "vm", "max_parallel": rng.u32(1..3),
                 "on_item_failure": if rng.bool() { "fail" } else { "continue" },
                 "graph": graph(rng, "n", true, false),
             }}}));
         } else {
-            steps.push(action(id, &needs, n == pivot_at));
+            let mut step = action(id, &needs, n == pivot_at);
+            step["if"] = condition;
+            steps.push(step);
         }
     }
     json!({ "steps": steps })
 }
 
 fn plan(rng: &mut Rng) -> Plan {
+    let deadline = if rng.u32(0..6) == 0 { json!("${{ now() + duration(\"1s\") }}") } else { Value::Null };
     serde_json::from_value(json!({
+        "deadline": deadline,
         "workflow": { "name": "random", "version": "1.0.0", "sha256": "00", "file": "random.yaml" },
         "inputs": { "none": [], "vms1": ["vm-a"], "vms2": ["vm-a", "vm-b"], "vms3": ["vm-a", "vm-b", "vm-c"] },
         "graph": graph(rng, "s", true, true),
         "outputs": [],
+        "on_failure": { "steps": [action("call", &[], false)] },
         "always": { "steps": [action("report", &[], false)] },
     }))
     .unwrap()
@@ -88,7 +107,7 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         let plan = plan(&mut rng);
         let run = "run-sim".parse().unwrap();
-        let (saga, commands) = Saga::create(run, plan.clone()).unwrap();
+        let (saga, commands) = Saga::create(run, plan.clone(), 1).unwrap();
         let trouble = [0, 50, 200, 500][rng.usize(0..4)];
         let cancels = rng.u32(0..5) == 0;
         let mut world = Self {
@@ -123,7 +142,8 @@ impl World {
     }
 
     fn apply(&mut self, event: Event) {
-        let commands = self.saga.apply(&event).unwrap();
+        let at_unix_ms = self.records.len() as u64 + 1;
+        let commands = self.saga.apply(&event, at_unix_ms).unwrap();
         self.record(Entry::Event(event));
         self.take(commands);
     }
@@ -226,24 +246,45 @@ impl World {
         last.expect("only what was started is probed")
     }
 
-    /// The ids a step of the same frame needs.
-    fn needs(&self, step: &StepPath) -> Vec<StepPath> {
+    /// The step of that path, and the paths of those it needs; none of a step of the last blocks.
+    fn planned(&self, step: &StepPath) -> Option<(&longhaul_plan::Step, Vec<StepPath>)> {
         let parts: Vec<_> = step.as_str().split('/').collect();
         let id = |text: &str| text.parse().unwrap();
         match parts.as_slice() {
-            [own] => self
-                .plan
-                .graph
-                .step(&id(own))
-                .map_or_else(Vec::new, |step| step.needs.iter().map(StepPath::root).collect()),
+            [own] => {
+                let step = self.plan.graph.step(&id(own))?;
+                Some((step, step.needs.iter().map(StepPath::root).collect()))
+            }
             [owner, key, own] => {
                 let outer = self.plan.graph.step(&id(owner)).unwrap();
                 let longhaul_plan::Body::Foreach(foreach) = &outer.body else { panic!("{owner} has items") };
                 let inner = foreach.graph.step(&id(own)).unwrap();
-                inner.needs.iter().map(|need| StepPath::root(&outer.id).item(key, need)).collect()
+                let needs = inner.needs.iter().map(|need| StepPath::root(&outer.id).item(key, need));
+                Some((inner, needs.collect()))
             }
             _ => panic!("{step} is deeper than these plans are"),
         }
+    }
+
+    /// The steps of the same frame that it needs.
+    fn needs(&self, step: &StepPath) -> Vec<StepPath> {
+        self.planned(step).map(|(_, needs)| needs).unwrap_or_default()
+    }
+
+    /// Whether a step runs also when what it needs did not succeed.
+    fn asks(&self, step: &StepPath) -> bool {
+        let condition = self.planned(step).and_then(|(step, _)| step.condition.as_ref());
+        condition.is_some_and(|condition| condition.asked().any)
+    }
+
+    /// Whether it was passed over because of its own condition.
+    fn was_passed_over(&self, step: &StepPath) -> bool {
+        self.records.iter().any(|record| match &record.entry {
+            Entry::Intent(Intent::Skip(skip)) => {
+                skip.step == *step && matches!(skip.because, Because::Condition(_))
+            }
+            _ => false,
+        })
     }
 
     fn is_action(&self, step: &StepPath) -> bool {
@@ -251,11 +292,30 @@ impl World {
         root.is_none_or(|step| matches!(step.body, longhaul_plan::Body::Action(_)))
     }
 
-    /// No step before its needs.
+    /// No step before its needs, unless it asks how they ended.
     fn check_needs(&self, step: &StepPath) {
-        for need in self.needs(step).iter().filter(|need| self.is_action(need)) {
+        let counts =
+            |need: &&StepPath| self.is_action(need) && !self.asks(step) && !self.was_passed_over(need);
+        for need in self.needs(step).iter().filter(counts) {
             assert!(self.there.contains(need), "{step} starts without {need}");
         }
+    }
+
+    /// The foreach step that an item's step belongs to.
+    fn owner(&self, step: &StepPath) -> Option<StepPath> {
+        let (owner, _) = step.as_str().split_once('/')?;
+        Some(StepPath::root(&owner.parse().unwrap()))
+    }
+
+    /// Whether a step has begun that asks for this one's failure.
+    fn is_answered(&self, failed: &StepPath) -> bool {
+        let asks = format!("${{{{ failed(\"{}\") }}}}", failed.as_str().rsplit('/').next().unwrap());
+        self.saga.steps().any(|view| {
+            let planned = self.planned(&view.step);
+            let asking =
+                planned.and_then(|(step, needs)| needs.contains(failed).then_some(step.condition.as_ref()?));
+            asking.is_some_and(|it| it.as_str() == asks) && !matches!(view.state, "waiting" | "skipped")
+        })
     }
 
     /// No step is undone while something that stands on it is there.
@@ -319,18 +379,33 @@ impl World {
         panic!("no end: {:#?}", self.stand());
     }
 
+    /// Whether the run has come to a stop before its end.
+    fn has_stopped(&self) -> bool {
+        let ends = self.records.iter().filter(|it| matches!(it.entry, Entry::Intent(Intent::End(_))));
+        ends.count() > 1
+    }
+
     fn stand(&self) -> Vec<(StepPath, &'static str)> {
         self.saga.steps().map(|view| (view.step, view.state)).collect()
     }
 
     /// The world is what the run says.
     fn check_end(&self, status: Status) {
-        let there: Vec<_> = self.there.iter().filter(|step| step.as_str() != "report").collect();
+        let is_last = |step: &StepPath| ["call", "report"].contains(&step.as_str());
+        let there: Vec<_> = self.there.iter().filter(|step| !is_last(step)).collect();
         let views: Vec<_> =
-            self.saga.steps().filter(|view| view.uses.is_some() && view.step.as_str() != "report").collect();
+            self.saga.steps().filter(|view| view.uses.is_some() && !is_last(&view.step)).collect();
+        let called = self.saga.steps().any(|view| view.step.as_str() == "call");
+        assert_eq!(called, status != Status::Succeeded || self.has_stopped(), "{:#?}", self.stand());
         match status {
             Status::Succeeded => {
-                assert!(views.iter().all(|view| view.state == "succeeded"), "{:#?}", self.stand());
+                let good = |view: &StepView| match (view.state, self.owner(&view.step)) {
+                    ("succeeded" | "skipped", _) => true,
+                    ("failed", _) if self.is_answered(&view.step) => true,
+                    (_, Some(owner)) => self.is_answered(&owner),
+                    (_, None) => false,
+                };
+                assert!(views.iter().all(good), "{:#?}", self.stand());
             }
             Status::Failed => assert_eq!(there, Vec::<&StepPath>::new(), "{:#?}", self.stand()),
             Status::Partial => assert!(!there.is_empty(), "{:#?}", self.stand()),

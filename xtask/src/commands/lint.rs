@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::cargo::{build_product, cargo, root, succeed};
+use crate::cargo::{build_with_tests, cargo, root, succeed};
 use crate::tidy;
 
 /// One of the checks.
@@ -49,7 +49,7 @@ fn documentation() -> Result<()> {
 }
 
 fn generated() -> Result<()> {
-    let mut check = std::process::Command::new(build_product()?);
+    let mut check = std::process::Command::new(build_with_tests()?);
     check.args(["gen", "--check"]).current_dir(root());
     succeed(check)
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::Args;
 
-use crate::cargo::{build_product, cargo, succeed};
+use crate::cargo::{build_with_tests, cargo, succeed};
 use crate::setup::{self, Consent, Need};
 
 /// `cargo xtask test`.
@@ -22,7 +22,7 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(&self) -> Result<()> {
         setup::ensure(Consent::from_flag(self.yes), Need::Should)?;
-        build_product()?;
+        build_with_tests()?;
         let mut tests = cargo(&["test", "--workspace"]);
         tests.args(&self.rest);
         succeed(tests)?;

@@ -69,17 +69,19 @@ impl Said {
     }
 }
 
-/// How often it is looked whether the guest has come to B.
-const ARRIVAL_LOOK: Duration = Duration::from_millis(5);
+/// Between two reads of a guest all over its disk.
+const BETWEEN_READS: Duration = Duration::from_millis(5);
 
-/// Waits until the guest runs at B, or the move is over, and makes it read at once all over its disk: some of it is
-/// a little too early for the background fill, as a busy guest's reads would be.
+/// Makes the guest read all over its disk again and again until it runs at B, and once more there, as a busy guest would: it
+/// comes to B in the middle of reading, and some of that is a little too early for the background fill.
 pub(crate) fn cold_read(lab: &Lab, observer: &Observer, over: &AtomicBool) -> Option<Tails> {
     while observer.runs_at() != Some(Side::B) {
         if over.load(Ordering::Relaxed) {
             return None;
         }
-        std::thread::sleep(ARRIVAL_LOOK);
+        // While it is handed over it does not answer; only what it says there counts.
+        let _ = lab.guest().read_tails();
+        std::thread::sleep(BETWEEN_READS);
     }
     lab.guest().read_tails().ok()
 }

@@ -9,7 +9,8 @@ fn scope() -> Scope {
         "items": [{"key": "vm-a", "status": "succeeded"}, {"key": "vm-b", "status": "failed"}]}});
     let vars = json!({"vm": "vm-a"});
     let map = |value: Value| value.as_object().unwrap().clone();
-    Scope { inputs: map(inputs), steps: map(steps), vars: map(vars), ..Scope::default() }
+    let now_unix_ms = Some(1_788_000_000_000);
+    Scope { inputs: map(inputs), steps: map(steps), vars: map(vars), now_unix_ms, ..Scope::default() }
 }
 
 fn value(text: &str) -> Value {
@@ -41,9 +42,14 @@ fn every_listed_function_exists() {
     let calls = [
         ("abs", "(-1).abs()"),
         ("all", "[1].all(|x| x > 0)"),
+        ("always", "always()"),
+        ("bits_per_second", "bits_per_second(rate(\"1kbit/s\"))"),
+        ("bytes", "bytes(size(\"1KiB\"))"),
         ("ceiling", "1.2.ceiling()"),
         ("contains", "[1].contains(1)"),
+        ("duration", "duration(\"30m\")"),
         ("ends_with", "\"ab\".ends_with(\"b\")"),
+        ("failed", "failed(\"move\")"),
         ("filter", "[1].filter(|x| x > 0)"),
         ("find", "[1].find(|x| x > 0)"),
         ("floor", "1.2.floor()"),
@@ -55,15 +61,22 @@ fn every_listed_function_exists() {
         ("map", "[1].map(|x| x)"),
         ("max", "max(1, 2)"),
         ("min", "min(1, 2)"),
+        ("now", "now()"),
         ("parse_float", "parse_float(\"1.5\")"),
         ("parse_int", "parse_int(\"1\")"),
         ("range", "[1].map(|x| range(0, x)).len()"),
+        ("rate", "rate(\"1Mbit/s\")"),
         ("reduce", "[1, 2].reduce(|sum, x| sum + x, 0)"),
         ("round", "1.2.round()"),
+        ("seconds", "seconds(duration(\"1m\"))"),
+        ("size", "size(\"1GiB\")"),
+        ("skipped", "skipped(\"move\")"),
         ("some", "[1].some(|x| x > 0)"),
         ("split", "\"a,b\".split(\",\")"),
         ("starts_with", "\"ab\".starts_with(\"a\")"),
         ("sub_string", "\"abc\".sub_string(1)"),
+        ("succeeded", "succeeded(\"move\")"),
+        ("time", "time(\"2026-08-30T18:00:00Z\")"),
         ("to_float", "1.to_float()"),
         ("to_int", "1.5.to_int()"),
         ("to_lower", "\"A\".to_lower()"),
@@ -79,6 +92,86 @@ fn every_listed_function_exists() {
     }
     let tested: Vec<_> = calls.iter().map(|(name, _)| *name).collect();
     assert_eq!(tested, crate::FUNCTIONS, "the list and this test name the same functions");
+}
+
+/// The questions about steps are answered from their statuses, also inside a closure, and are reads of those steps; what
+/// must have succeeded for the whole to be true is known.
+#[test]
+fn questions_are_answered() {
+    let mut scope = scope();
+    for (id, status) in [("a", "failed"), ("b", "kept"), ("c", "skipped"), ("d", "partial"), ("e", "running")]
+    {
+        scope.steps.insert(id.to_owned(), json!({ "status": status, "outputs": null }));
+    }
+    let ask = |question: &str| {
+        let yes = |id: &&str| {
+            let asked = Expression::parse(&format!("${{{{ [1].some(|x| {question}(\"{id}\")) }}}}")).unwrap();
+            asked.evaluate(&scope).unwrap() == json!(true)
+        };
+        ["move", "a", "b", "c", "d", "e"].into_iter().filter(yes).collect::<String>()
+    };
+    assert_eq!(["succeeded", "failed", "skipped"].map(ask), ["moveb", "ad", "c"]);
+    let text = r#"${{ succeeded("a") && (failed("b") || succeeded("c")) && inputs.n > 1 }}"#;
+    let expression = Expression::parse(text).unwrap();
+    let asked =
+        Asked { failed: vec!["b".into()], succeeded: vec!["a".into()], any: true, ..Asked::default() };
+    assert_eq!(expression.asked(), &asked);
+    let steps = expression.references().iter().filter(|read| read.root == Root::Steps);
+    assert_eq!(
+        steps.map(|read| read.path.join(".")).collect::<Vec<_>>(),
+        ["a.status", "b.status", "c.status"]
+    );
+    assert!(Expression::parse("${{ always() || true }}").unwrap().asked().always);
+    let unknown = Expression::parse("${{ failed(\"nowhere\") }}").unwrap().evaluate(&scope).unwrap_err();
+    assert!(unknown.to_string().contains("how step `nowhere` ended is not known here"), "{unknown}");
+    for wrong in
+        ["${{ failed(inputs.site) }}", "${{ failed() }}", "${{ failed(\"a\", \"b\") }}", "${{ always(1) }}"]
+    {
+        assert!(matches!(refused(wrong), Error::Syntax { .. }), "{wrong}");
+    }
+}
+
+/// Moments, durations, sizes and rates have the arithmetic of their kind, compare with text of their form, and are that text
+/// outside.
+#[test]
+fn quantities_have_their_arithmetic() {
+    for (text, expected) in [
+        ("now()", json!("2026-08-29T10:40:00Z")),
+        ("now() + duration(\"20m\")", json!("2026-08-29T11:00:00Z")),
+        ("\"2026-08-30T18:00:00Z\" - duration(\"30m\")", json!("2026-08-30T17:30:00Z")),
+        ("\"1h\" - duration(\"30m\")", json!("30m")),
+        ("time(\"2026-08-30T18:00:00Z\") - now() < \"1d\"", json!(false)),
+        ("now() < \"2026-08-30T18:00:00Z\"", json!(true)),
+        ("duration(\"90s\") == \"1.5m\"", json!(true)),
+        ("2 * duration(\"45s\") + \"30s\"", json!("2m")),
+        ("size(\"2GiB\") / 4", json!("512MiB")),
+        ("size(\"125MiB\") / rate(\"100Mbit/s\")", json!("10486ms")),
+        ("rate(\"80Mbit/s\") * duration(\"10s\")", json!("100000000B")),
+        ("bytes(size(\"1KiB\") * 1.5) + bits_per_second(rate(\"1kbit/s\"))", json!(2536)),
+        ("seconds(duration(\"1500ms\"))", json!(1.5)),
+        ("`until ${time(\"2026-08-30T18:00:00Z\")}`", json!("until 2026-08-30T18:00:00Z")),
+    ] {
+        assert_eq!(value(&format!("${{{{ {text} }}}}")), expected, "{text}");
+    }
+    let no_value = |text: &str| Expression::parse(text).unwrap().evaluate(&scope()).unwrap_err().to_string();
+    assert!(no_value("${{ duration(\"1m\") - \"2m\" }}").contains("the duration would be negative"));
+    assert!(no_value("${{ now() < \"soon\" }}").contains("`soon` is not a time"));
+    let outside = Scope { now_unix_ms: None, ..scope() };
+    let now = Expression::parse("${{ now() }}").unwrap();
+    assert!(now.asked().time && now.evaluate(&outside).is_err());
+}
+
+/// A read before `??` has a default; the default itself, and a read beside it, have none.
+#[test]
+fn defaults_are_seen() {
+    let text = "${{ (steps.a.outputs.x ?? steps.b.outputs.x) + steps.c.outputs.x }}";
+    let expression = Expression::parse(text).unwrap();
+    let found: Vec<_> = expression.references().iter().map(|r| (r.path[0].as_str(), r.has_default)).collect();
+    assert_eq!(found, [("a", true), ("b", false), ("c", false)]);
+    let mut scope = scope();
+    scope.steps.insert("a".to_owned(), json!({ "status": "skipped", "outputs": { "x": null } }));
+    let read = Expression::parse("${{ steps.a.outputs.x ?? 7 }}").unwrap();
+    assert_eq!(read.evaluate(&scope).unwrap(), json!(7));
 }
 
 /// What an expression reads is found with its path, through closures too; closure parameters are not references.

@@ -177,6 +177,10 @@ codes! {
         "The expression reads a step whose outputs cannot exist there: its own step's, or in `foreach` those of its own items.",
         "steps:\n  a: { uses: x.y@1, with: { b: \"${{ steps.a.outputs.c }}\" } }",
         "Read an earlier step.";
+    MayNotHaveRun, "LH0039", "no default", "an output is read of a step that may not have run",
+        "The step has an `if`, or the reader runs also when it failed: then it puts nothing out, and the expression would have no value.",
+        "steps:\n  a: { uses: x.y@1, if: \"${{ inputs.n > 1 }}\" }\n  b: { uses: x.y@1, with: { c: \"${{ steps.a.outputs.d }}\" } }",
+        "Give a default (`steps.a.outputs.d ?? 0`), or run the reader only `if: ${{ succeeded(\"a\") }}`.";
 }
 
 impl Code {

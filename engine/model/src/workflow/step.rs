@@ -16,6 +16,8 @@ pub struct StepSpec {
     pub id: Spanned<StepId>,
     /// What `needs` names.
     pub needs: Vec<Spanned<StepId>>,
+    /// `if`: the expression that says whether it runs.
+    pub condition: Option<Node>,
     /// What it does; nothing if that could not be read.
     pub body: Option<BodySpec>,
 }
@@ -27,6 +29,19 @@ pub enum BodySpec {
     Action(Box<ActionSpec>),
     /// Runs steps once for each item.
     Foreach(ForeachSpec),
+    /// Lets time pass.
+    Wait(WaitSpec),
+}
+
+/// How long time passes; nothing if that could not be read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WaitSpec {
+    /// So long.
+    For(Node),
+    /// Until then.
+    Until(Node),
+    /// Its own mistake was noted.
+    Broken,
 }
 
 /// A step that uses an action.
@@ -40,10 +55,14 @@ pub struct ActionSpec {
     pub effects: Option<Spanned<Effects>>,
     /// How long one attempt may take.
     pub timeout: Option<Time>,
+    /// How long it may give no sign of life.
+    pub heartbeat: Option<Time>,
     /// What is tried again.
     pub retry: Option<RetrySpec>,
     /// Where `pivot: true` stands.
     pub pivot: Option<Span>,
+    /// Where `scope: true` stands.
+    pub scope: Option<Span>,
     /// What undoes it.
     pub compensate: Option<CompensateSpec>,
 }
@@ -85,23 +104,17 @@ pub enum ItemFailure {
     Continue,
 }
 
-const ACTION_KEYS: [&str; 7] = ["uses", "with", "effects", "timeout", "retry", "pivot", "compensate"];
+/// Keys of every step.
+const SHARED_KEYS: [&str; 2] = ["needs", "if"];
+/// Keys of a step that lets time pass.
+const WAIT_KEYS: [&str; 1] = ["wait"];
+const ACTION_KEYS: [&str; 9] =
+    ["uses", "with", "effects", "timeout", "heartbeat", "retry", "pivot", "scope", "compensate"];
 const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 11] = [
-    "approve",
-    "if",
-    "wait",
-    "claims",
-    "heartbeat",
-    "scope",
-    "progress",
-    "idempotency_key",
-    "probe",
-    "order_by",
-    "deadline",
-];
+const LATER: [&str; 7] =
+    ["approve", "claims", "progress", "idempotency_key", "probe", "order_by", "deadline"];
 
 /// Most items of a foreach at once.
 const PARALLEL_MAX: u32 = 1_000;
@@ -117,7 +130,8 @@ pub(super) fn read_all(node: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
 
 fn read_step(entry: &Entry, reader: &mut Reader<'_>) -> Option<StepSpec> {
     let node = &entry.value;
-    let known: Vec<&str> = ["needs"].into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).collect();
+    let known: Vec<&str> =
+        SHARED_KEYS.into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).chain(WAIT_KEYS).collect();
     reader.fields(node, "a step", &known, &LATER);
     let needs: Option<Vec<Spanned<StepId>>> = reader.optional(node, "needs");
     let body = read_body(entry, reader);
@@ -128,7 +142,8 @@ fn read_step(entry: &Entry, reader: &mut Reader<'_>) -> Option<StepSpec> {
             return None;
         }
     };
-    Some(StepSpec { id, needs: needs.unwrap_or_default(), body })
+    let condition = node.get("if").cloned();
+    Some(StepSpec { id, needs: needs.unwrap_or_default(), condition, body })
 }
 
 fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
@@ -137,16 +152,22 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
     match (has("uses"), has("foreach") || has("steps")) {
         (true, false) => {
             refuse_keys(node, &FOREACH_KEYS, "a step that repeats steps", reader);
+            refuse_keys(node, &WAIT_KEYS, "a step that waits", reader);
             Some(BodySpec::Action(Box::new(read_action(node, reader))))
         }
         (false, true) => {
             refuse_keys(node, &ACTION_KEYS, "a step that uses an action", reader);
+            refuse_keys(node, &WAIT_KEYS, "a step that waits", reader);
             Some(BodySpec::Foreach(read_foreach(node, reader)))
         }
         (true, true) => {
             let message = format!("step `{}` both uses an action and repeats steps", entry.key.value);
             reader.report(Code::StepBody, entry.key.span, message);
             None
+        }
+        (false, false) if has("wait") => {
+            refuse_keys(node, &ACTION_KEYS, "a step that uses an action", reader);
+            Some(BodySpec::Wait(node.get("wait").map_or(WaitSpec::Broken, |wait| read_wait(wait, reader))))
         }
         (false, false) => {
             // A step whose whole work is a construct of a later version, or a misspelt key, is reported as that.
@@ -155,7 +176,7 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
             if !explained && matches!(node.content, Content::Map(_)) {
                 let message = format!("step `{}` does nothing", entry.key.value);
                 let one = Diagnostic::new(Code::StepBody, reader.source, entry.key.span, message);
-                reader.found.push(one.help("give it `uses`, or `foreach` and `steps`"));
+                reader.found.push(one.help("give it `uses`, `foreach` and `steps`, or `wait`"));
             }
             None
         }
@@ -163,7 +184,8 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
 }
 
 fn is_misspelt(key: &str) -> bool {
-    !key.starts_with("x-") && key != "needs" && !ACTION_KEYS.contains(&key) && !FOREACH_KEYS.contains(&key)
+    let known = SHARED_KEYS.iter().chain(&ACTION_KEYS).chain(&FOREACH_KEYS).chain(&WAIT_KEYS);
+    !key.starts_with("x-") && !known.into_iter().any(|known| *known == key)
 }
 
 fn refuse_keys(node: &Node, keys: &[&str], owner: &str, reader: &mut Reader<'_>) {
@@ -174,14 +196,19 @@ fn refuse_keys(node: &Node, keys: &[&str], owner: &str, reader: &mut Reader<'_>)
 }
 
 fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
-    let pivot: Option<Spanned<bool>> = reader.optional(node, "pivot");
+    let [pivot, scope] = ["pivot", "scope"].map(|key| {
+        let flag: Option<Spanned<bool>> = reader.optional(node, key);
+        flag.filter(|flag| flag.value).map(|flag| flag.span)
+    });
     ActionSpec {
         uses: read_uses(node, reader),
         with: reader.optional(node, "with"),
         effects: reader.optional(node, "effects"),
         timeout: reader.optional(node, "timeout"),
+        heartbeat: reader.optional(node, "heartbeat"),
         retry: reader.optional(node, "retry"),
-        pivot: pivot.filter(|pivot| pivot.value).map(|pivot| pivot.span),
+        pivot,
+        scope,
         compensate: reader.optional(node, "compensate"),
     }
 }
@@ -197,6 +224,25 @@ fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>
         Err(error) => {
             reader.report(Code::Malformed, uses.span, format!("{error}"));
             None
+        }
+    }
+}
+
+/// `10m`, or a map with `for` or `until`.
+fn read_wait(node: &Node, reader: &mut Reader<'_>) -> WaitSpec {
+    if node.as_text().is_some() {
+        return WaitSpec::For(node.clone());
+    }
+    if reader.fields(node, "a wait", &["for", "until"], &[]).is_none() {
+        return WaitSpec::Broken;
+    }
+    match (node.get("for"), node.get("until")) {
+        (Some(time), None) => WaitSpec::For(time.clone()),
+        (None, Some(time)) => WaitSpec::Until(time.clone()),
+        _ => {
+            let message = "a wait has either `for` or `until`";
+            reader.report(Code::StepBody, node.span, message);
+            WaitSpec::Broken
         }
     }
 }

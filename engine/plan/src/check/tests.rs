@@ -196,3 +196,153 @@ mod order {
         }
     }
 }
+
+/// A workflow of `gtm.prepare@1` steps, each with an `if` or none and what it takes for its TTL, and blocks after them.
+fn conditional(steps: &[(&str, &str, &str)], rest: &str) -> String {
+    let step = |(id, condition, ttl): &(&str, &str, &str)| {
+        let condition = if condition.is_empty() { String::new() } else { format!("    if: {condition}\n") };
+        format!("  {id}:\n{condition}    uses: gtm.prepare@1\n    with: {{ vm: vm-a, ttl: \"{ttl}\" }}\n")
+    };
+    let steps: String = steps.iter().map(step).collect();
+    format!("{HEAD}steps:\n{steps}{rest}")
+}
+
+/// Asking how a step ended is a need; a condition is exactly one expression that is true or false.
+#[test]
+fn conditions_make_edges() {
+    let steps = [("b", "${{ failed(\"a\") }}", "${{ 5 }}"), ("a", "", "${{ 5 }}")];
+    let plan =
+        plan(&conditional(&steps, ""), &json!({})).unwrap_or_else(|found| panic!("{}", found.render(false)));
+    assert_eq!(order(&plan.graph), ["a", "b"]);
+    let rendered = crate::render_text(&plan);
+    let expected = "    only if ${{ failed(\"a\") }}\n    after a (data: steps.a.status)\n";
+    assert!(rendered.contains(expected), "{rendered}");
+    for (condition, code) in [
+        ("yes", Code::NotOneExpression),
+        ("${{ 1 + 1 }} or so", Code::NotOneExpression),
+        ("${{ \"yes\" }}", Code::TypeMismatch),
+        ("${{ failed(\"nobody\") }}", Code::UnknownStep),
+        ("${{ failed(\"a\") }}", Code::ForwardRead),
+    ] {
+        let found = validate(&document(&conditional(&[("a", condition, "${{ 5 }}")], "")), &catalogue());
+        let found = found.err().unwrap_or_default();
+        assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), [code], "{condition}");
+    }
+}
+
+/// An output is read with a default wherever its step may not have run, and nowhere else is one asked for.
+#[test]
+fn what_may_not_have_run_is_read_with_a_default() {
+    let read = |default: &str| format!("${{{{ steps.a.outputs.previous_ttl{default} }}}}");
+    let (bare, safe) = (read(""), read(" ?? 60"));
+    let last = |block: &str, condition: &str, text: &str| {
+        format!("{block}:\n  z:\n{condition}    uses: report.write@1\n    with: {{ to: \"r-{text}\" }}\n")
+    };
+    let only = "    if: ${{ succeeded(\"a\") }}\n";
+    let outputs = |text: &str| format!("outputs:\n  o: {text}\n");
+    let (yes, no) = (true, false);
+    let cases: [(&str, (&str, &str), String, bool); 12] = [
+        ("", ("", &bare), String::new(), yes),
+        ("${{ true }}", ("", &bare), String::new(), no),
+        ("${{ true }}", ("", &safe), String::new(), yes),
+        ("${{ true }}", ("${{ succeeded(\"a\") && true }}", &bare), String::new(), yes),
+        ("", ("${{ skipped(\"a\") }}", &bare), String::new(), no),
+        ("", ("${{ always() }}", &safe), String::new(), yes),
+        ("", ("${{ failed(\"a\") }}", "${{ 5 }}"), outputs(&bare), no),
+        ("", ("${{ failed(\"a\") }}", "${{ 5 }}"), outputs(&safe), yes),
+        ("", ("", "${{ 5 }}"), outputs(&bare), yes),
+        ("", ("", "${{ 5 }}"), last("always", "", &bare), no),
+        ("", ("", "${{ 5 }}"), last("always", only, &bare), yes),
+        ("", ("", "${{ 5 }}"), last("on_failure", "", &safe), yes),
+    ];
+    for (condition, (reader_condition, reader), rest, passes) in cases {
+        let text = conditional(&[("a", condition, "${{ 5 }}"), ("b", reader_condition, reader)], &rest);
+        let found = validate(&document(&text), &catalogue()).err().unwrap_or_default();
+        let expected: &[Code] = if passes { &[] } else { &[Code::MayNotHaveRun] };
+        assert_eq!(
+            found.iter().map(|one| one.code).collect::<Vec<_>>(),
+            expected,
+            "{text}{}",
+            found.render(false)
+        );
+    }
+}
+
+/// The outputs that are read with a default are noted with their step, for nothing is read of them when it did not run.
+#[test]
+fn defaulted_outputs_are_noted() {
+    let read = "${{ steps.a.outputs.previous_ttl ?? 60 }}";
+    let plan =
+        plan(&conditional(&[("a", "${{ false }}", "${{ 5 }}"), ("b", "", read)], ""), &json!({})).unwrap();
+    let Body::Action(action) = &plan.graph.steps[0].body else { panic!("an action") };
+    assert_eq!(action.defaulted, ["previous_ttl"]);
+    let json = serde_json::to_value(&plan).unwrap();
+    assert_eq!(json["graph"]["steps"][0]["if"], "${{ false }}");
+    assert_eq!(serde_json::from_value::<Plan>(json).unwrap(), plan);
+}
+
+/// A scope is something that can be taken away, and no pivot.
+#[test]
+fn scopes_can_be_closed() {
+    let codes = |step: &str| {
+        let text = format!("{HEAD}steps:\n  a:\n    scope: true\n{step}");
+        let found = validate(&document(&text), &catalogue()).err().unwrap_or_default();
+        found.iter().map(|one| one.code).collect::<Vec<_>>()
+    };
+    let moving = "    uses: vm.move@1\n    with: { vm: vm-a, from: a, to: b, max_pause: 1s }\n";
+    let undo = "    compensate: { uses: vm.move@1, with: { vm: vm-a, from: b, to: a, max_pause: 1s } }\n";
+    assert_eq!(codes("    uses: gtm.prepare@1\n    with: { vm: vm-a, ttl: 5 }\n"), []);
+    assert_eq!(codes(moving), [Code::Effects]);
+    assert_eq!(codes(&format!("{moving}{undo}")), []);
+    assert_eq!(codes(&format!("{moving}{undo}    pivot: true\n")), [Code::StepBody]);
+}
+
+/// A wait is a duration or a time; what is known of it is checked before the run begins.
+#[test]
+fn waits_are_checked() {
+    let inputs =
+        "inputs:\n  at: { type: string, format: date-time }\n  vm: { type: string, format: vm-id }\n";
+    let (yes, no) = (true, false);
+    for (wait, passes) in [
+        ("10m", yes),
+        ("ten minutes", no),
+        ("{ for: 10m }", yes),
+        ("{ until: 10m }", no),
+        ("{ until: \"${{ inputs.at }}\" }", yes),
+        ("{ until: \"${{ inputs.at - duration('1h') }}\" }", no),
+        ("{ until: \"${{ inputs.vm }}\" }", no),
+        ("{ for: 10m, until: \"${{ inputs.at }}\" }", no),
+        ("{ so_long: 10m }", no),
+        ("[10m]", no),
+    ] {
+        let text = format!("{HEAD}{inputs}steps:\n  a:\n    wait: {wait}\n");
+        let found = validate(&document(&text), &catalogue()).err().unwrap_or_default();
+        assert_eq!(found.is_empty(), passes, "{wait}: {}", found.render(false));
+    }
+    let text = format!(
+        "{HEAD}{inputs}steps:\n  a:\n    wait: {{ until: \"${{{{ inputs.at - duration(`30m`) }}}}\" }}\n"
+    );
+    let plan = plan(&text, &json!({"at": "2026-08-30T18:00:00Z", "vm": "vm-a"})).unwrap();
+    let rendered = crate::render_text(&plan);
+    assert!(rendered.contains("a: waits until ${{ inputs.at - duration(`30m`) }}\n"), "{rendered}");
+    let Body::Wait(crate::Wait::Until(_)) = &plan.graph.steps[0].body else { panic!("a wait") };
+}
+
+/// A deadline is one expression of the inputs and the time, and a time.
+#[test]
+fn deadlines_are_checked() {
+    let codes = |deadline: &str, id: &str| {
+        let text = format!(
+            "{HEAD}inputs:\n  at: {{ type: string, format: date-time }}\n  vm: {{ type: string, format: vm-id }}\n\
+             deadline: {deadline}\nsteps:\n  {id}:\n    wait: 10m\n"
+        );
+        let found = validate(&document(&text), &catalogue()).err().unwrap_or_default();
+        found.iter().map(|one| one.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("${{ inputs.at - duration(\"30m\") }}", "a"), []);
+    assert_eq!(codes("${{ now() + duration(\"12h\") }}", "a"), []);
+    assert_eq!(codes("2026-08-30T18:00:00Z", "a"), [Code::NotOneExpression]);
+    assert_eq!(codes("${{ inputs.vm }}", "a"), [Code::TypeMismatch]);
+    assert_eq!(codes("${{ steps.a.status }}", "a"), [Code::UnknownStep]);
+    assert_eq!(codes("${{ inputs.at }}", "deadline"), [Code::ReservedName]);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
+use longhaul_model::units::Time;
 use longhaul_saga::event::{Done, Failed, HandleGiven, Probed, Undone, Unknown};
 use longhaul_saga::intent::{Compensate, Start};
 use longhaul_saga::{Answer, Event, Failure, Work};
@@ -99,6 +100,11 @@ async fn follow(call: &Call, action: &dyn Action, start: &Start, handle: Handle)
     loop {
         let began = tokio::time::Instant::now();
         tokio::select! {
+            () = silence(call, start.heartbeat) => {
+                let every = start.heartbeat.map_or_else(String::new, |every| format!(" for {every}"));
+                let error = Error::new(ErrorClass::Unreachable, format!("it gave no sign of life{every}"));
+                return Some(Outcome::Unknown(error));
+            }
             () = call.cancel.notified() => ask_to_stop(call, action, &handle).await,
             polled = action.poll(&call.context, &handle, PATIENCE) => match polled {
                 Poll::Ended(outcome) => return Some(outcome),
@@ -111,6 +117,17 @@ async fn follow(call: &Call, action: &dyn Action, start: &Start, handle: Handle)
                     }
                 }
             },
+        }
+    }
+}
+
+/// Ends when an action has given no sign of life for too long; each answer to a poll is one.
+fn silence(call: &Call, heartbeat: Option<Time>) -> impl Future<Output = ()> {
+    let until = heartbeat.map(|every| call.clock.now_unix_ms().saturating_add(every.as_millis()));
+    async move {
+        match until {
+            Some(until) => call.clock.sleep_until_unix_ms(until).await,
+            None => std::future::pending().await,
         }
     }
 }

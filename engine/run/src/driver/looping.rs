@@ -36,8 +36,9 @@ pub(super) struct Loop<'a> {
 }
 
 /// What was applied and is not durable yet.
-#[derive(Default)]
 struct Batch {
+    /// The time that all its records bear.
+    at_unix_ms: u64,
     entries: Vec<Entry>,
     commands: Vec<Command>,
     durable: Vec<oneshot::Sender<()>>,
@@ -50,15 +51,17 @@ impl<'a> Loop<'a> {
         Self { driver, saga, reporters, calls, inbox }
     }
 
-    /// Drives the run until it ends or is asked to stop. `entries` come before the intents of `commands`.
+    /// Drives the run until it ends or is asked to stop. `entries` come before the intents of `commands`, and were applied
+    /// at `at_unix_ms`.
     pub(super) async fn drive(
         mut self,
+        at_unix_ms: u64,
         entries: Vec<Entry>,
         commands: Vec<Command>,
         control: &Control,
     ) -> Result<Ended, Error> {
         let mut wanted = control.subscribe();
-        let mut batch = Batch { entries, ..Batch::default() };
+        let mut batch = Batch { entries, ..Batch::new(at_unix_ms) };
         batch.take(commands);
         self.add_estimates(&mut batch);
         loop {
@@ -82,7 +85,7 @@ impl<'a> Loop<'a> {
             }
             if let (Some(reason), false) = (asked.cancel, self.calls.cancelled) {
                 self.calls.cancelled = true;
-                let mut batch = Batch::default();
+                let mut batch = self.batch();
                 self.apply(Event::CancelRequested(CancelRequested { reason }), &mut batch)?;
                 return Ok(Some(batch));
             }
@@ -99,8 +102,12 @@ impl<'a> Loop<'a> {
         }
     }
 
+    fn batch(&self) -> Batch {
+        Batch::new(self.driver.clock.now_unix_ms())
+    }
+
     fn gather(&mut self, first: News) -> Result<Batch, Error> {
-        let mut batch = Batch::default();
+        let mut batch = self.batch();
         self.take_in(first, &mut batch)?;
         while batch.entries.len() < NEWS_AT_ONCE_MAX
             && let Ok(news) = self.inbox.try_recv()
@@ -136,7 +143,7 @@ impl<'a> Loop<'a> {
 
     fn apply(&mut self, event: Event, batch: &mut Batch) -> Result<(), Error> {
         let illegal = |source| Error::Illegal { run: self.calls.run().clone(), source };
-        let commands = self.saga.apply(&event).map_err(illegal)?;
+        let commands = self.saga.apply(&event, batch.at_unix_ms).map_err(illegal)?;
         let new_facts = estimate::brings_facts(&self.saga, &event);
         self.calls.settled(&event);
         batch.entries.push(Entry::Event(event));
@@ -157,8 +164,7 @@ impl<'a> Loop<'a> {
 
     /// Makes the batch durable, then shows it, then does what it asks for.
     async fn commit(&mut self, batch: Batch) -> Result<(), Error> {
-        let now = self.driver.clock.now_unix_ms();
-        let records = self.driver.journal.append(self.saga.run(), now, batch.entries).await?;
+        let records = self.driver.journal.append(self.saga.run(), batch.at_unix_ms, batch.entries).await?;
         records.iter().for_each(|record| self.reporters.record(record));
         for durable in batch.durable {
             // A call that was replaced in the meantime does not listen any more.
@@ -175,14 +181,21 @@ impl<'a> Loop<'a> {
             Command::Intent(Intent::Start(start)) => self.calls.start(start),
             Command::Intent(Intent::Compensate(compensate)) => self.calls.compensate(compensate),
             Command::Intent(Intent::Cancel(cancel)) => self.calls.cancel(&cancel.step),
-            Command::Intent(Intent::Expand(_) | Intent::Refuse(_) | Intent::End(_)) => {}
+            Command::Intent(
+                Intent::Expand(_)
+                | Intent::Refuse(_)
+                | Intent::Skip(_)
+                | Intent::Pause(_)
+                | Intent::GiveUp(_)
+                | Intent::End(_),
+            ) => {}
             Command::Probe(probe) => self.calls.probe(probe),
             Command::Wait(wait) => self.calls.wait(wait),
         }
     }
 
     async fn stop(mut self) -> Result<Ended, Error> {
-        let mut batch = Batch::default();
+        let mut batch = self.batch();
         batch.entries.push(Entry::Event(Event::Interrupted(Interrupted {})));
         self.commit(batch).await?;
         Ok(Ended::Interrupted)
@@ -190,6 +203,10 @@ impl<'a> Loop<'a> {
 }
 
 impl Batch {
+    fn new(at_unix_ms: u64) -> Self {
+        Self { at_unix_ms, entries: Vec::new(), commands: Vec::new(), durable: Vec::new() }
+    }
+
     /// Adds commands, and their intents as entries.
     fn take(&mut self, commands: Vec<Command>) {
         for command in &commands {

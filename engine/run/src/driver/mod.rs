@@ -122,9 +122,10 @@ impl Driver {
         }
         let created = RunCreated { controller: self.journal.controller(), plan: plan.clone() };
         let illegal = |source| Error::Illegal { run: run.clone(), source };
-        let (saga, commands) = Saga::create(run.clone(), plan).map_err(illegal)?;
+        let at_unix_ms = self.clock.now_unix_ms();
+        let (saga, commands) = Saga::create(run.clone(), plan, at_unix_ms).map_err(illegal)?;
         let entries = vec![Entry::Event(Event::RunCreated(Box::new(created)))];
-        Loop::new(self, saga, reporters).drive(entries, commands, control).await
+        Loop::new(self, saga, reporters).drive(at_unix_ms, entries, commands, control).await
     }
 
     /// Takes a run up again: folds its records, asks about every effect whose outcome is open, and goes on. A finished
@@ -149,9 +150,10 @@ impl Driver {
         }
         let resumed = Event::RunResumed(RunResumed { controller: self.journal.controller() });
         let illegal = |source| Error::Illegal { run: run.clone(), source };
-        commands.extend(saga.apply(&resumed).map_err(illegal)?);
+        let at_unix_ms = self.clock.now_unix_ms();
+        commands.extend(saga.apply(&resumed, at_unix_ms).map_err(illegal)?);
         entries.push(Entry::Event(resumed));
-        Loop::new(self, saga, reporters).drive(entries, commands, control).await
+        Loop::new(self, saga, reporters).drive(at_unix_ms, entries, commands, control).await
     }
 
     /// A run that had decided on its end, but died before that was recorded, only needs the record.

@@ -82,8 +82,17 @@ fn of_intent(intent: &Intent, record: &Record) -> Vec<String> {
             vec![format!("{}: for {}", expand.step, keys.join(", "))]
         }
         Intent::Refuse(refuse) => vec![format!("{}: not started: {}", refuse.step, refuse.failure)],
+        Intent::Pause(pause) => vec![format!("{}: waits until {}", pause.step, moment(pause.until_unix_ms))],
+        Intent::Skip(skip) => vec![format!("{}: skipped: {}", skip.step, skip.because)],
+        Intent::GiveUp(given_up) => vec![format!("run {}: gives itself up: {}", record.run, given_up.reason)],
         Intent::End(end) => of_end(end, record),
     }
+}
+
+/// A time as people write it.
+fn moment(unix_ms: u64) -> String {
+    let moment = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| format!("{unix_ms} ms"), |moment| moment.to_string())
 }
 
 fn of_start(start: &Start) -> String {

@@ -7,18 +7,24 @@ mod cancel;
 mod compensate;
 mod end;
 mod expand;
+mod give_up;
+mod pause;
 mod refuse;
+mod skip;
 mod start;
 
 pub use cancel::Cancel;
 pub use compensate::Compensate;
 pub use end::{End, Instruction};
 pub use expand::{Expand, ItemKey};
+pub use give_up::GiveUp;
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
+pub use pause::Pause;
 pub use refuse::Refuse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use skip::{Because, Skip};
 pub use start::Start;
 
 use crate::Work;
@@ -37,6 +43,12 @@ pub enum Intent {
     Expand(Expand),
     /// A step ends without being started: its expressions could not be evaluated.
     Refuse(Refuse),
+    /// A step is passed over.
+    Skip(Skip),
+    /// A step lets time pass.
+    Pause(Pause),
+    /// The run gives itself up.
+    GiveUp(GiveUp),
     /// The run stops here.
     End(End),
 }

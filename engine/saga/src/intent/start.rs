@@ -2,6 +2,7 @@
 
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
+use longhaul_model::units::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,4 +23,7 @@ pub struct Start {
     pub attempt: u32,
     /// The evaluated parameters.
     pub params: Value,
+    /// How long it may give no sign of life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Time>,
 }

@@ -81,7 +81,14 @@ impl Folding {
             Entry::Intent(Intent::Start(start)) => self.start(start, at_ms),
             Entry::Intent(Intent::Compensate(undo)) => self.compensate(undo, at_ms),
             Entry::Intent(Intent::End(end)) => self.end(end),
-            Entry::Intent(Intent::Cancel(_) | Intent::Expand(_) | Intent::Refuse(_)) => {}
+            Entry::Intent(
+                Intent::Cancel(_)
+                | Intent::Expand(_)
+                | Intent::Refuse(_)
+                | Intent::Skip(_)
+                | Intent::Pause(_)
+                | Intent::GiveUp(_),
+            ) => {}
         }
         if !matches!(record.entry, Entry::Event(Event::Observation(_))) {
             self.report.total_ms = at_ms;

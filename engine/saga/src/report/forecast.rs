@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use longhaul_plan::{Body, Foreach, Graph, Plan};
+use longhaul_model::units::Time;
+use longhaul_plan::{Body, Foreach, Graph, Plan, Wait};
 use serde_json::{Map, Value};
 
 /// The action after which a guest runs at its target.
@@ -57,6 +58,7 @@ impl Walk<'_> {
             let end = match &step.body {
                 Body::Action(action) => self.action(action.uses.kind(), &path, begin),
                 Body::Foreach(foreach) => self.items(foreach, &path, begin),
+                Body::Wait(wait) => begin.saturating_add(pause_ms(wait)),
             };
             ends.insert(step.id.as_str(), end);
         }
@@ -87,6 +89,13 @@ impl Walk<'_> {
         }
         rows.into_iter().max().unwrap_or(from_ms)
     }
+}
+
+/// How long a pause is, if its author wrote a duration.
+fn pause_ms(wait: &Wait) -> u64 {
+    let Wait::For(template) = wait else { return 0 };
+    let time = template.source().as_str().and_then(|text| text.parse::<Time>().ok());
+    time.map_or(0, Time::as_millis)
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! What a frame does next.
 
+use std::sync::Arc;
+
+use longhaul_plan::{ActionStep, Body};
+
 use super::{Effect, Frame, FrameEnd, FrameId, Mode, NodeId, Saga, State, Stuck};
 use crate::intent::Refuse;
 use crate::{Failure, Intent, Work};
@@ -18,35 +22,62 @@ impl Saga {
         if self.must_unwind(id) {
             return self.start_draining(id);
         }
-        for node in self.frame(id).nodes.clone() {
-            if matches!(self.node(node).state, State::Waiting) && self.is_ready(node) {
-                self.begin(node);
-            }
-        }
+        self.take_turns(id);
         // A step whose expressions could not be evaluated has failed by now.
         if self.must_unwind(id) {
             return self.start_draining(id);
         }
-        let nodes = &self.frame(id).nodes;
-        if !nodes.iter().any(|node| self.node(*node).is_active()) {
+        if !self.has_work(id) {
             self.end_forward(id);
         }
     }
 
-    fn is_ready(&self, node: NodeId) -> bool {
-        self.node(node).needs.iter().all(|need| self.node(*need).is_done())
+    /// Whether something in this frame is under way.
+    fn has_work(&self, id: FrameId) -> bool {
+        self.frame(id).nodes.iter().any(|node| self.node(*node).is_active())
     }
 
     /// Nothing is under way and nothing more can start.
     fn end_forward(&mut self, id: FrameId) {
-        let all_done = self.frame(id).nodes.iter().all(|node| self.node(*node).is_done());
-        if all_done || self.frame(id).always {
+        let all_over = self.frame(id).nodes.iter().all(|node| self.is_over(*node));
+        if all_over && self.close_scopes(id) {
+            return;
+        }
+        if all_over || self.frame(id).block.is_apart() {
             return self.end_frame(id, FrameEnd::Succeeded);
         }
         for node in self.frame(id).nodes.clone() {
-            self.stop_for_operator(node);
+            if !self.is_over(node) {
+                self.stop_for_operator(node);
+            }
         }
         self.end_frame(id, FrameEnd::Stuck { unwinding: false });
+    }
+
+    /// Undoes what stays only for as long as its graph runs, the last one first; false if nothing of that kind is left.
+    fn close_scopes(&mut self, id: FrameId) -> bool {
+        let open =
+            |node: &NodeId| self.node(*node).is_scope() && matches!(self.node(*node).state, State::Done);
+        let Some(last) = self.frame(id).nodes.iter().copied().rfind(open) else { return false };
+        self.close_scope(last);
+        self.touch(id);
+        true
+    }
+
+    /// Whether the run needs nothing more of a node.
+    fn is_over(&self, id: NodeId) -> bool {
+        match self.node(id).state {
+            State::Done | State::Skipped(_) => true,
+            State::Undone | State::Kept => self.node(id).is_scope(),
+            State::Failed(_) => self.is_answered(id),
+            State::Waiting
+            | State::Working(_)
+            | State::Paused(_)
+            | State::Items(_)
+            | State::Partial(..)
+            | State::Undoing(_)
+            | State::Stuck(_) => false,
+        }
     }
 
     /// A node that failed where only forward is allowed waits for an operator.
@@ -56,8 +87,10 @@ impl Saga {
             State::Partial(failure, effect) => (failure.clone(), Some(effect.clone())),
             State::Waiting
             | State::Working(_)
+            | State::Paused(_)
             | State::Items(_)
             | State::Done
+            | State::Skipped(_)
             | State::Undoing(_)
             | State::Undone
             | State::Kept
@@ -69,11 +102,11 @@ impl Saga {
     /// Whether this frame has to turn round, and may.
     fn must_unwind(&self, id: FrameId) -> bool {
         let frame = self.frame(id);
-        if frame.always || self.is_forward_only(frame) {
+        if frame.block.is_apart() || self.is_forward_only(frame) {
             return false;
         }
         let asked = frame.wind || (self.cancelled && frame.item.is_none());
-        let failed = |node: &&NodeId| self.node(**node).has_failed() && !self.stands_on_pivot(**node);
+        let failed = |node: &&NodeId| self.is_unanswered(**node) && !self.stands_on_pivot(**node);
         asked || frame.nodes.iter().any(|node| failed(&node))
     }
 
@@ -91,7 +124,13 @@ impl Saga {
             State::Working(effect) => effect.may_have_happened(),
             State::Done | State::Partial(..) | State::Kept => true,
             State::Stuck(stuck) => stuck.effect.is_some(),
-            State::Waiting | State::Failed(_) | State::Undoing(_) | State::Undone | State::Items(_) => false,
+            State::Waiting
+            | State::Paused(_)
+            | State::Skipped(_)
+            | State::Failed(_)
+            | State::Undoing(_)
+            | State::Undone
+            | State::Items(_) => false,
         }
     }
 
@@ -119,10 +158,14 @@ impl Saga {
     }
 
     fn drain(&mut self, id: FrameId) {
-        let nodes = &self.frame(id).nodes;
-        if nodes.iter().any(|node| self.node(*node).is_active()) {
+        if self.has_work(id) {
             return;
         }
+        self.take_last_turns(id);
+        if self.has_work(id) {
+            return;
+        }
+        let nodes = &self.frame(id).nodes;
         if nodes.iter().any(|node| self.node(*node).is_stuck()) {
             return self.end_frame(id, FrameEnd::Stuck { unwinding: true });
         }
@@ -130,13 +173,18 @@ impl Saga {
         self.unwind(id);
     }
 
-    /// Begins a node whose needs are met.
-    fn begin(&mut self, id: NodeId) {
-        if self.node(id).foreach().is_some() {
-            return self.begin_items(id);
+    /// Begins a node.
+    pub(super) fn begin(&mut self, id: NodeId) {
+        let step = Arc::clone(&self.node(id).step);
+        match &step.body {
+            Body::Action(action) => self.begin_action(id, action),
+            Body::Foreach(_) => self.begin_items(id),
+            Body::Wait(wait) => self.begin_pause(id, wait),
         }
-        let Some(action) = self.node(id).action() else { return };
-        let (uses, with) = (action.uses.clone(), action.with.clone());
+    }
+
+    fn begin_action(&mut self, id: NodeId, action: &ActionStep) {
+        let (uses, with) = (action.uses.clone(), &action.with);
         match with.evaluate(&self.scope_of(id)) {
             Ok(params) => {
                 let node = self.node_mut(id);

@@ -1,22 +1,25 @@
 //! Making a saga, its frames and its nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use longhaul_expr::Template;
 use longhaul_model::ids::{RunId, StepPath};
-use longhaul_plan::{Graph, Plan};
+use longhaul_plan::{Body, Graph, Plan, Wait};
 use serde_json::Value;
 
-use super::{Frame, FrameId, Item, Mode, Node, NodeId, Phase, ROOT, Saga, State};
+use super::{Block, Frame, FrameId, Item, Mode, Node, NodeId, Phase, ROOT, Saga, State};
 use crate::{Command, Illegal};
 
 impl Saga {
-    /// The saga of a new run and what is to be done first.
+    /// The saga of a new run, created at `at_unix_ms`, and what is to be done first.
     ///
     /// # Errors
-    /// When a step of `always` has the name of a step.
-    pub fn create(run: RunId, plan: Plan) -> Result<(Self, Vec<Command>), Illegal> {
-        if let Some(step) = plan.always.steps.iter().find(|step| plan.graph.step(&step.id).is_some()) {
+    /// When a step of `on_failure` or `always` has the name of another one.
+    pub fn create(run: RunId, plan: Plan, at_unix_ms: u64) -> Result<(Self, Vec<Command>), Illegal> {
+        let mut ids = BTreeSet::new();
+        let roots = plan.graph.steps.iter().chain(&plan.on_failure.steps).chain(&plan.always.steps);
+        if let Some(step) = roots.into_iter().find(|step| !ids.insert(&step.id)) {
             return Err(Illegal::Twice(StepPath::root(&step.id)));
         }
         let mut saga = Self {
@@ -26,6 +29,7 @@ impl Saga {
             nodes: Vec::new(),
             index: BTreeMap::new(),
             phase: Phase::Main,
+            now_unix_ms: at_unix_ms,
             cancelled: false,
             stops: 0,
             timers: 0,
@@ -37,15 +41,41 @@ impl Saga {
         saga.frame_mut(ROOT).mode = Mode::Forward;
         saga.touch(ROOT);
         saga.settle();
+        saga.watch_deadline();
+        saga.settle();
         let commands = std::mem::take(&mut saga.outbox);
         Ok((saga, commands))
+    }
+
+    /// Begins to wait for the workflow's deadline, if it has one.
+    fn watch_deadline(&mut self) {
+        let Some(deadline) = self.plan.deadline.clone() else { return };
+        let until = Template::parse(Value::from(deadline.as_str())).expect("an expression is a template");
+        let step = longhaul_plan::Step {
+            id: Plan::DEADLINE.parse().expect("it is well-formed"),
+            needs: Vec::new(),
+            condition: None,
+            line: 0,
+            body: Body::Wait(Wait::Until(until)),
+        };
+        let id = self.add_frame(&Graph { steps: vec![step] }, None, 0);
+        let frame = self.frame_mut(id);
+        (frame.block, frame.mode) = (Block::Deadline, Mode::Forward);
+        self.touch(id);
     }
 
     /// Adds a graph instance, queued. A path that is there already is taken over by the new node.
     pub(super) fn add_frame(&mut self, graph: &Graph, item: Option<Item>, incarnation: u32) -> FrameId {
         let frame = FrameId(self.frames.len());
         let mode = Mode::Queued;
-        self.frames.push(Frame { item, nodes: Vec::new(), mode, wind: false, always: false, incarnation });
+        self.frames.push(Frame {
+            item,
+            nodes: Vec::new(),
+            mode,
+            wind: false,
+            block: Block::Steps,
+            incarnation,
+        });
         for step in &graph.steps {
             let path = match &self.frame(frame).item {
                 Some(item) => self.node(item.owner).path.item(&item.key, &step.id),

@@ -113,6 +113,8 @@ impl Saga {
         let node = self.node_mut(id);
         node.handle = None;
         let step = node.path.clone();
+        let heartbeat =
+            node.action().filter(|_| effect.work == Work::Forward).and_then(|action| action.heartbeat);
         let intent = match effect.how {
             How::Start { uses, params } => Intent::Start(Start {
                 step,
@@ -121,6 +123,7 @@ impl Saga {
                 incarnation: effect.incarnation,
                 attempt: effect.attempt,
                 params,
+                heartbeat,
             }),
             How::Own => self.own_compensation(id, effect.tries),
         };
@@ -195,9 +198,8 @@ impl Saga {
         let (Some(effect), Some(action)) = (node.effect(), node.action()) else { return false };
         match effect.work {
             Work::Forward => {
-                let winding = self.frame(node.frame).mode.is_winding();
                 let listed = action.retry.errors.contains(&failure.class);
-                !winding && listed && effect.tries < action.retry.max_attempts
+                !self.is_called_off(id) && listed && effect.tries < action.retry.max_attempts
             }
             Work::Undo => effect.tries < action.retry.max_attempts.max(UNDO_TRIES_MIN),
         }
@@ -266,8 +268,8 @@ impl Saga {
         let Some(effect) = node.effect() else { return };
         let lost = || Failure::new("internal", "nothing of the effect was found");
         let failure = effect.last.clone().unwrap_or_else(lost);
-        let winding = effect.work == Work::Forward && self.frame(node.frame).mode.is_winding();
-        if effect.orphaned && !winding {
+        let called_off = effect.work == Work::Forward && self.is_called_off(id);
+        if effect.orphaned && !called_off {
             return self.next_attempt(id);
         }
         self.effect_failed(id, failure, draw_permille);
@@ -277,12 +279,12 @@ impl Saga {
     pub(crate) fn found_partial(&mut self, id: NodeId) {
         let node = self.node(id);
         let (Some(effect), Some(action)) = (node.effect(), node.action()) else { return };
-        let winding = effect.work == Work::Forward && self.frame(node.frame).mode.is_winding();
+        let called_off = effect.work == Work::Forward && self.is_called_off(id);
         let tries_max = match effect.work {
             Work::Forward => action.retry.max_attempts,
             Work::Undo => action.retry.max_attempts.max(UNDO_TRIES_MIN),
         };
-        if !winding && (effect.orphaned || effect.tries < tries_max) {
+        if !called_off && (effect.orphaned || effect.tries < tries_max) {
             return self.take_up(id);
         }
         let half = || Failure::new("transient", "it was left half done");
@@ -319,10 +321,10 @@ impl Saga {
     }
 
     pub(crate) fn timer_fired(&mut self, id: NodeId, timer: u64) {
-        let Some(effect) = self.node(id).effect() else { return };
-        if effect.timer != Some(timer) {
+        if self.node(id).timer() != Some(timer) {
             return;
         }
+        let Some(effect) = self.node(id).effect() else { return self.end_pause(id) };
         match (effect.stage, &effect.how) {
             (Stage::Running, How::Start { .. }) => self.time_out(id),
             // Safe to call again by contract; the driver has given the first call up.

@@ -4,41 +4,66 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use super::{FrameEnd, FrameId, Mode, Node, Phase, ROOT, Saga, State, Stuck};
-use crate::intent::{End, Instruction};
+use super::{Block, FrameEnd, FrameId, Mode, Node, Phase, ROOT, Saga, State, Stuck};
+use crate::intent::{End, GiveUp, Instruction};
 use crate::{Intent, Status, Work};
 
 impl Saga {
     /// The root graph or the `always` graph has ended.
     pub(super) fn graph_ended(&mut self, id: FrameId, end: FrameEnd) {
-        match (self.phase, self.frame(id).always) {
-            (Phase::Main, false) => {
-                let status = self.verdict(end);
-                self.phase = Phase::Always(status);
-                let plan = Arc::clone(&self.plan);
-                // After an operator's resume it runs again, which is a new effect under the same path.
-                let id = self.add_frame(&plan.always, None, self.stops);
-                let always = self.frame_mut(id);
-                always.always = true;
-                always.mode = Mode::Forward;
-                self.touch(id);
-            }
-            (Phase::Always(status), true) => self.end_run(status),
-            (Phase::Main, true) | (Phase::Always(_) | Phase::Ended(_), _) => {}
+        match (self.phase, self.frame(id).block) {
+            (Phase::Main, Block::Deadline) => self.pass_deadline(id),
+            (Phase::Main, Block::Steps) => match self.verdict(end) {
+                status @ Status::Succeeded => self.begin_block(Block::Always, status),
+                status => self.begin_block(Block::OnFailure, status),
+            },
+            (Phase::Last(status), Block::OnFailure) => self.begin_block(Block::Always, status),
+            (Phase::Last(status), Block::Always) => self.end_run(status),
+            (Phase::Main | Phase::Last(_) | Phase::Ended(_), _) => {}
         }
     }
 
-    fn verdict(&self, root: FrameEnd) -> Status {
-        let all_items = |end: FrameEnd| {
-            let mut items = self.frames.iter().filter(|frame| frame.item.is_some());
-            items.all(|item| item.mode == Mode::Ended(end))
+    /// The time has come, unless it could not be worked out.
+    fn pass_deadline(&mut self, id: FrameId) {
+        let node = self.node(self.frame(id).nodes[0]);
+        let reason = match &node.state {
+            State::Failed(failure) => failure.message.clone(),
+            _ => "its deadline has passed".to_owned(),
         };
+        self.decide(Intent::GiveUp(GiveUp { reason }));
+        self.cancel();
+    }
+
+    fn begin_block(&mut self, block: Block, status: Status) {
+        self.phase = Phase::Last(status);
+        let plan = Arc::clone(&self.plan);
+        let graph = if block == Block::OnFailure { &plan.on_failure } else { &plan.always };
+        // After an operator's resume it runs again, which is a new effect under the same path.
+        let id = self.add_frame(graph, None, self.stops);
+        let frame = self.frame_mut(id);
+        frame.block = block;
+        frame.mode = Mode::Forward;
+        self.touch(id);
+    }
+
+    fn verdict(&self, root: FrameEnd) -> Status {
         match root {
             FrameEnd::Stuck { .. } => Status::NeedsOperator,
             FrameEnd::Unwound | FrameEnd::NeverRan => Status::Failed,
-            FrameEnd::Succeeded if all_items(FrameEnd::Succeeded) => Status::Succeeded,
+            FrameEnd::Succeeded if self.nodes.iter().all(|node| self.items_agree(node)) => Status::Succeeded,
             FrameEnd::Succeeded | FrameEnd::Partial => Status::Partial,
         }
+    }
+
+    /// Whether the items of a step all succeeded, or all left nothing behind and that was answered.
+    fn items_agree(&self, node: &Node) -> bool {
+        let all = |ends: &[FrameEnd]| {
+            node.items
+                .iter()
+                .all(|item| matches!(self.frame(*item).mode, Mode::Ended(end) if ends.contains(&end)))
+        };
+        let failed = matches!(node.state, State::Failed(_));
+        all(&[FrameEnd::Succeeded]) || (failed && all(&[FrameEnd::Unwound, FrameEnd::NeverRan]))
     }
 
     fn end_run(&mut self, status: Status) {
@@ -70,15 +95,17 @@ impl Saga {
             State::Stuck(_)
             | State::Waiting
             | State::Working(_)
+            | State::Paused(_)
             | State::Items(_)
             | State::Done
+            | State::Skipped(_)
             | State::Failed(_)
             | State::Partial(..)
             | State::Undoing(_)
             | State::Undone
             | State::Kept => None,
         };
-        self.nodes.iter().filter(|node| !self.frame(node.frame).always).filter_map(stuck).collect()
+        self.nodes.iter().filter(|node| !self.frame(node.frame).block.is_apart()).filter_map(stuck).collect()
     }
 
     /// A foreach step that waits for its items' operator has nothing to say of its own.

@@ -26,7 +26,7 @@ impl Saga {
         let mut seen = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let frame = self.frame(node.frame);
-            let open = matches!(frame.mode, Mode::Queued | Mode::Forward) && !frame.always;
+            let open = matches!(frame.mode, Mode::Queued | Mode::Forward) && !frame.block.is_apart();
             if open && matches!(node.state, State::Waiting) {
                 self.foresee_node(NodeId(index), &mut seen);
             }
@@ -43,6 +43,7 @@ impl Saga {
                 uses: action.uses.clone(),
                 params,
             })),
+            Body::Wait(_) => {}
             Body::Foreach(foreach) => {
                 for item in self.items_of(id, foreach).unwrap_or_default() {
                     let mut scope = scope.clone();

@@ -1,4 +1,4 @@
-//! A graph instance: the root, an item of a foreach, or `always`.
+//! A graph instance: the root, an item of a foreach, `on_failure` or `always`.
 
 use serde_json::Value;
 
@@ -19,17 +19,39 @@ pub(super) struct Item {
 /// A graph instance.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// None for the root and for `always`.
+    /// None for the root and for the last blocks.
     pub(super) item: Option<Item>,
     /// In topological order.
     pub(super) nodes: Vec<NodeId>,
     pub(super) mode: Mode,
     /// Something around it failed: it unwinds as soon as it may.
     pub(super) wind: bool,
-    /// Whether it is the `always` graph, which is never undone.
-    pub(super) always: bool,
+    /// Which part of the workflow it belongs to.
+    pub(super) block: Block,
     /// Third part of its effects' keys; raised when a graph runs again under the same paths.
     pub(super) incarnation: u32,
+}
+
+/// A part of a workflow that holds steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Block {
+    Steps,
+    /// Beside the steps: the wait for the workflow's deadline.
+    Deadline,
+    OnFailure,
+    Always,
+}
+
+impl Block {
+    /// Whether it never unwinds: what it does is not a part of what the run is for.
+    pub(super) fn is_apart(self) -> bool {
+        matches!(self, Self::Deadline | Self::OnFailure | Self::Always)
+    }
+
+    /// Whether it runs when all is decided.
+    pub(super) fn is_last(self) -> bool {
+        matches!(self, Self::OnFailure | Self::Always)
+    }
 }
 
 /// What a frame is doing.

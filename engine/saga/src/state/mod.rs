@@ -1,7 +1,7 @@
 //! The state of a run and the rules by which it changes.
 //!
 //! ```text
-//!  frame: a graph instance (the root, an item of a foreach, `always`)
+//!  frame: a graph instance (the root, an item of a foreach, `on_failure`, `always`)
 //!
 //!   queued -> forward ------------------------------> ended: succeeded
 //!                |  a step failed, nothing is past       |
@@ -11,7 +11,8 @@
 //!
 //!  node: a step instance
 //!   waiting -> working -> done -> undoing -> undone       working: running -> cancelling -> probing
-//!                 +-> failed        +-> stuck                        backoff, waiting to probe again
+//!      |          +-> failed        +-> stuck                        backoff, waiting to probe again
+//!      +-> skipped
 //! ```
 //!
 //! **Pivots.** From the moment a pivot is started until it is proven that it left nothing behind, its frame only goes
@@ -28,8 +29,10 @@ mod foreach;
 mod foresee;
 mod frame;
 mod node;
+mod pause;
 mod resume;
 mod scope;
+mod turn;
 mod unwind;
 mod view;
 
@@ -39,7 +42,7 @@ use std::sync::Arc;
 pub(crate) use effect::Stage;
 use effect::{Effect, How};
 pub use foresee::Foreseen;
-use frame::{Frame, FrameEnd, FrameId, Item, Mode};
+use frame::{Block, Frame, FrameEnd, FrameId, Item, Mode};
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
 use node::{Node, NodeId, State, Stuck};
@@ -56,6 +59,8 @@ pub struct Saga {
     nodes: Vec<Node>,
     index: BTreeMap<StepPath, NodeId>,
     phase: Phase,
+    /// The time of the last event.
+    now_unix_ms: u64,
     /// Given up by an operator.
     cancelled: bool,
     /// How often the run has come to an end that an operator had to lift; the incarnation of `always` depends on it.
@@ -74,17 +79,20 @@ const ROOT: FrameId = FrameId(0);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Main,
-    /// The steps have come to this end; `always` runs.
-    Always(Status),
+    /// The steps have come to this end; `on_failure` or `always` runs.
+    Last(Status),
     Ended(Status),
 }
 
 impl Saga {
-    /// Carries an event into the state and says what is to be done next, in order.
+    /// Carries an event into the state and says what is to be done next, in order. `at_unix_ms` is the time that its record
+    /// bears: for the saga no other time passes.
     ///
     /// # Errors
     /// When the event does not fit; the state is unchanged then.
-    pub fn apply(&mut self, event: &Event) -> Result<Vec<Command>, Illegal> {
+    pub fn apply(&mut self, event: &Event, at_unix_ms: u64) -> Result<Vec<Command>, Illegal> {
+        // A controller's clock may be set back.
+        self.now_unix_ms = self.now_unix_ms.max(at_unix_ms);
         event.apply(self)?;
         self.settle();
         Ok(std::mem::take(&mut self.outbox))
@@ -94,7 +102,7 @@ impl Saga {
     #[must_use]
     pub fn status(&self) -> Status {
         match self.phase {
-            Phase::Main | Phase::Always(_) => Status::Running,
+            Phase::Main | Phase::Last(_) => Status::Running,
             Phase::Ended(status) => status,
         }
     }
@@ -115,7 +123,7 @@ impl Saga {
     #[must_use]
     pub fn awaits(&self, step: &StepPath, timer: u64) -> bool {
         let node = self.index.get(step).map(|id| self.node(*id));
-        node.and_then(Node::effect).is_some_and(|effect| effect.timer == Some(timer))
+        node.is_some_and(|node| node.timer() == Some(timer))
     }
 
     /// Looks at every touched frame until nothing moves any more. It ends: every look either ends a frame, starts a

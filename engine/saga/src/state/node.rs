@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::effect::Effect;
 use super::frame::FrameId;
+use super::pause::Paused;
+use crate::intent::Because;
 use crate::{Failure, Work};
 
 /// Place of a node in the saga.
@@ -43,9 +45,13 @@ pub(super) enum State {
     Waiting,
     /// The step's own effect is under way.
     Working(Box<Effect>),
+    /// Time passes.
+    Paused(Paused),
     /// The items of a foreach step are under way, forward or back.
     Items(Work),
     Done,
+    /// It was passed over.
+    Skipped(Because),
     /// It certainly left nothing behind.
     Failed(Failure),
     /// It failed and left a part of itself behind.
@@ -71,8 +77,9 @@ impl State {
     pub(super) fn as_str(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
-            Self::Working(_) | Self::Items(Work::Forward) => "running",
+            Self::Working(_) | Self::Paused(_) | Self::Items(Work::Forward) => "running",
             Self::Done => "succeeded",
+            Self::Skipped(_) => "skipped",
             Self::Failed(_) => "failed",
             Self::Partial(..) => "partial",
             Self::Undoing(_) | Self::Items(Work::Undo) => "undoing",
@@ -89,8 +96,10 @@ impl Node {
         match &self.state {
             State::Working(effect) | State::Undoing(effect) => Some(effect),
             State::Waiting
+            | State::Paused(_)
             | State::Items(_)
             | State::Done
+            | State::Skipped(_)
             | State::Failed(_)
             | State::Partial(..)
             | State::Undone
@@ -103,8 +112,10 @@ impl Node {
         match &mut self.state {
             State::Working(effect) | State::Undoing(effect) => Some(effect),
             State::Waiting
+            | State::Paused(_)
             | State::Items(_)
             | State::Done
+            | State::Skipped(_)
             | State::Failed(_)
             | State::Partial(..)
             | State::Undone
@@ -113,33 +124,55 @@ impl Node {
         }
     }
 
-    pub(super) fn is_active(&self) -> bool {
-        matches!(self.state, State::Working(_) | State::Undoing(_) | State::Items(_))
+    /// The timer that is waited for.
+    pub(super) fn timer(&self) -> Option<u64> {
+        match &self.state {
+            State::Paused(paused) => Some(paused.timer),
+            _ => self.effect().and_then(|effect| effect.timer),
+        }
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.state, State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_))
+    }
+
+    /// Whether its `if` asks how steps ended.
+    pub(super) fn asks(&self) -> bool {
+        self.step.condition.as_ref().is_some_and(|condition| condition.asked().any)
+    }
+
+    /// Whether it runs whatever became of what it needs, before its frame turns round.
+    pub(super) fn runs_always(&self) -> bool {
+        self.step.condition.as_ref().is_some_and(|condition| condition.asked().always)
     }
 
     pub(super) fn is_stuck(&self) -> bool {
         matches!(self.state, State::Stuck(_))
     }
 
-    /// Whether it failed in a way that its frame has to answer.
-    pub(super) fn has_failed(&self) -> bool {
-        matches!(self.state, State::Failed(_) | State::Partial(..))
+    /// Whether it is undone at the end of its graph also when all went well.
+    pub(super) fn is_scope(&self) -> bool {
+        self.action().is_some_and(|action| action.scope)
+    }
+
+    /// What is read of a step that put nothing out: nothing, for every output that somebody reads with a default.
+    pub(super) fn absent_outputs(&self) -> Value {
+        let Some(action) = self.action().filter(|action| !action.defaulted.is_empty()) else {
+            return Value::Null;
+        };
+        action.defaulted.iter().map(|name| (name.clone(), Value::Null)).collect()
     }
 
     pub(super) fn action(&self) -> Option<&ActionStep> {
         match &self.step.body {
             Body::Action(action) => Some(action),
-            Body::Foreach(_) => None,
+            Body::Foreach(_) | Body::Wait(_) => None,
         }
     }
 
     pub(super) fn foreach(&self) -> Option<&Foreach> {
         match &self.step.body {
-            Body::Action(_) => None,
+            Body::Action(_) | Body::Wait(_) => None,
             Body::Foreach(foreach) => Some(foreach),
         }
     }

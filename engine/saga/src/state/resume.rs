@@ -35,6 +35,7 @@ impl Saga {
         if let State::Stuck(stuck) = self.node(id).state.clone() {
             self.lift(id, stuck);
         }
+        self.pause_again(id);
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         match (effect.stage, effect.last.clone()) {
             (Stage::Backoff, Some(last)) => self.back_off(id, last, 1_000),

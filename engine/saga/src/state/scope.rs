@@ -7,10 +7,11 @@ use super::{FrameId, NodeId, ROOT, Saga};
 
 impl Saga {
     /// What a step's own expressions see: its item variables, and the steps it and the steps around it need. For a
-    /// step of `always` that is every step.
+    /// step of `on_failure` or `always` that is every step.
     pub(super) fn scope_of(&self, id: NodeId) -> Scope {
         let frame = self.node(id).frame;
-        let mut scope = if self.frame(frame).always { self.whole_scope() } else { self.bare_scope() };
+        let mut scope =
+            if self.frame(frame).block.is_last() { self.whole_scope() } else { self.bare_scope() };
         self.add_variables(&mut scope, frame);
         let mut around = Some(id);
         while let Some(node) = around {
@@ -42,7 +43,8 @@ impl Saga {
     pub(super) fn bare_scope(&self) -> Scope {
         let mut run = Map::new();
         run.insert("id".to_owned(), Value::from(self.run.as_str()));
-        Scope { inputs: self.plan.inputs.clone(), run, ..Scope::default() }
+        let now_unix_ms = Some(self.now_unix_ms);
+        Scope { inputs: self.plan.inputs.clone(), run, now_unix_ms, ..Scope::default() }
     }
 
     pub(super) fn add_variables(&self, scope: &mut Scope, frame: FrameId) {
@@ -66,7 +68,7 @@ impl Saga {
 
     fn step_value(&self, id: NodeId) -> Value {
         let node = self.node(id);
-        let outputs = node.outputs.clone().unwrap_or(Value::Null);
+        let outputs = node.outputs.clone().unwrap_or_else(|| node.absent_outputs());
         let mut value = json!({ "status": node.state.as_str(), "outputs": outputs });
         if node.foreach().is_some() {
             value["items"] = node.items.iter().map(|item| self.item_value(*item)).collect();

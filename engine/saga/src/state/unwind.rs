@@ -2,7 +2,7 @@
 
 use super::compensation::Undo;
 use super::{FrameEnd, FrameId, Mode, NodeId, ROOT, Saga, Stage, State};
-use crate::Work;
+use crate::{Failure, Work};
 
 /// What the look at one node meant for the unwinding of its frame.
 enum Step {
@@ -33,6 +33,12 @@ impl Saga {
         self.end_frame(id, if left { FrameEnd::Partial } else { FrameEnd::Unwound });
     }
 
+    /// Whether a node's forward effect is not wanted any more.
+    pub(super) fn is_called_off(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        self.frame(node.frame).mode.is_winding() && !node.runs_always()
+    }
+
     /// Whether an unwound frame still has an effect of this node.
     fn leaves_something(&self, id: NodeId) -> bool {
         let partial = |item: &FrameId| self.frame(*item).mode == Mode::Ended(FrameEnd::Partial);
@@ -43,8 +49,8 @@ impl Saga {
 
     fn undo(&mut self, id: NodeId) -> Step {
         match self.node(id).state {
-            State::Waiting | State::Failed(_) | State::Undone | State::Kept => Step::Past,
-            State::Working(_) | State::Undoing(_) | State::Items(_) => Step::Wait,
+            State::Waiting | State::Skipped(_) | State::Failed(_) | State::Undone | State::Kept => Step::Past,
+            State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_) => Step::Wait,
             State::Stuck(_) => Step::Stuck,
             State::Done | State::Partial(..) => self.begin_undo(id),
         }
@@ -55,7 +61,8 @@ impl Saga {
             return self.undo_items(id);
         }
         let undo = self.undo_of(id);
-        if self.carries_pivot(id) || matches!(undo, Undo::Impossible) {
+        let stays = self.carries_pivot(id) && !self.node(id).is_scope();
+        if stays || matches!(undo, Undo::Impossible) {
             self.node_mut(id).state = State::Kept;
             return Step::Past;
         }
@@ -65,6 +72,13 @@ impl Saga {
             Undo::Written(written) => self.undo_written(id, &written),
         }
         if self.node(id).is_stuck() { Step::Stuck } else { Step::Wait }
+    }
+
+    /// Takes away what stays only for as long as its graph runs.
+    pub(super) fn close_scope(&mut self, id: NodeId) {
+        if matches!(self.begin_undo(id), Step::Past) && matches!(self.node(id).state, State::Done) {
+            self.node_mut(id).state = State::Undone;
+        }
     }
 
     fn undo_items(&mut self, id: NodeId) -> Step {
@@ -93,9 +107,15 @@ impl Saga {
 
     /// Stops what a node has under way because its frame turns round.
     pub(super) fn call_off(&mut self, id: NodeId) {
+        if self.node(id).runs_always() {
+            return;
+        }
         if matches!(self.node(id).state, State::Items(Work::Forward)) {
             self.wind_items(id);
             return self.settle_items(id);
+        }
+        if matches!(self.node(id).state, State::Paused(_)) {
+            self.node_mut(id).state = State::Failed(Failure::new("cancelled", "called off"));
         }
         let Some(effect) = self.node(id).effect() else { return };
         match effect.stage {

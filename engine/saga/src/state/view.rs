@@ -5,7 +5,7 @@ use longhaul_model::ids::StepPath;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Node, Saga, State};
+use super::{Block, Node, NodeId, Saga, State};
 use crate::intent::{Compensate, Start};
 use crate::{Command, Intent};
 
@@ -16,20 +16,25 @@ pub struct StepView {
     pub step: StepPath,
     /// Its action; none of a foreach step.
     pub uses: Option<ActionName>,
-    /// `waiting`, `running`, `succeeded`, `failed`, `partial`, `undoing`, `undone`, `kept` or `needs_operator`.
+    /// `waiting`, `running`, `succeeded`, `skipped`, `failed`, `partial`, `undoing`, `undone`, `kept` or `needs_operator`.
     pub state: &'static str,
     /// The last attempt; 0 before the first.
     pub attempt: u32,
     /// What it put out.
     pub outputs: Option<Value>,
-    /// Why it failed, is tried again, or needs an operator.
+    /// Why it failed, is tried again, needs an operator, or was passed over.
     pub failure: Option<String>,
 }
 
 impl Saga {
     /// Every step instance there is so far, sorted by path.
     pub fn steps(&self) -> impl Iterator<Item = StepView> {
-        self.index.values().map(|id| view(self.node(*id)))
+        let shown = |id: &&NodeId| {
+            let node = self.node(**id);
+            // A deadline is shown for as long as it is ahead.
+            self.frame(node.frame).block != Block::Deadline || node.is_active()
+        };
+        self.index.values().filter(shown).map(|id| view(self.node(*id)))
     }
 }
 
@@ -48,8 +53,11 @@ fn failure(node: &Node) -> Option<String> {
     match &node.state {
         State::Failed(failure) | State::Partial(failure, _) => Some(failure.to_string()),
         State::Stuck(stuck) => Some(stuck.failure.to_string()),
+        State::Skipped(because) => Some(because.to_string()),
         State::Working(effect) | State::Undoing(effect) => effect.last.as_ref().map(ToString::to_string),
-        State::Waiting | State::Items(_) | State::Done | State::Undone | State::Kept => None,
+        State::Waiting | State::Paused(_) | State::Items(_) | State::Done | State::Undone | State::Kept => {
+            None
+        }
     }
 }
 
@@ -74,7 +82,9 @@ impl Intent {
             Self::Cancel(cancel) => Some(&cancel.step),
             Self::Expand(expand) => Some(&expand.step),
             Self::Refuse(refuse) => Some(&refuse.step),
-            Self::End(_) => None,
+            Self::Skip(skip) => Some(&skip.step),
+            Self::Pause(pause) => Some(&pause.step),
+            Self::GiveUp(_) | Self::End(_) => None,
         }
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
+    /// The first byte of each line, so that a place is found without reading the text again.
+    lines: Arc<[usize]>,
 }
 
 /// A stretch of a source, in bytes.
@@ -48,7 +50,8 @@ impl Source {
     /// A text under the name the operator gave it, usually a file's path.
     #[must_use]
     pub fn new(name: &str, text: &str) -> Self {
-        Self { name: name.into(), text: text.into() }
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { name: name.into(), text: text.into(), lines: std::iter::once(0).chain(breaks).collect() }
     }
 
     /// The name to show.
@@ -72,8 +75,25 @@ impl Source {
     /// The line and column of a byte. Beyond the end it is the end's.
     #[must_use]
     pub fn place(&self, byte: usize) -> Place {
-        let before = self.text.get(..byte).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Place { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
+        let byte = if self.text.is_char_boundary(byte) { byte } else { self.text.len() };
+        let line = self.lines.partition_point(|start| *start <= byte);
+        let start = self.lines[line - 1];
+        Place { line, column: self.text[start..byte].chars().count() + 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines and characters count from 1, a line break belongs to its line, and beyond the end is the end.
+    #[test]
+    fn places_are_as_editors_count() {
+        let source = Source::new("t", "ä b\n\nc");
+        let places = [0, 2, 4, 5, 6, 7, 99, 1].map(|byte| {
+            let Place { line, column } = source.place(byte);
+            (line, column)
+        });
+        assert_eq!(places, [(1, 1), (1, 2), (1, 4), (2, 1), (3, 1), (3, 2), (3, 2), (3, 2)]);
     }
 }

@@ -14,3 +14,4 @@ mod guide;
 mod moves;
 mod records;
 mod replays;
+mod workbench;

@@ -106,6 +106,7 @@ impl Write1 {
             effects: Effects::Reversible,
             params: json!({ "type": "object", "required": ["file"], "properties": { "file": { "type": "string" } } }),
             outputs: json!({ "type": "object", "required": ["file"], "properties": { "file": { "type": "string" } } }),
+            errors: Vec::new(),
         };
         Self { descriptor, world, fault: Arc::default() }
     }

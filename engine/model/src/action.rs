@@ -96,6 +96,18 @@ pub struct Descriptor {
     pub params: serde_json::Value,
     /// JSON Schema 2020-12 of what it puts out.
     pub outputs: serde_json::Value,
+    /// How it is known to fail, one entry for each class.
+    #[serde(default)]
+    pub errors: Vec<DeclaredError>,
+}
+
+/// A way in which an action is known to fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredError {
+    /// The class, as `retry.errors` spells it.
+    pub class: String,
+    /// When it happens, in a few words.
+    pub when: String,
 }
 
 /// A mistake in the parameters that only the action itself can see.

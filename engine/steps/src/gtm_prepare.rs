@@ -4,14 +4,14 @@
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
-use longhaul_step::Error;
+use longhaul_step::{Error, ErrorClass};
 use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{Outputs, PrepareName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::descriptor::{describe, object, read, vm};
+use crate::descriptor::{describe, fails_at_agents, means, object, read, vm};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 
@@ -21,6 +21,14 @@ const TTL_SECONDS_DEFAULT: u32 = 5;
 
 /// An hour: more would not be a preparation.
 const TTL_SECONDS_MAX: u32 = 3600;
+
+/// How changing a VM's name fails.
+pub(crate) const NAME_ERRORS: [(ErrorClass, &str); 4] = [
+    (ErrorClass::Transient, "the name was changed and could not be read back"),
+    (ErrorClass::Permanent, "the answer does not fit the zone"),
+    (ErrorClass::Precondition, "a site has no name for the VM, or the VM no address at the site"),
+    (ErrorClass::Conflict, "the name reads back differently: somebody else writes it, too"),
+];
 
 pub(crate) struct GtmPrepare {
     descriptor: Descriptor,
@@ -41,12 +49,14 @@ impl GtmPrepare {
     pub(crate) fn new() -> Self {
         let ttl = json!({
             "type": "integer", "minimum": 1, "maximum": TTL_SECONDS_MAX, "default": TTL_SECONDS_DEFAULT,
-            "description": "seconds",
+            "description": "for how many seconds resolvers may keep the address",
         });
-        let params = object([("vm", vm())], [("ttl", ttl)]);
+        let params = object([("vm", means(vm(), "the VM whose name it is"))], [("ttl", ttl)]);
         let summary = "Lowers the time for which resolvers may keep a VM's address";
         let outputs = outputs::name_prepared_schema();
-        Self { descriptor: describe("gtm.prepare@1", summary, Effects::Reversible, params, outputs) }
+        let errors = fails_at_agents(NAME_ERRORS);
+        let effects = Effects::Reversible;
+        Self { descriptor: describe("gtm.prepare@1", summary, effects, params, outputs, errors) }
     }
 }
 

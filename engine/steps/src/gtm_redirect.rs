@@ -12,7 +12,8 @@ use longhaul_wire::v1::{NameRedirected, Outputs, RedirectName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::descriptor::{describe, object, read, site, vm};
+use crate::descriptor::{describe, fails_at_agents, means, object, read, site, vm};
+use crate::gtm_prepare::NAME_ERRORS;
 use crate::outputs;
 use crate::remote::{Call, Remote};
 
@@ -28,10 +29,18 @@ struct Params {
 
 impl GtmRedirect {
     pub(crate) fn new() -> Self {
-        let params = object([("vm", vm()), ("to", site())], []);
+        let params = object(
+            [
+                ("vm", means(vm(), "the VM whose name it is")),
+                ("to", means(site(), "the site whose address is answered")),
+            ],
+            [],
+        );
         let summary = "Answers a VM's name with its address at another site, and reads it back";
         let outputs = outputs::name_redirected_schema();
-        Self { descriptor: describe("gtm.redirect@1", summary, Effects::Reversible, params, outputs) }
+        let errors = fails_at_agents(NAME_ERRORS);
+        let effects = Effects::Reversible;
+        Self { descriptor: describe("gtm.redirect@1", summary, effects, params, outputs, errors) }
     }
 }
 

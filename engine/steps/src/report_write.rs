@@ -14,7 +14,7 @@ use longhaul_step::{Action, Context, Error, ErrorClass, Handle, Outcome, Poll, P
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::descriptor::{describe, object, read, text};
+use crate::descriptor::{describe, fails, object, read, text};
 use crate::local::{self, Tasks};
 use crate::report;
 
@@ -36,7 +36,12 @@ impl ReportWrite {
         let params = object([("to", path)], []);
         let outputs = object([("html", text()), ("text", text())], []);
         let summary = "Writes what the run did as text and as a web page";
-        let descriptor = describe("report.write@1", summary, Effects::Reversible, params, outputs);
+        let errors = fails([
+            (ErrorClass::Permanent, "the files cannot be written"),
+            (ErrorClass::Cancelled, "the run was asked to stop"),
+            (ErrorClass::Internal, "a record of the run cannot be read"),
+        ]);
+        let descriptor = describe("report.write@1", summary, Effects::Reversible, params, outputs, errors);
         Self { descriptor, below: below.to_owned(), tasks: Tasks::default() }
     }
 

@@ -5,14 +5,14 @@
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
-use longhaul_step::{Error, Estimate, Finding};
+use longhaul_step::{Error, ErrorClass, Estimate, Finding};
 use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{Outputs, Prefetch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::descriptor::{describe, object, read, site, vm};
+use crate::descriptor::{describe, fails_at_agents, means, object, read, site, vm};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 use crate::site_check::{between_two_sites, predict};
@@ -37,11 +37,28 @@ struct Until {
 impl StoragePrefetch {
     pub(crate) fn new() -> Self {
         let present = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+        let present = means(present, "how much of the disk is there, 0 to 1");
         let until = object([("present", present)], []);
-        let params = object([("vm", vm()), ("from", site()), ("to", site()), ("until", until)], []);
+        let params = object(
+            [
+                ("vm", means(vm(), "the VM whose disk is copied; it runs on")),
+                ("from", means(site(), "the site where it runs")),
+                ("to", means(site(), "the site that gets the copy")),
+                ("until", means(until, "when the step is done")),
+            ],
+            [],
+        );
         let summary = "Copies a running VM's disk to the target until enough of it is there";
         let outputs = outputs::prefetched_schema();
-        Self { descriptor: describe("storage.prefetch@1", summary, Effects::Reversible, params, outputs) }
+        let errors = fails_at_agents([
+            (ErrorClass::Transient, "a disk server does not answer yet, or the copying broke off"),
+            (ErrorClass::Permanent, "the target's disk is full or cannot be written"),
+            (ErrorClass::Precondition, "the VM is not at `from`, or `to` has too little room for its disk"),
+            (ErrorClass::Conflict, "`to` has a VM of that name of its own, or another run moves it"),
+            (ErrorClass::Unreachable, "an agent, or the link between the sites, does not answer"),
+        ]);
+        let effects = Effects::Reversible;
+        Self { descriptor: describe("storage.prefetch@1", summary, effects, params, outputs, errors) }
     }
 }
 

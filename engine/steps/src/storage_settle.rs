@@ -6,14 +6,14 @@
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
-use longhaul_step::{Error, Estimate, Finding};
+use longhaul_step::{Error, ErrorClass, Estimate, Finding};
 use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{Outputs, SettleDisk};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::descriptor::{describe, object, read, site, vm};
+use crate::descriptor::{describe, fails_at_agents, means, object, read, site, vm};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 use crate::site_check::{between_two_sites, predict};
@@ -31,10 +31,28 @@ struct Params {
 
 impl StorageSettle {
     pub(crate) fn new() -> Self {
-        let params = object([("vm", vm()), ("from", site()), ("to", site())], []);
+        let params = object(
+            [
+                ("vm", means(vm(), "the VM, which has moved")),
+                ("from", means(site(), "the site that it left")),
+                ("to", means(site(), "the site where it runs")),
+            ],
+            [],
+        );
         let summary = "Waits until the whole disk is at the target and proven, then releases the source";
         let outputs = outputs::disk_settled_schema();
-        Self { descriptor: describe("storage.settle@1", summary, Effects::Irreversible, params, outputs) }
+        let errors = fails_at_agents([
+            (
+                ErrorClass::Transient,
+                "the target's disk is full, or the source's cannot be read; resume after repair",
+            ),
+            (ErrorClass::Permanent, "the copy differs from the source, whose disk is kept"),
+            (ErrorClass::Precondition, "the VM does not run at `to`"),
+            (ErrorClass::Conflict, "`from` did not hand the VM over in this epoch; its disk stays"),
+            (ErrorClass::Unreachable, "an agent, or the link between the sites, does not answer"),
+        ]);
+        let effects = Effects::Irreversible;
+        Self { descriptor: describe("storage.settle@1", summary, effects, params, outputs, errors) }
     }
 }
 

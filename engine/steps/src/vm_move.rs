@@ -7,14 +7,14 @@
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
 use longhaul_model::units::Time;
-use longhaul_step::{Error, Estimate, Finding};
+use longhaul_step::{Error, ErrorClass, Estimate, Finding};
 use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{MoveVm, Outputs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::descriptor::{describe, object, read, site, vm};
+use crate::descriptor::{describe, fails_at_agents, means, object, read, site, vm};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 use crate::site_check::{between_two_sites, predict};
@@ -34,10 +34,27 @@ struct Params {
 impl VmMove {
     pub(crate) fn new() -> Self {
         let pause = json!({ "type": "string", "format": "duration" });
-        let params = object([("vm", vm()), ("from", site()), ("to", site()), ("max_pause", pause)], []);
+        let params = object(
+            [
+                ("vm", means(vm(), "the VM, which runs on while its memory is copied")),
+                ("from", means(site(), "the site where it runs")),
+                ("to", means(site(), "the site that it goes to; its disk is being copied there")),
+                ("max_pause", means(pause, "the longest pause of the guest that is accepted")),
+            ],
+            [],
+        );
         let summary = "Hands a running VM over to the target";
         let outputs = outputs::vm_moved_schema();
-        Self { descriptor: describe("vm.move@1", summary, Effects::Irreversible, params, outputs) }
+        let errors = fails_at_agents([
+            (ErrorClass::Transient, "the copying broke off before the hand-over; the VM runs on at `from`"),
+            (ErrorClass::Permanent, "QEMU at the target refuses the VM, or the guest died"),
+            (
+                ErrorClass::Precondition,
+                "the VM does not run at `from`, or it writes faster than the link carries within `max_pause`",
+            ),
+        ]);
+        let effects = Effects::Irreversible;
+        Self { descriptor: describe("vm.move@1", summary, effects, params, outputs, errors) }
     }
 }
 

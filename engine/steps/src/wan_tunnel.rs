@@ -5,14 +5,14 @@
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::SiteId;
-use longhaul_step::{Error, Finding};
+use longhaul_step::{Error, ErrorClass, Finding};
 use longhaul_wire::v1::outputs::Outputs as Kind;
 use longhaul_wire::v1::start_request::Operation;
 use longhaul_wire::v1::{OpenTunnel, Outputs};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::descriptor::{describe, object, read, site};
+use crate::descriptor::{describe, fails_at_agents, means, object, read, site};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 use crate::site_check::between_two_sites;
@@ -29,10 +29,20 @@ struct Params {
 
 impl WanTunnel {
     pub(crate) fn new() -> Self {
-        let params = object([("from", site()), ("to", site())], []);
+        let params = object(
+            [
+                ("from", means(site(), "the site from which the bytes will come")),
+                ("to", means(site(), "the site to which they will go")),
+            ],
+            [],
+        );
         let summary = "Waits until the tunnel between two sites is up, and measures the link";
         let outputs = outputs::tunnel_opened_schema();
-        Self { descriptor: describe("wan.tunnel@1", summary, Effects::None, params, outputs) }
+        let errors = fails_at_agents([
+            (ErrorClass::Precondition, "a site is not among the other's peers in its site file"),
+            (ErrorClass::Unreachable, "an agent does not answer, or the tunnel does not come up"),
+        ]);
+        Self { descriptor: describe("wan.tunnel@1", summary, Effects::None, params, outputs, errors) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One file per command: its arguments and what it does with them.
 
+mod actions;
 mod agent;
 mod bench;
 mod ca;
@@ -8,6 +9,7 @@ mod demo;
 mod disk_server;
 mod documents;
 mod driving;
+mod explain;
 mod generate;
 mod inputs;
 pub(crate) mod journal;
@@ -19,6 +21,7 @@ mod replay;
 mod reports;
 mod resume;
 mod run;
+mod schemas;
 mod sites;
 mod status;
 mod validate;
@@ -44,6 +47,10 @@ pub(crate) enum Command {
     Validate(validate::Args),
     /// Show what a run of a workflow would do; asks nobody
     Plan(plan::Args),
+    /// Explain a diagnostic's code
+    Explain(explain::Args),
+    /// Show what a step can use: parameters, outputs, effects, errors
+    Actions(actions::Args),
     /// Run a workflow
     Run(run::Args),
     /// Show how runs stand
@@ -91,6 +98,8 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Demo(args) => demo::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Actions(args) => actions::run(&args),
         Command::Run(args) => run::run(args, settings),
         Command::Status(args) => status::run(&args, settings),
         Command::Resume(args) => resume::run(&args, settings),

@@ -37,11 +37,15 @@ macro_rules! codes {
                 match self { $(Self::$name => $label,)* }
             }
 
-            const fn example(self) -> &'static str {
+            /// A stretch of a file that has the mistake.
+            #[must_use]
+            pub const fn example(self) -> &'static str {
                 match self { $(Self::$name => $example,)* }
             }
 
-            const fn remedy(self) -> &'static str {
+            /// What to do, in a sentence or two.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)* }
             }
         }
@@ -184,6 +188,12 @@ codes! {
 }
 
 impl Code {
+    /// The code of that text, in upper or lower case.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+
     /// The page `docs/errors/CODE.md`.
     #[must_use]
     pub fn page(self) -> String {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::agents::Agents;
-use crate::descriptor::{describe, list, object, read, site, vm};
+use crate::descriptor::{describe, fails_at_agents, list, means, object, read, site, vm};
 use crate::local::{self, Tasks};
 use crate::site_check::problems::Seen;
 use crate::site_check::{facts, problems};
@@ -31,9 +31,21 @@ struct Params {
 
 impl SiteCheck {
     pub(crate) fn new(agents: Arc<Agents>) -> Self {
-        let params = object([("from", site()), ("to", site()), ("vms", list(&vm()))], []);
+        let params = object(
+            [
+                ("from", means(site(), "the site that the VMs leave")),
+                ("to", means(site(), "the site that they go to")),
+                ("vms", means(list(&vm()), "the VMs that are to move")),
+            ],
+            [],
+        );
         let summary = "Asks both sites whether the VMs can move, and says everything that is in the way";
-        let descriptor = describe("site.check@1", summary, Effects::None, params, facts::schema());
+        let errors = fails_at_agents([
+            (ErrorClass::Precondition, "something is in the way of the move; the message lists all of it"),
+            (ErrorClass::Conflict, "another run moves one of the VMs"),
+            (ErrorClass::Unreachable, "an agent, or the link between the sites, does not answer"),
+        ]);
+        let descriptor = describe("site.check@1", summary, Effects::None, params, facts::schema(), errors);
         Self { descriptor, agents, tasks: Tasks::default() }
     }
 }

@@ -1,0 +1,3 @@
+//! The commands that understand files without running them, as a person or a script calls them.
+
+mod said;

@@ -1,0 +1,81 @@
+//! What the commands say.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use longhaul_model::diagnostic::Code;
+use longhaul_model::workflow::ERROR_CLASSES;
+use serde_json::Value;
+
+use crate::moves::binary;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The exit code and both outputs of a command, called from the root of the repository.
+fn longhaul(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(binary())
+        .args(arguments)
+        .env("LONGHAUL_STATE", std::env::temp_dir())
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    let [out, talk] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code(), out, talk)
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let (code, out, talk) = longhaul(arguments);
+    assert_eq!(code, Some(0), "{talk}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// A code is explained with its page, in any case of its letters; one that is none is met with the nearest.
+#[test]
+fn every_code_is_explained() {
+    for code in Code::ALL {
+        let page = std::fs::read_to_string(repository().join(format!("docs/errors/{code}.md"))).unwrap();
+        assert_eq!(longhaul(&["explain", &code.as_str().to_lowercase()]), (Some(0), page, String::new()));
+    }
+    let (code, out, talk) = longhaul(&["explain", "LH008"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(talk, @r"
+    error: there is no code `LH008`
+      what to do: did you mean LH0008? `longhaul explain --list` shows every code
+    ");
+    let listed = json(&["explain", "--list", "--json"]);
+    assert_eq!(listed.as_array().unwrap().len(), Code::ALL.len());
+    let (_, out, _) = longhaul(&["explain", "--list"]);
+    assert_eq!(out.lines().count(), Code::ALL.len() + 1);
+}
+
+/// What each action promises can be read, by people and by scripts.
+#[test]
+fn actions_say_what_they_promise() {
+    let (code, list, _) = longhaul(&["actions"]);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!("actions", list);
+    for name in ["storage.prefetch@1", "vm.move"] {
+        insta::assert_snapshot!(format!("actions-{name}"), longhaul(&["actions", name]).1);
+    }
+    let (code, out, talk) = longhaul(&["actions", "vm.mvoe@1"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(talk.contains("did you mean vm.move@1?"), "{talk}");
+}
+
+/// Every native action says how it fails, in classes that a workflow can name, and what each parameter is for.
+#[test]
+fn actions_are_described_whole() {
+    for action in json(&["actions", "--json"]).as_array().unwrap() {
+        let errors = action["errors"].as_array().unwrap();
+        assert!(!errors.is_empty(), "{action}");
+        for error in errors {
+            assert!(ERROR_CLASSES.contains(&error["class"].as_str().unwrap()), "{error}");
+            assert!(error["when"].as_str().unwrap().len() > 10, "{error}");
+        }
+        for (name, schema) in action["params"]["properties"].as_object().unwrap() {
+            assert!(schema["description"].is_string(), "{}: {name}", action["name"]);
+        }
+    }
+}

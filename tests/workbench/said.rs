@@ -79,3 +79,55 @@ fn actions_are_described_whole() {
         }
     }
 }
+
+/// Code scanning takes what `validate` says of every broken file there is: it fits the official schema of SARIF 2.1.0.
+#[test]
+fn diagnostics_are_sarif() {
+    let mut schema: Value =
+        serde_json::from_str(include_str!("../fixtures/sarif-schema-2.1.0.json")).unwrap();
+    for part in ["run", "toolComponent"] {
+        // Its pattern is one of JavaScript's only, and nothing here says in which language it speaks.
+        let language = schema.pointer_mut(&format!("/definitions/{part}/properties/language")).unwrap();
+        language.as_object_mut().unwrap().remove("pattern").unwrap();
+    }
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let fits = |log: &Value| {
+        let errors: Vec<String> = validator.iter_errors(log).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:#?}\n{log:#}");
+    };
+    let folder = repository().join("tests/fixtures/workflows");
+    let names =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files: Vec<String> = names
+        .filter(|name| name.ends_with(".yaml"))
+        .map(|name| format!("tests/fixtures/workflows/{name}"))
+        .collect();
+    let mut arguments = vec!["validate", "--format", "sarif"];
+    arguments.extend(files.iter().map(String::as_str));
+    let (code, out, talk) = longhaul(&arguments);
+    assert_eq!((code, talk.as_str()), (Some(3), ""));
+    let log: Value = serde_json::from_str(&out).unwrap();
+    fits(&log);
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert!(results.len() > files.len(), "{} results", results.len());
+
+    let one = "tests/fixtures/workflows/LH0002-key-twice.yaml";
+    for command in ["validate", "plan"] {
+        let (code, out, talk) = longhaul(&[command, one, "--format", "sarif"]);
+        assert_eq!(code, Some(3), "{talk}");
+        insta::assert_snapshot!("sarif", out.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+    }
+    let inputs = ["--input", "vms=[\"vm-a\"]", "--input", "from=a", "--input", "to=b"];
+    let fine = [&["plan", "workflows/evacuate.yaml", "--format", "sarif"][..], &inputs].concat();
+    let log = json(&fine);
+    fits(&log);
+    assert_eq!(log["runs"][0]["results"], Value::Array(Vec::new()));
+}
+
+/// `--json` is `--format json`, and saying both is refused.
+#[test]
+fn json_is_a_format() {
+    let file = "tests/fixtures/workflows/LH0002-key-twice.yaml";
+    assert_eq!(longhaul(&["validate", file, "--json"]), longhaul(&["validate", file, "--format", "json"]));
+    assert_eq!(longhaul(&["validate", file, "--json", "--format", "sarif"]).0, Some(2));
+}

@@ -18,13 +18,33 @@ pub(super) fn source(path: &Path) -> Result<Source> {
     Ok(Source::new(&path.display().to_string(), &text))
 }
 
-/// How the mistakes of a file are shown by a command that needs the file to be right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the mistakes of a file are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Shown {
-    /// To people, as talk.
+    /// For people, with the lines they are in
     Text,
-    /// To scripts, as data in the form of `longhaul validate --json`.
+    /// For scripts
     Json,
+    /// For code scanning: SARIF 2.1.0
+    Sarif,
+}
+
+/// The options that say in which form a command answers.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Format {
+    /// Form of the answer
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text", conflicts_with = "json")]
+    format: Shown,
+    /// The same as --format json
+    #[arg(long)]
+    json: bool,
+}
+
+impl Format {
+    /// What the two options say together.
+    pub(super) fn shown(self) -> Shown {
+        if self.json { Shown::Json } else { self.format }
+    }
 }
 
 impl Shown {
@@ -41,8 +61,17 @@ impl Shown {
                 output::json(&[validate::as_json(file, found)]);
                 mistakes(found)
             }
+            Self::Sarif => {
+                output::json(&sarif(found));
+                mistakes(found)
+            }
         }
     }
+}
+
+/// Mistakes as code scanning reads them; without any, a log that says so.
+pub(super) fn sarif(found: &Diagnostics) -> serde_json::Value {
+    found.to_sarif(env!("CARGO_PKG_VERSION"))
 }
 
 /// A file as a document, or everything that is wrong with its form.

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use longhaul_model::diagnostic::Diagnostics;
 use longhaul_plan::Plan;
 
-use crate::commands::documents::{self, Shown};
+use crate::commands::documents::{self, Format, Shown};
 use crate::commands::inputs::Inputs;
 use crate::errors::Result;
 use crate::{exit_code, output};
@@ -16,17 +17,17 @@ pub(crate) struct Args {
     file: PathBuf,
     #[command(flatten)]
     inputs: Inputs,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let plan = make(&args.file, &args.inputs, Shown::by(args.json))?;
-    if args.json {
-        output::json(&plan);
-    } else {
-        output::raw(&longhaul_plan::render_text(&plan));
+    let shown = args.format.shown();
+    let plan = make(&args.file, &args.inputs, shown)?;
+    match shown {
+        Shown::Text => output::raw(&longhaul_plan::render_text(&plan)),
+        Shown::Json => output::json(&plan),
+        Shown::Sarif => output::json(&documents::sarif(&Diagnostics::new())),
     }
     Ok(exit_code::OK)
 }

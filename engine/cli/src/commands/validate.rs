@@ -8,7 +8,7 @@ use longhaul_model::read::KINDS;
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
-use crate::commands::documents;
+use crate::commands::documents::{self, Format, Shown};
 use crate::errors::Result;
 use crate::{exit_code, output};
 
@@ -17,22 +17,30 @@ pub(crate) struct Args {
     /// Workflow, Sites, Site and Vm files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let checked = args.files.iter().map(|file| Ok((file, check(file)?))).collect::<Result<Vec<_>>>()?;
-    if args.json {
-        output::json(&checked.iter().map(|(file, found)| as_json(file, found)).collect::<Vec<_>>());
-    } else {
-        for (file, found) in &checked {
-            show(file, found);
+    match args.format.shown() {
+        Shown::Text => checked.iter().for_each(|(file, found)| show(file, found)),
+        Shown::Json => {
+            output::json(&checked.iter().map(|(file, found)| as_json(file, found)).collect::<Vec<_>>());
         }
+        Shown::Sarif => output::json(&documents::sarif(&together(&checked))),
     }
     let all_fine = checked.iter().all(|(_, found)| found.is_empty());
     Ok(if all_fine { exit_code::OK } else { exit_code::INVALID_FILE })
+}
+
+/// What is wrong with all files.
+fn together(checked: &[(&PathBuf, Diagnostics)]) -> Diagnostics {
+    let mut all = Diagnostics::new();
+    for (_, found) in checked {
+        all.append(found.clone());
+    }
+    all
 }
 
 /// What is wrong with a file, by what it says it is.

@@ -131,3 +131,23 @@ fn json_is_a_format() {
     assert_eq!(longhaul(&["validate", file, "--json"]), longhaul(&["validate", file, "--format", "json"]));
     assert_eq!(longhaul(&["validate", file, "--json", "--format", "sarif"]).0, Some(2));
 }
+
+/// A plan says in JSON why each step waits, and so does a picture; a workflow that is not right has neither.
+#[test]
+fn edges_have_reasons() {
+    let inputs = ["--input", "vms=[\"vm-a\"]", "--input", "from=a", "--input", "to=b", "--json"];
+    let plan = json(&[&["plan", "workflows/evacuate.yaml"][..], &inputs].concat());
+    let reason = &plan["graph"]["steps"][1]["reasons"][0];
+    assert_eq!((&reason["kind"], &reason["needs"]), (&"written".into(), &"preflight".into()));
+    let text = std::fs::read_to_string(repository().join("workflows/evacuate.yaml")).unwrap();
+    let line = usize::try_from(reason["line"].as_u64().unwrap()).unwrap();
+    assert_eq!(text.lines().nth(line - 1), Some("    needs: [preflight]"));
+    for form in ["terminal", "dot", "mermaid"] {
+        let (code, picture, _) = longhaul(&["graph", "workflows/evacuate.yaml", "--format", form]);
+        assert_eq!(code, Some(0));
+        assert!(picture.contains(&format!("line {line}")), "{picture}");
+    }
+    let (code, out, talk) = longhaul(&["graph", "tests/fixtures/workflows/LH0033-cycle.yaml"]);
+    assert_eq!((code, out.as_str()), (Some(3), ""));
+    assert!(talk.contains("LH0033"), "{talk}");
+}

@@ -22,11 +22,30 @@ use crate::plan::{Body, Graph, Plan, WorkflowPin};
 /// # Errors
 /// Every mistake in it, sorted by place.
 pub fn validate(document: &Document, catalogue: &Catalogue) -> Result<(), Diagnostics> {
+    outline(document, catalogue).map(drop)
+}
+
+/// The steps of a workflow without values for its inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// The steps.
+    pub graph: Graph,
+    /// Steps that run when the run did not succeed.
+    pub on_failure: Graph,
+    /// Steps that run at the end, whatever the outcome.
+    pub always: Graph,
+}
+
+/// Checks a workflow as [`validate`] does, and says which steps it has and why they wait for each other.
+///
+/// # Errors
+/// Every mistake in it, sorted by place.
+pub fn outline(document: &Document, catalogue: &Catalogue) -> Result<Outline, Diagnostics> {
     let (workflow, found) = Workflow::read(document);
     let mut checker = Checker::new(&workflow, catalogue, found);
     let declared = checker.declared_inputs();
-    checker.parts(&declared);
-    checker.found.or(Some(()))
+    let Parts { graph, on_failure, always, .. } = checker.parts(&declared);
+    checker.found.or(Some(Outline { graph, on_failure, always }))
 }
 
 /// Checks a workflow with these inputs and makes a plan of it. Defaults are filled in.

@@ -10,19 +10,22 @@
 //! ```
 
 mod check;
+mod drawing;
 mod formats;
 mod graph;
 mod inputs;
 mod names;
 mod parameters;
 mod plan;
+mod reasons;
 mod render;
 mod schema;
 mod steps;
 
-pub use check::{check, validate};
+pub use check::{Outline, check, outline, validate};
+pub use drawing::{dot, mermaid, terminal};
 pub use plan::{
-    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Plan, Retry, Step, Wait,
+    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Plan, Reason, Retry, Step, Wait,
     WorkflowPin,
 };
 pub use render::render_text;

@@ -16,16 +16,25 @@ use crate::{formats, schema};
 /// Functions of the language that need facts or times which this version does not record.
 const LATER_FUNCTIONS: [&str; 1] = ["site_up"];
 
-/// A template that could be read, and the steps it reads.
+/// A template that could be read, and what it reads of steps.
 pub(crate) struct CheckedTemplate {
     pub(crate) template: Template,
-    pub(crate) reads: Vec<StepId>,
+    pub(crate) reads: Vec<StepRead>,
 }
 
-/// An expression that could be read, and the steps it reads.
+/// An expression that could be read, and what it reads of steps.
 pub(crate) struct CheckedExpression {
     pub(crate) expression: Expression,
-    pub(crate) reads: Vec<StepId>,
+    pub(crate) reads: Vec<StepRead>,
+}
+
+/// What an expression reads of a step.
+pub(crate) struct StepRead {
+    pub(crate) step: StepId,
+    /// As the author would write it: `steps.tunnel.outputs.rtt_us`.
+    pub(crate) field: String,
+    /// Where it stands.
+    pub(crate) span: Span,
 }
 
 impl Checker<'_> {
@@ -57,7 +66,7 @@ impl Checker<'_> {
     }
 
     /// Checks every string below a node; whether all could be read.
-    fn strings(&mut self, node: &Node, names: &Names<'_>, reads: &mut Vec<StepId>) -> bool {
+    fn strings(&mut self, node: &Node, names: &Names<'_>, reads: &mut Vec<StepRead>) -> bool {
         match &node.content {
             Content::Text(text) => self.string(text, node, names, reads),
             // Collected before it is asked: a mistake in one string must not hide those in the others.
@@ -74,7 +83,7 @@ impl Checker<'_> {
         }
     }
 
-    fn string(&mut self, text: &str, node: &Node, names: &Names<'_>, reads: &mut Vec<StepId>) -> bool {
+    fn string(&mut self, text: &str, node: &Node, names: &Names<'_>, reads: &mut Vec<StepRead>) -> bool {
         match Template::parse(Value::from(text)) {
             Ok(template) => {
                 for placed in template.expressions() {
@@ -89,29 +98,30 @@ impl Checker<'_> {
         }
     }
 
-    /// Resolves everything an expression reads; the steps among it.
+    /// Resolves everything an expression reads; what it reads of steps.
     fn references(
         &mut self,
         expression: &Expression,
         offset: usize,
         node: &Node,
         names: &Names<'_>,
-    ) -> Vec<StepId> {
+    ) -> Vec<StepRead> {
         let mut reads = Vec::new();
         for reference in expression.references() {
+            let at = self.within(node, reference.at.start + offset, reference.at.end + offset);
             match names.resolve(reference) {
                 Ok(_) if reference.root == Root::Steps => {
-                    let id = reference.path.first().and_then(|id| id.parse::<StepId>().ok());
-                    if let (Some(id), [_, _, output, ..], true) =
-                        (&id, &*reference.path, reference.has_default)
+                    let step = reference.path.first().and_then(|id| id.parse::<StepId>().ok());
+                    if let (Some(step), [_, _, output, ..], true) =
+                        (&step, &*reference.path, reference.has_default)
                     {
-                        self.defaulted.entry(id.clone()).or_default().insert(output.clone());
+                        self.defaulted.entry(step.clone()).or_default().insert(output.clone());
                     }
-                    reads.extend(id);
+                    let field = format!("steps.{}", reference.path.join("."));
+                    reads.extend(step.map(|step| StepRead { step, field, span: at }));
                 }
                 Ok(_) => {}
                 Err(unresolved) => {
-                    let at = self.within(node, reference.at.start + offset, reference.at.end + offset);
                     let mut one = self.mistake(unresolved.code, at, unresolved.message);
                     one.help = unresolved.help;
                     self.found.push(one);

@@ -1,5 +1,7 @@
 //! The plan itself. It is written into a run's first record, so its form is part of the journal's version.
 
+use std::fmt;
+
 use longhaul_expr::{Expression, Template};
 use longhaul_model::action::{ActionName, Effects};
 use longhaul_model::ids::StepId;
@@ -73,6 +75,10 @@ pub struct Step {
     pub id: StepId,
     /// The steps of the same graph that come before: written ones and those that it reads.
     pub needs: Vec<StepId>,
+    /// Why it waits for each of them, at least one reason for each. None at all in a plan out of a journal that is older
+    /// than this field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
     /// Says whether it runs; without one it runs when what it needs succeeded or was passed over.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<Expression>,
@@ -80,6 +86,48 @@ pub struct Step {
     pub line: u32,
     /// What it does.
     pub body: Body,
+}
+
+/// Why a step waits for another one; for people, the order follows from `needs` alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Reason {
+    /// The file says so.
+    Written {
+        /// The other step.
+        needs: StepId,
+        /// The line that names it, counted from 1.
+        line: u32,
+    },
+    /// It, or a step inside it, reads what the other one puts out.
+    Reads {
+        /// The other step.
+        needs: StepId,
+        /// What is read, as the author would write it: `steps.tunnel.outputs.rtt_us`.
+        field: String,
+        /// The line of the expression, counted from 1.
+        line: u32,
+    },
+}
+
+impl Reason {
+    /// The step that is waited for.
+    #[must_use]
+    pub fn needs(&self) -> &StepId {
+        match self {
+            Self::Written { needs, .. } | Self::Reads { needs, .. } => needs,
+        }
+    }
+}
+
+/// In a few words: `written in line 12`, `reads steps.tunnel.outputs.rtt_us in line 14`.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written { line, .. } => write!(f, "written in line {line}"),
+            Self::Reads { field, line, .. } => write!(f, "reads {field} in line {line}"),
+        }
+    }
 }
 
 /// What a step does.

@@ -130,12 +130,20 @@ impl Text {
             return self.line(depth, "starts at once");
         }
         for needed in &step.needs {
-            let data = reads_of(step, needed);
-            let reason =
-                if data.is_empty() { "written".to_owned() } else { format!("data: {}", data.join(", ")) };
-            self.line(depth, &format!("after {needed} ({reason})"));
+            self.line(depth, &format!("after {needed} ({})", reasons(step, needed)));
         }
     }
+}
+
+/// Why a step waits for another; from what it reads if the plan is older than its reasons.
+fn reasons(step: &Step, needed: &StepId) -> String {
+    let known: Vec<String> =
+        step.reasons.iter().filter(|reason| reason.needs() == needed).map(ToString::to_string).collect();
+    if !known.is_empty() {
+        return known.join("; ");
+    }
+    let data = reads_of(step, needed);
+    if data.is_empty() { "written".to_owned() } else { format!("reads {}", data.join(", ")) }
 }
 
 fn effects(effects: Effects) -> &'static str {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::check::Checker;
 use crate::graph::Vertex;
 use crate::names::{Names, suggestion};
-use crate::parameters::CheckedExpression;
+use crate::parameters::{CheckedExpression, StepRead};
 use crate::plan::{
     ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Retry, Step, Wait,
 };
@@ -34,14 +34,14 @@ const BACKOFF: Backoff = Backoff {
 /// A checked graph and the steps around it that it reads.
 pub(crate) struct CheckedGraph {
     pub(crate) graph: Graph,
-    reads_around: Vec<StepId>,
+    reads_around: Vec<StepRead>,
     pivot: Option<Span>,
 }
 
 /// A checked body, the steps that it reads, and its pivot.
 struct CheckedBody {
     body: Body,
-    reads: Vec<StepId>,
+    reads: Vec<StepRead>,
     pivot: Option<Span>,
 }
 
@@ -57,11 +57,12 @@ impl Checker<'_> {
             let Some(checked) = self.body(spec, &names) else { continue };
             let (condition, asks) = condition.map(|it| (it.expression, it.reads)).unzip();
             let reads = asks.into_iter().flatten().chain(checked.reads);
-            let (own, around): (Vec<StepId>, Vec<StepId>) =
-                reads.partition(|id| specs.iter().any(|step| step.id.value == *id));
+            let (own, around): (Vec<StepRead>, Vec<StepRead>) =
+                reads.partition(|read| specs.iter().any(|step| step.id.value == read.step));
             reads_around.extend(around);
             let step = Step {
                 id: spec.id.value.clone(),
+                reasons: self.reasons(spec, &own),
                 needs: merged(needs, own),
                 line: self.line(spec.id.span),
                 condition,
@@ -120,7 +121,7 @@ impl Checker<'_> {
         self.graph(specs, &names).graph
     }
 
-    fn line(&self, span: Span) -> u32 {
+    pub(crate) fn line(&self, span: Span) -> u32 {
         u32::try_from(self.workflow.document.source.place(span.start).line).unwrap_or(u32::MAX)
     }
 
@@ -345,9 +346,9 @@ fn repeated(items: &[Value]) -> Option<String> {
 }
 
 /// Written needs, then those that come from reading, each once.
-fn merged(needs: Vec<StepId>, reads: Vec<StepId>) -> Vec<StepId> {
+fn merged(needs: Vec<StepId>, reads: Vec<StepRead>) -> Vec<StepId> {
     let mut all = Vec::new();
-    for id in needs.into_iter().chain(reads) {
+    for id in needs.into_iter().chain(reads.into_iter().map(|read| read.step)) {
         if !all.contains(&id) {
             all.push(id);
         }

@@ -11,6 +11,7 @@ mod documents;
 mod driving;
 mod explain;
 mod generate;
+mod graph;
 mod inputs;
 pub(crate) mod journal;
 mod lab;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Validate(validate::Args),
     /// Show what a run of a workflow would do; asks nobody
     Plan(plan::Args),
+    /// Draw the steps of a workflow and why each waits for others
+    Graph(graph::Args),
     /// Explain a diagnostic's code
     Explain(explain::Args),
     /// Show what a step can use: parameters, outputs, effects, errors
@@ -98,6 +101,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Demo(args) => demo::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Graph(args) => graph::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),
         Command::Run(args) => run::run(args, settings),

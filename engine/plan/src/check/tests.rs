@@ -108,8 +108,23 @@ fn reading_makes_edges() {
     assert_eq!(order(&plan.graph), ["a", "b", "each"]);
     assert_eq!(plan.graph.steps[2].needs, ["b".parse().unwrap()]);
     let rendered = crate::render_text(&plan);
-    assert!(rendered.contains("after a (data: steps.a.outputs.previous_ttl)"), "{rendered}");
+    assert!(rendered.contains("after a (reads steps.a.outputs.previous_ttl in line 8)"), "{rendered}");
+    assert!(rendered.contains("after b (reads steps.b.outputs.previous_ttl in line 18)"), "{rendered}");
     assert!(rendered.contains("b: ${{ steps.a.outputs.previous_ttl + 0 }}"), "{rendered}");
+}
+
+/// A plan from a journal that knows no reasons is read, and they are told as far as the plan itself shows them.
+#[test]
+fn a_plan_without_reasons_is_read() {
+    let plan = evacuate(&json!({"vms": ["vm-a"], "from": "a", "to": "b"})).unwrap();
+    let mut old = serde_json::to_value(&plan).unwrap();
+    for step in old["graph"]["steps"].as_array_mut().unwrap() {
+        step.as_object_mut().unwrap().remove("reasons");
+    }
+    let old: Plan = serde_json::from_value(old).unwrap();
+    assert!(old.graph.steps.iter().all(|step| step.reasons.is_empty()));
+    let rendered = crate::render_text(&old);
+    assert!(rendered.contains("after preflight (written)\n"), "{rendered}");
 }
 
 /// Values that the inputs make known are held against the action's schema before anything starts.
@@ -215,7 +230,7 @@ fn conditions_make_edges() {
         plan(&conditional(&steps, ""), &json!({})).unwrap_or_else(|found| panic!("{}", found.render(false)));
     assert_eq!(order(&plan.graph), ["a", "b"]);
     let rendered = crate::render_text(&plan);
-    let expected = "    only if ${{ failed(\"a\") }}\n    after a (data: steps.a.status)\n";
+    let expected = "    only if ${{ failed(\"a\") }}\n    after a (reads steps.a.status in line 7)\n";
     assert!(rendered.contains(expected), "{rendered}");
     for (condition, code) in [
         ("yes", Code::NotOneExpression),

@@ -54,6 +54,7 @@ impl Saga {
         let step = longhaul_plan::Step {
             id: Plan::DEADLINE.parse().expect("it is well-formed"),
             needs: Vec::new(),
+            reasons: Vec::new(),
             condition: None,
             line: 0,
             body: Body::Wait(Wait::Until(until)),

@@ -1,3 +1,4 @@
 //! The commands that understand files without running them, as a person or a script calls them.
 
+mod files;
 mod said;

@@ -7,6 +7,7 @@ pub mod action;
 pub mod diagnostic;
 pub mod document;
 pub mod ids;
+pub mod layout;
 pub mod read;
 pub mod site;
 pub mod source;

@@ -10,6 +10,7 @@ mod disk_server;
 mod documents;
 mod driving;
 mod explain;
+mod format;
 mod generate;
 mod graph;
 mod inputs;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Plan(plan::Args),
     /// Draw the steps of a workflow and why each waits for others
     Graph(graph::Args),
+    /// Lay files out alike; keeps every comment and what they say
+    Fmt(format::Args),
     /// Explain a diagnostic's code
     Explain(explain::Args),
     /// Show what a step can use: parameters, outputs, effects, errors
@@ -102,6 +105,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),
         Command::Run(args) => run::run(args, settings),

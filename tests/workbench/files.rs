@@ -1,0 +1,102 @@
+//! The commands that write files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use longhaul_model::Source;
+use longhaul_model::document::Document;
+use longhaul_model::layout::lay_out;
+
+use crate::moves::binary;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The exit code and both outputs of a command in a folder.
+fn longhaul(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(binary())
+        .args(arguments)
+        .env("LONGHAUL_STATE", folder.join("state"))
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let [out, talk] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.code(), out, talk)
+}
+
+fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "yaml") {
+            found.push(path);
+        }
+    }
+}
+
+/// Laying a file out changes nothing of what it says: every file of the tree that can be read, as it is and with all its
+/// levels doubled.
+#[test]
+fn fmt_keeps_what_files_say() {
+    let mut files = Vec::new();
+    for folder in ["workflows", "tests", "engine/cli"] {
+        yaml_files(&repository().join(folder), &mut files);
+    }
+    let mut read = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let doubled: String = text
+            .lines()
+            .map(|line| {
+                let said = line.trim_start_matches(' ');
+                format!("{:width$}{said}\n", "", width = 2 * (line.len() - said.len()))
+            })
+            .collect();
+        for text in [text, doubled] {
+            let source = Source::new(&file.display().to_string(), &text);
+            let Ok(document) = Document::parse(&source) else { continue };
+            let once = lay_out(&source).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let again = Document::parse(&Source::new("again", &once)).unwrap();
+            assert_eq!(document.root.to_json().to_string(), again.root.to_json().to_string(), "{once}");
+            assert_eq!(text.matches('#').count(), once.matches('#').count(), "{once}");
+            assert_eq!(lay_out(&Source::new("again", &once)).unwrap(), once);
+            read += 1;
+        }
+    }
+    assert!(read > 60, "{read}");
+}
+
+/// The files that Longhaul ships are laid out as it lays files out.
+#[test]
+fn shipped_files_are_laid_out() {
+    let mut files = Vec::new();
+    for folder in ["workflows", "engine/cli"] {
+        yaml_files(&repository().join(folder), &mut files);
+    }
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(lay_out(&Source::new("it", &text)).unwrap(), text, "{}", file.display());
+    }
+}
+
+/// `--check` names what would change and changes nothing; without it the file is changed and named once. A file that
+/// cannot be read is told about and left alone, and the others are laid out all the same.
+#[test]
+fn fmt_changes_files_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (messy, broken) = (folder.path().join("messy.yaml"), folder.path().join("broken.yaml"));
+    std::fs::write(&messy, "a:\n    b: 1\n").unwrap();
+    std::fs::write(&broken, "a: [1\n").unwrap();
+    let fmt = |arguments: &[&str]| longhaul(folder.path(), &[&["fmt"], arguments].concat());
+    assert_eq!(fmt(&["--check", "messy.yaml"]), (Some(4), "messy.yaml\n".into(), String::new()));
+    assert_eq!(std::fs::read_to_string(&messy).unwrap(), "a:\n    b: 1\n");
+    let (code, out, talk) = fmt(&["broken.yaml", "messy.yaml"]);
+    assert_eq!((code, out.as_str()), (Some(3), "messy.yaml\n"));
+    assert!(talk.contains("LH0001"), "{talk}");
+    assert_eq!(std::fs::read_to_string(&messy).unwrap(), "a:\n  b: 1\n");
+    assert_eq!(std::fs::read_to_string(&broken).unwrap(), "a: [1\n");
+    assert_eq!(fmt(&["--check", "messy.yaml"]), (Some(0), String::new(), String::new()));
+}

@@ -100,3 +100,31 @@ fn fmt_changes_files_in_place() {
     assert_eq!(std::fs::read_to_string(&broken).unwrap(), "a: [1\n");
     assert_eq!(fmt(&["--check", "messy.yaml"]), (Some(0), String::new(), String::new()));
 }
+
+/// A new project is right in every part, and nothing in a folder is ever overwritten.
+#[test]
+fn a_new_project_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, talk) = longhaul(folder.path(), &["init", "storm"]);
+    assert_eq!(code, Some(0), "{talk}");
+    let written: Vec<&str> = out.lines().collect();
+    let project = folder.path().join("storm");
+    assert!(written.iter().all(|file| folder.path().join(file).is_file()), "{written:?}");
+    assert_eq!(std::fs::read_dir(&project).unwrap().count(), written.len());
+    for command in [
+        &["validate", "move.yaml", "sites.yaml"][..],
+        &["plan", "move.yaml", "--inputs", "inputs.yaml"],
+        &["graph", "move.yaml"],
+        &["fmt", "--check", "move.yaml", "inputs.yaml", "sites.yaml"],
+    ] {
+        let (code, _, talk) = longhaul(&project, command);
+        assert_eq!(code, Some(0), "{command:?}: {talk}");
+    }
+    std::fs::write(project.join("move.yaml"), "mine").unwrap();
+    std::fs::remove_file(project.join("README.md")).unwrap();
+    let (code, out, talk) = longhaul(folder.path(), &["init", "storm"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(talk.contains("storm/move.yaml") && !talk.contains("README.md,"), "{talk}");
+    assert_eq!(std::fs::read_to_string(project.join("move.yaml")).unwrap(), "mine");
+    assert!(!project.join("README.md").exists());
+}

@@ -13,6 +13,7 @@ mod explain;
 mod format;
 mod generate;
 mod graph;
+mod init;
 mod inputs;
 pub(crate) mod journal;
 mod lab;
@@ -45,6 +46,8 @@ use crate::settings::Settings;
 pub(crate) enum Command {
     /// Move a running guest between two sites on this machine, and judge it from outside. Needs root
     Demo(demo::Args),
+    /// Make a project folder: a workflow, the inventory of the sites, settings of editors
+    Init(init::Args),
     /// Check files and report every mistake in them
     Validate(validate::Args),
     /// Show what a run of a workflow would do; asks nobody
@@ -102,6 +105,7 @@ pub(crate) enum Command {
 pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
     match command {
         Command::Demo(args) => demo::run(&args, settings),
+        Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args),

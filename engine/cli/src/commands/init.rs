@@ -1,0 +1,64 @@
+//! `longhaul init`: a project folder to begin with.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::errors::{Explain as _, Failure, Result};
+use crate::{exit_code, output};
+
+/// What a project begins with: names and texts.
+const FILES: [(&str, &str); 6] = [
+    ("README.md", include_str!("init/README.md")),
+    ("move.yaml", include_str!("init/move.yaml")),
+    ("inputs.yaml", include_str!("init/inputs.yaml")),
+    ("sites.yaml", include_str!("init/sites.yaml")),
+    (".editorconfig", include_str!("init/editorconfig")),
+    (".gitignore", include_str!("init/gitignore")),
+];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder; it is made if it is not there. No file in it is overwritten
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let folder = &args.folder;
+    refuse_existing(folder)?;
+    fs::create_dir_all(folder).doing(exit_code::FAILED, || format!("make {}", folder.display()))?;
+    for (name, text) in FILES {
+        let path = folder.join(name);
+        write(&path, text)?;
+        output::data(path.display());
+    }
+    output::talk(next(folder));
+    Ok(exit_code::OK)
+}
+
+/// Nothing is written if anything would be overwritten.
+fn refuse_existing(folder: &Path) -> Result<()> {
+    let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let existing: Vec<PathBuf> = FILES.iter().map(|(name, _)| folder.join(name)).filter(there).collect();
+    if existing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = existing.iter().map(|path| path.display().to_string()).collect();
+    let message = format!("nothing was written, for this is there already: {}", names.join(", "));
+    Err(Failure::said(exit_code::FAILED, message).advise("name another folder, or remove them"))
+}
+
+/// Also a file that came into being since it was looked for is left as it is.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let made = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    made.doing(exit_code::FAILED, || format!("write {}", path.display()))
+}
+
+fn next(folder: &Path) -> String {
+    format!(
+        "next:\n  cd {}\n  longhaul validate move.yaml sites.yaml\n  longhaul plan move.yaml --inputs inputs.yaml\n\
+         README.md says what else there is",
+        folder.display()
+    )
+}

@@ -1,6 +1,6 @@
 //! The files that the guide shows are files that the commands take.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::moves::binary;
@@ -14,6 +14,70 @@ fn blocks(page: &str) -> Vec<String> {
         blocks.push(block.join("\n"));
     }
     blocks
+}
+
+/// A page's `console` blocks: lines that begin with `$ ` are commands, the lines after each are what it says.
+const CONSOLE: &str = "```console";
+
+/// The page with what its commands say now. They run one after the other in one folder, as whoever follows the page
+/// would type them.
+fn typed(page: &str, folder: &Path) -> String {
+    let mut text = String::new();
+    let mut here = folder.to_owned();
+    let mut in_console = false;
+    for line in page.lines() {
+        in_console = if in_console { line != "```" } else { line == CONSOLE };
+        if let Some(command) = line.strip_prefix("$ ").filter(|_| in_console) {
+            text.push_str(&format!("{line}\n{}", said(command, &mut here)));
+        } else if !in_console || line == CONSOLE {
+            text.push_str(&format!("{line}\n"));
+        }
+    }
+    text
+}
+
+/// What a command says on both its outputs; `cd` moves on.
+fn said(command: &str, here: &mut PathBuf) -> String {
+    if let Some(folder) = command.strip_prefix("cd ") {
+        here.push(folder);
+        assert!(here.is_dir(), "{}", here.display());
+        return String::new();
+    }
+    let programs = binary().parent().unwrap().to_owned();
+    let path = std::env::join_paths(
+        std::iter::once(programs).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let shell = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1; {command}")])
+        .env("PATH", path.unwrap())
+        .env("LONGHAUL_STATE", here.join("state"))
+        .current_dir(here)
+        .output()
+        .unwrap();
+    String::from_utf8(shell.stdout).unwrap()
+}
+
+/// Every command of the guide says what the page shows. `UPDATE_DOCS=1` writes what it says into the page.
+#[test]
+fn the_guides_commands_say_what_it_shows() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide");
+    let mut pages = 0;
+    for entry in std::fs::read_dir(guide).unwrap() {
+        let path = entry.unwrap().path();
+        let page = std::fs::read_to_string(&path).unwrap();
+        if !page.lines().any(|line| line == CONSOLE) {
+            continue;
+        }
+        pages += 1;
+        let folder = tempfile::tempdir().unwrap();
+        let now = typed(&page, folder.path());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &now).unwrap();
+        } else {
+            assert_eq!(page, now, "{} shows something else: UPDATE_DOCS=1 writes it", path.display());
+        }
+    }
+    assert!(pages > 0);
 }
 
 /// Whoever copies a file out of the guide has one without a mistake.

@@ -10,6 +10,7 @@
 //! for a retry's jitter come in with the event. One journal therefore always folds to one state and to one list of
 //! intents; [`Saga::fold`] compares those with the recorded ones and names the first that differs.
 
+mod batch;
 pub mod event;
 mod fold;
 pub mod intent;
@@ -20,6 +21,7 @@ pub mod report;
 mod simulation;
 mod state;
 
+pub use batch::Batch;
 pub use event::Event;
 pub use fold::{Fold, FoldError};
 pub use intent::{Command, Intent, Probe, Wait};

@@ -75,20 +75,7 @@ impl Calls {
 
     /// Forgets the call whose outcome this is.
     pub(super) fn settled(&mut self, event: &Event) {
-        let step = match event {
-            Event::Done(event) => &event.step,
-            Event::Failed(event) => &event.step,
-            Event::Unknown(event) => &event.step,
-            Event::Undone(event) => &event.step,
-            Event::Probed(event) => &event.step,
-            Event::RunCreated(_)
-            | Event::RunResumed(_)
-            | Event::Interrupted(_)
-            | Event::CancelRequested(_)
-            | Event::HandleGiven(_)
-            | Event::TimerFired(_)
-            | Event::Observation(_) => return,
-        };
+        let Some(step) = event.settles() else { return };
         self.calls.remove(step);
         if let Some(timer) = self.timers.remove(step) {
             timer.abort();

@@ -2,7 +2,7 @@
 
 use longhaul_model::ids::StepPath;
 use longhaul_saga::event::{CancelRequested, Interrupted, TimerFired};
-use longhaul_saga::{Command, Entry, Event, Intent, Saga, Status};
+use longhaul_saga::{Batch, Command, Entry, Event, Intent, Saga, Status};
 use longhaul_step::Progress;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -36,11 +36,8 @@ pub(super) struct Loop<'a> {
 }
 
 /// What was applied and is not durable yet.
-struct Batch {
-    /// The time that all its records bear.
-    at_unix_ms: u64,
-    entries: Vec<Entry>,
-    commands: Vec<Command>,
+struct Pending {
+    batch: Batch,
     durable: Vec<oneshot::Sender<()>>,
 }
 
@@ -51,33 +48,25 @@ impl<'a> Loop<'a> {
         Self { driver, saga, reporters, calls, inbox }
     }
 
-    /// Drives the run until it ends or is asked to stop. `entries` come before the intents of `commands`, and were applied
-    /// at `at_unix_ms`.
-    pub(super) async fn drive(
-        mut self,
-        at_unix_ms: u64,
-        entries: Vec<Entry>,
-        commands: Vec<Command>,
-        control: &Control,
-    ) -> Result<Ended, Error> {
+    /// Drives the run from its first batch until it ends or is asked to stop.
+    pub(super) async fn drive(mut self, first: Batch, control: &Control) -> Result<Ended, Error> {
         let mut wanted = control.subscribe();
-        let mut batch = Batch { entries, ..Batch::new(at_unix_ms) };
-        batch.take(commands);
-        self.add_estimates(&mut batch);
+        let mut pending = Pending::of(first);
+        self.add_estimates(&mut pending);
         loop {
-            self.commit(batch).await?;
+            self.commit(pending).await?;
             if self.saga.status() != Status::Running {
                 return Ok(Ended::At(self.saga.status()));
             }
-            batch = match self.wait(&mut wanted).await? {
-                Some(batch) => batch,
+            pending = match self.wait(&mut wanted).await? {
+                Some(pending) => pending,
                 None => return self.stop().await,
             };
         }
     }
 
     /// The next batch; none when the driver is to stop.
-    async fn wait(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Option<Batch>, Error> {
+    async fn wait(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Option<Pending>, Error> {
         loop {
             let asked = wanted.borrow_and_update().clone();
             if asked.stop {
@@ -85,44 +74,44 @@ impl<'a> Loop<'a> {
             }
             if let (Some(reason), false) = (asked.cancel, self.calls.cancelled) {
                 self.calls.cancelled = true;
-                let mut batch = self.batch();
-                self.apply(Event::CancelRequested(CancelRequested { reason }), &mut batch)?;
-                return Ok(Some(batch));
+                let mut pending = self.pending();
+                self.apply(Event::CancelRequested(CancelRequested { reason }), &mut pending)?;
+                return Ok(Some(pending));
             }
             tokio::select! {
                 // The controls are held by the caller for as long as we run; if not, nobody can ask any more.
                 Ok(()) = wanted.changed() => {}
                 Some(news) = self.inbox.recv() => {
-                    let batch = self.gather(news)?;
-                    if !batch.entries.is_empty() {
-                        return Ok(Some(batch));
+                    let pending = self.gather(news)?;
+                    if !pending.batch.entries.is_empty() {
+                        return Ok(Some(pending));
                     }
                 }
             }
         }
     }
 
-    fn batch(&self) -> Batch {
-        Batch::new(self.driver.clock.now_unix_ms())
+    fn pending(&self) -> Pending {
+        Pending::of(Batch::new(self.driver.clock.now_unix_ms()))
     }
 
-    fn gather(&mut self, first: News) -> Result<Batch, Error> {
-        let mut batch = self.batch();
-        self.take_in(first, &mut batch)?;
-        while batch.entries.len() < NEWS_AT_ONCE_MAX
+    fn gather(&mut self, first: News) -> Result<Pending, Error> {
+        let mut pending = self.pending();
+        self.take_in(first, &mut pending)?;
+        while pending.batch.entries.len() < NEWS_AT_ONCE_MAX
             && let Ok(news) = self.inbox.try_recv()
         {
-            self.take_in(news, &mut batch)?;
+            self.take_in(news, &mut pending)?;
         }
-        Ok(batch)
+        Ok(pending)
     }
 
-    fn take_in(&mut self, news: News, batch: &mut Batch) -> Result<(), Error> {
+    fn take_in(&mut self, news: News, pending: &mut Pending) -> Result<(), Error> {
         match news {
             News::Event { step, call, event, durable } => {
                 if self.calls.is_current(&step, call) {
-                    batch.durable.extend(durable);
-                    self.apply(event, batch)?;
+                    pending.durable.extend(durable);
+                    self.apply(event, pending)?;
                 }
             }
             News::Progress { step, call, progress } => {
@@ -134,39 +123,39 @@ impl<'a> Loop<'a> {
             }
             News::Timer { step, timer } => {
                 if self.saga.awaits(&step, timer) {
-                    self.apply(Event::TimerFired(TimerFired { step, timer }), batch)?;
+                    self.apply(Event::TimerFired(TimerFired { step, timer }), pending)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn apply(&mut self, event: Event, batch: &mut Batch) -> Result<(), Error> {
+    fn apply(&mut self, event: Event, pending: &mut Pending) -> Result<(), Error> {
         let illegal = |source| Error::Illegal { run: self.calls.run().clone(), source };
-        let commands = self.saga.apply(&event, batch.at_unix_ms).map_err(illegal)?;
+        let commands = self.saga.apply(&event, pending.batch.at_unix_ms).map_err(illegal)?;
         let new_facts = estimate::brings_facts(&self.saga, &event);
         self.calls.settled(&event);
-        batch.entries.push(Entry::Event(event));
-        batch.take(commands);
+        pending.batch.add(event, commands);
         if new_facts {
-            self.add_estimates(batch);
+            self.add_estimates(pending);
         }
         Ok(())
     }
 
     /// Writes down what is expected of the steps to come before any of them starts.
-    fn add_estimates(&self, batch: &mut Batch) {
-        let starting = batch.commands.iter();
+    fn add_estimates(&self, pending: &mut Pending) {
+        let starting = pending.batch.commands.iter();
         if let Some(event) = estimate::estimates(&self.saga, starting, &self.driver.registry) {
-            batch.entries.push(Entry::Event(event));
+            pending.batch.entries.push(Entry::Event(event));
         }
     }
 
     /// Makes the batch durable, then shows it, then does what it asks for.
-    async fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+    async fn commit(&mut self, pending: Pending) -> Result<(), Error> {
+        let Pending { batch, durable } = pending;
         let records = self.driver.journal.append(self.saga.run(), batch.at_unix_ms, batch.entries).await?;
         records.iter().for_each(|record| self.reporters.record(record));
-        for durable in batch.durable {
+        for durable in durable {
             // A call that was replaced in the meantime does not listen any more.
             let _ = durable.send(());
         }
@@ -195,25 +184,15 @@ impl<'a> Loop<'a> {
     }
 
     async fn stop(mut self) -> Result<Ended, Error> {
-        let mut batch = self.batch();
-        batch.entries.push(Entry::Event(Event::Interrupted(Interrupted {})));
-        self.commit(batch).await?;
+        let mut pending = self.pending();
+        pending.batch.add(Event::Interrupted(Interrupted {}), Vec::new());
+        self.commit(pending).await?;
         Ok(Ended::Interrupted)
     }
 }
 
-impl Batch {
-    fn new(at_unix_ms: u64) -> Self {
-        Self { at_unix_ms, entries: Vec::new(), commands: Vec::new(), durable: Vec::new() }
-    }
-
-    /// Adds commands, and their intents as entries.
-    fn take(&mut self, commands: Vec<Command>) {
-        for command in &commands {
-            if let Command::Intent(intent) = command {
-                self.entries.push(Entry::Intent(intent.clone()));
-            }
-        }
-        self.commands.extend(commands);
+impl Pending {
+    fn of(batch: Batch) -> Self {
+        Self { batch, durable: Vec::new() }
     }
 }

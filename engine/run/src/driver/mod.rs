@@ -13,8 +13,7 @@ use std::sync::Arc;
 
 use longhaul_model::ids::RunId;
 use longhaul_plan::Plan;
-use longhaul_saga::event::{RunCreated, RunResumed};
-use longhaul_saga::{Command, Entry, Event, FoldError, Illegal, Saga, Status};
+use longhaul_saga::{Entry, FoldError, Illegal, Saga, Status};
 use longhaul_step::Registry;
 
 use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
@@ -120,12 +119,11 @@ impl Driver {
             Err(error) => return Err(error.into()),
             Ok(_) => return Err(Error::Exists(run)),
         }
-        let created = RunCreated { controller: self.journal.controller(), plan: plan.clone() };
         let illegal = |source| Error::Illegal { run: run.clone(), source };
-        let at_unix_ms = self.clock.now_unix_ms();
-        let (saga, commands) = Saga::create(run.clone(), plan, at_unix_ms).map_err(illegal)?;
-        let entries = vec![Entry::Event(Event::RunCreated(Box::new(created)))];
-        Loop::new(self, saga, reporters).drive(at_unix_ms, entries, commands, control).await
+        let (saga, first) =
+            Saga::open(run.clone(), plan, self.journal.controller(), self.clock.now_unix_ms())
+                .map_err(illegal)?;
+        Loop::new(self, saga, reporters).drive(first, control).await
     }
 
     /// Takes a run up again: folds its records, asks about every effect whose outcome is open, and goes on. A finished
@@ -142,18 +140,13 @@ impl Driver {
         let records = self.journal.reader()?.records(run)?;
         let fold = Saga::fold(&records).map_err(|source| Error::Fold { run: run.clone(), source })?;
         records.iter().for_each(|record| reporters.past(record));
-        let mut saga = fold.saga;
-        let mut entries: Vec<_> = fold.unrecorded.into_iter().map(Entry::Intent).collect();
-        let mut commands: Vec<Command> = Vec::new();
-        if saga.status().is_final() {
-            return self.end_again(run, entries, saga.status(), reporters).await;
-        }
-        let resumed = Event::RunResumed(RunResumed { controller: self.journal.controller() });
         let illegal = |source| Error::Illegal { run: run.clone(), source };
-        let at_unix_ms = self.clock.now_unix_ms();
-        commands.extend(saga.apply(&resumed, at_unix_ms).map_err(illegal)?);
-        entries.push(Entry::Event(resumed));
-        Loop::new(self, saga, reporters).drive(at_unix_ms, entries, commands, control).await
+        let (saga, first) =
+            fold.resume(self.journal.controller(), self.clock.now_unix_ms()).map_err(illegal)?;
+        if saga.status().is_final() {
+            return self.end_again(run, first.entries, saga.status(), reporters).await;
+        }
+        Loop::new(self, saga, reporters).drive(first, control).await
     }
 
     /// A run that had decided on its end, but died before that was recorded, only needs the record.

@@ -20,6 +20,7 @@ pub use done::Done;
 pub use failed::Failed;
 pub use handle_given::HandleGiven;
 pub use interrupted::Interrupted;
+use longhaul_model::ids::StepPath;
 pub use observation::Observation;
 pub use probed::Probed;
 pub use run_created::{Controller, RunCreated};
@@ -62,6 +63,25 @@ pub enum Event {
 }
 
 impl Event {
+    /// The step whose call this ends: its outcome, or the answer to a probe.
+    #[must_use]
+    pub fn settles(&self) -> Option<&StepPath> {
+        match self {
+            Self::Done(event) => Some(&event.step),
+            Self::Failed(event) => Some(&event.step),
+            Self::Unknown(event) => Some(&event.step),
+            Self::Undone(event) => Some(&event.step),
+            Self::Probed(event) => Some(&event.step),
+            Self::RunCreated(_)
+            | Self::RunResumed(_)
+            | Self::Interrupted(_)
+            | Self::CancelRequested(_)
+            | Self::HandleGiven(_)
+            | Self::TimerFired(_)
+            | Self::Observation(_) => None,
+        }
+    }
+
     /// Carries the event into the state. Dispatches only.
     pub(crate) fn apply(&self, saga: &mut Saga) -> Result<(), Illegal> {
         match self {

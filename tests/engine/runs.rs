@@ -144,6 +144,33 @@ async fn a_failing_undo_needs_an_operator() {
     assert_eq!(rig.world.effects(), ["report"]);
 }
 
+/// An undo that outlives its time is given up: what it would say later, while another step is under way, is not heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_word_of_an_undo_is_not_heard() {
+    let rig = Rig::new();
+    let hang = rig.world.0.join("hang-undo");
+    std::fs::write(&hang, "").unwrap();
+    let mut plan = plan(&[step("a", &[], &[]), step("b", &["a"], &["permanent"])]);
+    let mut report = step("report", &[], &[]);
+    report["body"]["action"]["with"]["takes_ms"] = json!(500);
+    plan.always = serde_json::from_value(json!({ "steps": [report] })).unwrap();
+    let is_reported = || {
+        let records = rig.reader().records(&"run-a".parse().unwrap()).unwrap_or_default();
+        records.iter().any(|record| matches!(&record.entry, Entry::Intent(Intent::Start(start)) if start.step.as_str() == "report"))
+    };
+    let run = rig.run(plan);
+    let push = async {
+        while !is_reported() {
+            rig.clock.advance_ms(11 * 60_000);
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        std::fs::remove_file(&hang).unwrap();
+    };
+    let (ended, pushed) = tokio::join!(run, tokio::time::timeout(DEADLINE, push));
+    pushed.unwrap();
+    assert_eq!(ended, Ended::At(Status::NeedsOperator));
+}
+
 /// A step that outlives its timeout is asked to stop, and how that ended decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeout_cancels_and_believes_the_outcome() {

@@ -240,6 +240,12 @@ impl Action for Write1 {
         if self.fault() == Some(Fault::Undo) || self.world.0.join("no-undo").exists() {
             return Err(Error::new(ErrorClass::Transient, "undoing is broken"));
         }
+        if self.world.0.join("hang-undo").exists() {
+            while self.world.0.join("hang-undo").exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            return Err(Error::new(ErrorClass::Transient, "undoing took too long"));
+        }
         let _moment = MOMENT.lock().unwrap_or_else(PoisonError::into_inner);
         for path in [self.world.effect(file), self.world.op(file)] {
             let _ = fs::remove_file(path);

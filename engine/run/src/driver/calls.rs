@@ -82,6 +82,13 @@ impl Calls {
         }
     }
 
+    /// Gives up the step's call without hearing it out.
+    pub(super) fn give_up(&mut self, step: &StepPath) {
+        if let Some(running) = self.calls.remove(step) {
+            running.task.abort();
+        }
+    }
+
     pub(super) fn start(&mut self, start: Start) {
         let context = self.context(&start.step, start.incarnation, start.attempt);
         let call = self.call(context, start.step.clone());

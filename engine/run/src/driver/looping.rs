@@ -135,6 +135,11 @@ impl<'a> Loop<'a> {
         let commands = self.saga.apply(&event, pending.batch.at_unix_ms).map_err(illegal)?;
         let new_facts = estimate::brings_facts(&self.saga, &event);
         self.calls.settled(&event);
+        if let Event::TimerFired(fired) = &event
+            && !self.saga.hears(&fired.step)
+        {
+            self.calls.give_up(&fired.step);
+        }
         pending.batch.add(event, commands);
         if new_facts {
             self.add_estimates(pending);

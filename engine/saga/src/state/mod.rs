@@ -126,6 +126,17 @@ impl Saga {
         node.is_some_and(|node| node.timer() == Some(timer))
     }
 
+    /// Whether a call of this step can still say something: its effect is under way, or is being asked about. An undo that
+    /// took too long is given up without a word of its call.
+    #[must_use]
+    pub fn hears(&self, step: &StepPath) -> bool {
+        let effect = self.index.get(step).and_then(|id| self.node(*id).effect());
+        effect.is_some_and(|effect| match effect.stage {
+            Stage::Running | Stage::Cancelling | Stage::Probing => true,
+            Stage::Backoff | Stage::ProbeBackoff => false,
+        })
+    }
+
     /// Looks at every touched frame until nothing moves any more. It ends: every look either ends a frame, starts a
     /// node or touches nothing.
     fn settle(&mut self) {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use rhai::{AST, Dynamic, EvalAltResult, Expr, ParseError, Position, Stmt};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::engine::ENGINE;
-use crate::reference::{self, Reference};
+use crate::reference::{self, Reference, Root};
 use crate::scan::{self, Piece};
 use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
 use crate::{Asked, Error, Scope, facts, functions, status};
@@ -97,9 +97,9 @@ impl Expression {
     /// When something it reads is not there, types do not fit, or a limit is reached.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
         let mut names = rhai::Scope::new();
-        names.push_constant_dynamic("inputs", map_to_dynamic(&scope.inputs));
-        names.push_constant_dynamic("run", map_to_dynamic(&scope.run));
-        names.push_constant_dynamic("steps", map_to_dynamic(&scope.steps));
+        names.push_constant_dynamic("inputs", self.reached(&Root::Inputs, &scope.inputs));
+        names.push_constant_dynamic("run", self.reached(&Root::Run, &scope.run));
+        names.push_constant_dynamic("steps", self.reached(&Root::Steps, &scope.steps));
         for (name, value) in &scope.vars {
             names.push_constant_dynamic(name.as_str(), to_dynamic(value));
         }
@@ -107,6 +107,17 @@ impl Expression {
         let value = if self.asked.any || self.asked.time { facts::with(scope, evaluate) } else { evaluate() };
         let value: Dynamic = value.map_err(|error| self.no_value(describe(*error)))?;
         from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
+    }
+
+    /// What of a map it reads, as Rhai has it. A list of hundreds of VMs is not converted for who asks for a site's name.
+    fn reached(&self, root: &Root, all: &Map<String, Value>) -> Dynamic {
+        let paths = || self.references.iter().filter(|read| read.root == *root).map(|read| read.path.first());
+        if paths().any(|first| first.is_none()) {
+            return map_to_dynamic(all);
+        }
+        let read =
+            paths().flatten().filter_map(|name| Some((name.as_str().into(), to_dynamic(all.get(name)?))));
+        Dynamic::from_map(read.collect())
     }
 
     /// What can be said about its value without a scope.

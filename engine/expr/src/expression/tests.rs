@@ -36,6 +36,16 @@ fn expressions_evaluate() {
     assert_eq!(value("${{ inputs.vms.filter(|v| v != vm) }}"), json!(["vm-b"]));
 }
 
+/// However an expression reads a map, whole or by a name, in a closure or outside, it sees what is there.
+#[test]
+fn what_is_read_is_there() {
+    assert_eq!(value("${{ inputs.vms.map(|v| inputs.n) }}"), json!([3, 3]));
+    assert_eq!(value("${{ [1].map(|x| inputs.len()) }}"), json!([3]));
+    assert_eq!(value("${{ [inputs.n, inputs.len(), \"site\" in inputs] }}"), json!([3, 3, true]));
+    assert_eq!(value("${{ `${inputs.site}${steps.move.outputs.pause_ms}` }}"), json!("a12"));
+    assert_eq!(value("${{ [\"n\"].map(|name| inputs[name]) }}"), json!([3]));
+}
+
 /// Every function on the list can be called; the language promises no name that is not there.
 #[test]
 fn every_listed_function_exists() {

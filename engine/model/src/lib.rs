@@ -11,6 +11,7 @@ pub mod layout;
 pub mod read;
 pub mod site;
 pub mod source;
+pub mod test;
 pub mod units;
 pub mod vm;
 pub mod workflow;

@@ -6,6 +6,7 @@
 mod retry;
 mod step;
 
+pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
 pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
 

@@ -13,7 +13,7 @@ const TABLE: &str = "docs/ARCHITECTURE.md";
 /// Every package of the product is called so.
 const PREFIX: &str = "longhaul-";
 /// Crates that compute and do nothing else.
-const PURE: [&str; 4] = ["model", "expr", "plan", "saga"];
+const PURE: [&str; 5] = ["model", "expr", "plan", "saga", "sim"];
 /// What such a crate may not even reach.
 const RUNTIME: &str = "tokio";
 /// Packages outside the product, which may know all of it.

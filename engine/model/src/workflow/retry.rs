@@ -95,7 +95,7 @@ impl Read for Jitter {
 }
 
 /// A whole number from 1 to `max`.
-pub(super) fn bounded(node: &Node, key: &str, max: u32, reader: &mut Reader<'_>) -> Option<u32> {
+pub(crate) fn bounded(node: &Node, key: &str, max: u32, reader: &mut Reader<'_>) -> Option<u32> {
     let read: Spanned<u32> = reader.optional(node, key)?;
     if !(1..=max).contains(&read.value) {
         reader.report(Code::Malformed, read.span, format!("`{key}` is from 1 to {max}"));

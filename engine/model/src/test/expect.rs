@@ -1,0 +1,164 @@
+//! What is expected of a case's runs.
+
+use super::{one_of, one_or_more};
+use crate::diagnostic::Code;
+use crate::document::{Content, Node};
+use crate::read::{Read, Reader};
+use crate::source::{Span, Spanned};
+use crate::units::Time;
+
+/// How a run may end, as files write it.
+pub const STATUSES: [&str; 4] = ["succeeded", "failed", "partial", "needs_operator"];
+
+/// What is expected. What is not written is not looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExpectSpec {
+    /// The end is one of these.
+    pub status: Option<Spanned<Vec<String>>>,
+    /// No run is made: the plan is refused with these codes and no others.
+    pub refused: Option<Spanned<Vec<String>>>,
+    /// Which step ends before which begins.
+    pub orders: Vec<Order>,
+    /// The run's outputs; of a map, the keys that are written.
+    pub outputs: Option<Node>,
+    /// What is left in effect.
+    pub effects: Option<EffectsSpec>,
+    /// Exactly these steps have failed.
+    pub failed: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The run takes at most so long.
+    pub within: Option<Spanned<Time>>,
+    /// Of an action there are at most so many at once.
+    pub at_once: Vec<(Spanned<String>, Spanned<u32>)>,
+}
+
+/// One step ends before another one begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The one that ends.
+    pub first: Spanned<String>,
+    /// The one that begins.
+    pub then: Spanned<String>,
+}
+
+/// What is left in effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EffectsSpec {
+    /// Everything the run did is there, came about once, and nothing was taken away.
+    ExactlyOnce(Span),
+    /// Nothing.
+    NoneLeft(Span),
+    /// Step by step.
+    Each(Vec<(Spanned<String>, Spanned<Remains>)>),
+}
+
+/// What became of one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    /// It is there.
+    There,
+    /// It came about and was taken away.
+    Undone,
+    /// It never came about.
+    Never,
+}
+
+const KEYS: [&str; 9] =
+    ["status", "refused", "before", "after", "outputs", "effects", "failed", "within", "at_once"];
+const EXACTLY_ONCE: &str = "exactly-once";
+const NONE_LEFT: &str = "none-left";
+const REMAINS: [&str; 3] = ["there", "undone", "never"];
+
+pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> ExpectSpec {
+    reader.fields(node, "an expectation", &KEYS, &[]);
+    let expect = ExpectSpec {
+        status: words(node, "status", reader),
+        refused: words(node, "refused", reader),
+        orders: orders(node, reader),
+        outputs: reader.optional(node, "outputs"),
+        effects: node.get("effects").and_then(|effects| read_effects(effects, reader)),
+        failed: reader.optional(node, "failed"),
+        within: reader.optional(node, "within"),
+        at_once: pairs(node, "at_once", reader),
+    };
+    check_words(node, reader);
+    expect
+}
+
+/// A word or a list of words.
+fn words(node: &Node, key: &str, reader: &mut Reader<'_>) -> Option<Spanned<Vec<String>>> {
+    let value = node.get(key)?;
+    Some(Spanned { value: one_or_more(value, reader), span: value.span })
+}
+
+/// Notes statuses that there are not, and a refusal that speaks of a run.
+fn check_words(node: &Node, reader: &mut Reader<'_>) {
+    if let Some(status) = node.get("status") {
+        let items = match &status.content {
+            Content::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(status),
+        };
+        for item in items.iter().filter(|item| item.as_text().is_some()) {
+            one_of(item, "a status", &STATUSES, reader);
+        }
+    }
+    let of_a_run = node.entries().iter().filter(|entry| entry.key.value != "refused");
+    if let (Some(_), Some(other)) = (node.get("refused"), of_a_run.into_iter().next()) {
+        let message = format!("`{}` speaks of a run, and a plan that is refused has none", other.key.value);
+        reader.report(Code::Malformed, other.key.span, message);
+    }
+}
+
+fn orders(node: &Node, reader: &mut Reader<'_>) -> Vec<Order> {
+    let before: Vec<(Spanned<String>, Spanned<String>)> = lists(node, "before", reader);
+    let after: Vec<(Spanned<String>, Spanned<String>)> = lists(node, "after", reader);
+    let before = before.into_iter().map(|(first, then)| Order { first, then });
+    before.chain(after.into_iter().map(|(then, first)| Order { first, then })).collect()
+}
+
+/// A map from a key to one value.
+fn pairs<T: Read>(node: &Node, key: &str, reader: &mut Reader<'_>) -> Vec<(Spanned<String>, Spanned<T>)> {
+    map(node, key, reader)
+        .into_iter()
+        .filter_map(|entry| Some((entry.key.clone(), Spanned::read(&entry.value, reader)?)))
+        .collect()
+}
+
+/// A map from a key to one value or several.
+fn lists(node: &Node, key: &str, reader: &mut Reader<'_>) -> Vec<(Spanned<String>, Spanned<String>)> {
+    let mut all = Vec::new();
+    for entry in map(node, key, reader) {
+        let values: Vec<Spanned<String>> = one_or_more(&entry.value, reader);
+        all.extend(values.into_iter().map(|value| (entry.key.clone(), value)));
+    }
+    all
+}
+
+fn map<'n>(node: &'n Node, key: &str, reader: &mut Reader<'_>) -> Vec<&'n crate::document::Entry> {
+    let Some(value) = node.get(key) else { return Vec::new() };
+    if !matches!(value.content, Content::Map(_)) {
+        reader.wrong_type(value, "a map");
+    }
+    value.entries().iter().collect()
+}
+
+fn read_effects(node: &Node, reader: &mut Reader<'_>) -> Option<EffectsSpec> {
+    if let Content::Map(entries) = &node.content {
+        let each = entries.iter();
+        let each = each.filter_map(|entry| Some((entry.key.clone(), Spanned::read(&entry.value, reader)?)));
+        return Some(EffectsSpec::Each(each.collect()));
+    }
+    match one_of(node, "what is left in effect, a word or a map", &[EXACTLY_ONCE, NONE_LEFT], reader)? {
+        EXACTLY_ONCE => Some(EffectsSpec::ExactlyOnce(node.span)),
+        _ => Some(EffectsSpec::NoneLeft(node.span)),
+    }
+}
+
+impl Read for Remains {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match one_of(node, "what became of an effect", &REMAINS, reader)? {
+            "there" => Some(Self::There),
+            "undone" => Some(Self::Undone),
+            _ => Some(Self::Never),
+        }
+    }
+}

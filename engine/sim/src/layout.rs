@@ -1,0 +1,128 @@
+//! Where each step instance of a run stands in its plan.
+
+use longhaul_model::action::Effects;
+use longhaul_model::ids::{StepId, StepPath};
+use longhaul_plan::{Body, Graph, OnItemFailure, Plan};
+
+/// What the plan says of the steps, without their expressions.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    steps: Vec<Node>,
+    /// Those of `on_failure` and `always`.
+    last: Vec<Node>,
+}
+
+/// A step of the plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) id: StepId,
+    pub(crate) needs: Vec<StepId>,
+    /// Whether its `if` asks how steps ended: then it may start although they did not succeed.
+    pub(crate) asks: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a step is.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Action { effects: Effects, pivot: bool, scope: bool },
+    Wait,
+    Items { steps: Vec<Node>, on_item_failure: OnItemFailure },
+}
+
+/// A step instance and what is around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) node: &'a Node,
+    /// The steps of its graph, itself included.
+    pub(crate) beside: &'a [Node],
+    /// The path of its item with a `/` at its end; empty for a step of the outermost graph.
+    pub(crate) prefix: &'a str,
+    /// Whether it belongs to `on_failure` or `always`.
+    pub(crate) is_last: bool,
+}
+
+impl Layout {
+    /// The layout of a plan.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let last = nodes(&plan.on_failure).into_iter().chain(nodes(&plan.always)).collect();
+        Self { steps: nodes(&plan.graph), last }
+    }
+
+    /// The place of a step instance; none if no step of the plan can have this path.
+    pub(crate) fn place<'a>(&'a self, path: &'a str) -> Option<Place<'a>> {
+        let place = |beside: &'a [Node], is_last| find(beside, path, 0, is_last);
+        place(&self.steps, false).or_else(|| place(&self.last, true))
+    }
+
+    /// Whether the step leaves something behind that an undo takes away or a person sees: not a step that only looks, and
+    /// not one of `on_failure` or `always`.
+    pub(crate) fn has_effect(&self, path: &StepPath) -> bool {
+        self.place(path.as_str()).is_some_and(|place| !place.is_last && place.node.effects() != Effects::None)
+    }
+}
+
+impl Node {
+    /// What it leaves behind; a step with items leaves nothing of its own.
+    pub(crate) fn effects(&self) -> Effects {
+        match self.kind {
+            Kind::Action { effects, .. } => effects,
+            Kind::Items { .. } | Kind::Wait => Effects::None,
+        }
+    }
+
+    /// Whether it is undone at the end of its graph also when all went well.
+    pub(crate) fn is_scope(&self) -> bool {
+        matches!(self.kind, Kind::Action { scope: true, .. })
+    }
+
+    pub(crate) fn is_pivot(&self) -> bool {
+        matches!(self.kind, Kind::Action { pivot: true, .. })
+    }
+}
+
+impl Place<'_> {
+    /// The path of a step of the same graph instance.
+    pub(crate) fn sibling(&self, id: &StepId) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    /// The steps beside it that need it, directly.
+    pub(crate) fn dependents(&self) -> impl Iterator<Item = &Node> {
+        self.beside.iter().filter(|other| other.needs.contains(&self.node.id))
+    }
+}
+
+fn nodes(graph: &Graph) -> Vec<Node> {
+    let node = |step: &longhaul_plan::Step| Node {
+        id: step.id.clone(),
+        needs: step.needs.clone(),
+        asks: step.condition.as_ref().is_some_and(|condition| condition.asked().any),
+        kind: match &step.body {
+            Body::Action(action) => {
+                Kind::Action { effects: action.effects, pivot: action.pivot, scope: action.scope }
+            }
+            Body::Wait(_) => Kind::Wait,
+            Body::Foreach(foreach) => {
+                Kind::Items { steps: nodes(&foreach.graph), on_item_failure: foreach.on_item_failure }
+            }
+        },
+    };
+    graph.steps.iter().map(node).collect()
+}
+
+/// The step at `path` beyond its first `from` bytes, which lead to the graph of `beside`.
+fn find<'a>(beside: &'a [Node], path: &'a str, from: usize, is_last: bool) -> Option<Place<'a>> {
+    let (id, rest) =
+        path[from..].split_once('/').map_or((&path[from..], None), |(id, rest)| (id, Some(rest)));
+    let node = beside.iter().find(|node| node.id.as_str() == id)?;
+    match (rest, &node.kind) {
+        (None, _) => Some(Place { node, beside, prefix: &path[..from], is_last }),
+        (Some(rest), Kind::Items { steps, .. }) => {
+            let (key, _) = rest.split_once('/')?;
+            find(steps, path, from + id.len() + 1 + key.len() + 1, is_last)
+        }
+        (Some(_), Kind::Action { .. } | Kind::Wait) => None,
+    }
+}

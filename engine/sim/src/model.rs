@@ -1,0 +1,75 @@
+//! How actions behave, as far as a run can see it.
+
+use longhaul_model::action::ActionName;
+use longhaul_model::ids::StepPath;
+use longhaul_saga::{Failure, Work};
+use serde_json::Value;
+
+/// An effect that begins anew.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The step.
+    pub step: &'a StepPath,
+    /// What the step does, or what undoes it.
+    pub work: Work,
+    /// The action.
+    pub uses: &'a ActionName,
+    /// Whether it is the action's own `compensate`, not its `start`.
+    pub own_undo: bool,
+    /// Its evaluated parameters.
+    pub params: &'a Value,
+    /// How often an effect of this step for this work has begun in the run, this time included.
+    pub time: u32,
+    /// When, in Unix milliseconds of the virtual clock.
+    pub at_unix_ms: u64,
+}
+
+/// How an effect goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Behaviour {
+    /// From its start to its end, in milliseconds.
+    pub takes_ms: u64,
+    /// How it ends if nobody asks it to stop.
+    pub ending: Ending,
+}
+
+/// How an effect ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// It is there; these are the outputs.
+    Done(Value),
+    /// It certainly left nothing behind.
+    Failed(Failure),
+    /// The run is told that nobody knows, and asks.
+    Unknown {
+        /// What the run is told.
+        failure: Failure,
+        /// What is the case.
+        really: Really,
+    },
+}
+
+/// What is the case when nobody knows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Really {
+    /// It is there; these are the outputs.
+    Done(Value),
+    /// Nothing of it is there.
+    Absent,
+    /// A part of it is there, and the same request takes it up.
+    Partial,
+    /// It is there, and whoever knows cannot be asked.
+    CannotTell,
+}
+
+/// Says how effects go. The same question gets the same answer.
+pub trait Model {
+    /// How an effect that begins now will go.
+    fn behaviour(&self, asked: &Asked<'_>) -> Behaviour;
+}
+
+impl<F: Fn(&Asked<'_>) -> Behaviour> Model for F {
+    fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
+        self(asked)
+    }
+}

@@ -1,0 +1,186 @@
+//! Random plans, random worlds and random faults keep every invariant, and an invariant that is broken is seen.
+
+mod detectors;
+mod random;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use longhaul_model::test::Invariant;
+use longhaul_plan::Plan;
+use longhaul_saga::{Report, Saga, Status};
+use serde_json::{Value, json};
+
+use crate::{Asked, Behaviour, Ending, Fault, Halt, Layout, Model, Ran, Setup, Side, invariant, simulate};
+
+/// Far above what a good step takes here, and below what some random ones do.
+const TIMEOUT: &str = "30m";
+
+fn fine(_: &Asked<'_>) -> Behaviour {
+    Behaviour { takes_ms: 1_000, ending: Ending::Done(json!({ "ok": true })) }
+}
+
+fn run(plan: &Arc<Plan>, model: &dyn Model, fault: Fault, seed: u64) -> Ran {
+    let run = "run-sim".parse().unwrap();
+    simulate(Setup { plan, run, clock_unix_ms: 0, seed, model, fault, resumes: 3 })
+}
+
+fn action(id: &str, needs: &[&str], effects: &str, pivot: bool) -> Value {
+    json!({ "id": id, "needs": needs, "line": 1, "body": { "action": {
+        "uses": "toy.write@1", "with": { "file": id }, "effects": effects, "timeout": TIMEOUT,
+        "retry": { "max_attempts": 3, "errors": ["transient"],
+                   "backoff": { "initial": "1s", "factor": 2, "max": "8s", "full_jitter": true } },
+        "pivot": pivot, "compensate": null,
+    }}})
+}
+
+fn plan(steps: &Value, vms: &[String]) -> Arc<Plan> {
+    Arc::new(
+        serde_json::from_value(json!({
+            "workflow": { "name": "toy", "version": "1.0.0", "sha256": "00", "file": "toy.yaml" },
+            "inputs": { "vms": vms, "none": [], "vms1": ["vm-a"], "vms2": ["vm-a", "vm-b"], "vms3": ["vm-a", "vm-b", "vm-c"] },
+            "graph": { "steps": steps }, "outputs": [],
+            "always": { "steps": [action("report", &[], "none", false)] },
+        }))
+        .unwrap(),
+    )
+}
+
+/// Evacuation in small: two steps, then for each VM a copy, the pivot and what comes after it.
+fn evacuation(vms: usize, max_parallel: u32) -> Arc<Plan> {
+    let names: Vec<String> = (0..vms).map(|n| format!("vm-{n}")).collect();
+    let nested = json!([
+        action("copy", &[], "reversible", false),
+        action("dns", &[], "reversible", false),
+        action("go", &["copy", "dns"], "irreversible", true),
+        action("settle", &["go"], "irreversible", false),
+    ]);
+    let each = json!({ "id": "each", "needs": ["tunnel"], "line": 1, "body": { "foreach": {
+        "over": "${{ inputs.vms }}", "variable": "vm", "max_parallel": max_parallel, "on_item_failure": "continue",
+        "graph": { "steps": nested },
+    }}});
+    plan(
+        &json!([
+            action("check", &[], "none", false),
+            action("tunnel", &["check"], "reversible", false),
+            each
+        ]),
+        &names,
+    )
+}
+
+/// The same setup gives the same records, and another seed other draws.
+#[test]
+fn a_simulation_can_be_repeated() {
+    let plan = evacuation(2, 1);
+    let shaky = |asked: &Asked<'_>| {
+        let failure = longhaul_saga::Failure::new("transient", "made up");
+        Behaviour {
+            takes_ms: 10,
+            ending: if asked.time < 3 { Ending::Failed(failure) } else { fine(asked).ending },
+        }
+    };
+    let [first, second, other] = [1, 1, 2].map(|seed| run(&plan, &shaky, Fault::None, seed));
+    assert_eq!(first.records, second.records);
+    assert_ne!(first.took_ms(), other.took_ms());
+    assert_eq!(first.status(), Status::Succeeded);
+}
+
+/// Simulated records are a run's records: they fold, and the report of them is whole.
+#[test]
+fn records_fold_and_are_reported() {
+    let ran = run(&evacuation(3, 2), &fine, Fault::None, 1);
+    let fold = Saga::fold(&ran.records).unwrap();
+    assert_eq!((fold.saga.status(), fold.unrecorded), (Status::Succeeded, vec![]));
+    insta::assert_snapshot!(Report::fold(&ran.records).unwrap().text());
+}
+
+/// Wherever the controller dies, and on either side of the write, the next one brings the run to the same end, and no
+/// effect comes about twice.
+#[test]
+fn a_crash_at_any_write_changes_no_outcome() {
+    let plan = evacuation(2, 2);
+    let layout = Layout::of(&plan);
+    let writes = run(&plan, &fine, Fault::None, 1).records.len() as u64;
+    for (write, side) in (1..=writes).flat_map(|write| [(write, Side::Before), (write, Side::After)]) {
+        let ran = run(&plan, &fine, Fault::Crash { write, side }, 1);
+        assert_eq!(ran.halt, Halt::At(Status::Succeeded), "{}", ran.fault);
+        assert_eq!(invariant::judge(&layout, &ran, Invariant::ALL), [], "{}", ran.fault);
+        assert!(ran.world.effects().values().all(|effect| effect.times_done() == 1), "{}", ran.fault);
+    }
+}
+
+/// A crash after the end of a run that needs an operator resumes nothing by itself.
+#[test]
+fn only_an_operator_resumes_a_stopped_run() {
+    let plan = evacuation(1, 1);
+    let broken = |asked: &Asked<'_>| match asked.step.as_str() {
+        "each/vm-0/settle" if asked.time == 1 => Behaviour {
+            takes_ms: 5,
+            ending: Ending::Failed(longhaul_saga::Failure::new("permanent", "made up")),
+        },
+        _ => fine(asked),
+    };
+    let simulated = |fault, resumes| {
+        let run = "run-sim".parse().unwrap();
+        simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed: 1, model: &broken, fault, resumes })
+    };
+    let stopped = simulated(Fault::None, 0);
+    assert_eq!(stopped.status(), Status::NeedsOperator);
+    let write = stopped.records.len() as u64;
+    for side in [Side::Before, Side::After] {
+        assert_eq!(simulated(Fault::Crash { write, side }, 0).status(), Status::NeedsOperator);
+    }
+    assert_eq!(simulated(Fault::None, 1).status(), Status::Succeeded);
+}
+
+/// Five hundred VMs, twenty at a time, over twelve simulated hours: every record and every invariant.
+#[test]
+fn a_large_evacuation_is_simulated() {
+    let plan = evacuation(500, 20);
+    let hours = |asked: &Asked<'_>| Behaviour {
+        takes_ms: if asked.step.as_str().ends_with("/copy") { 25 * 60_000 } else { 60_000 },
+        ..fine(asked)
+    };
+    let began = std::time::Instant::now();
+    let ran = run(&plan, &hours, Fault::None, 1);
+    let simulated = began.elapsed();
+    assert_eq!(ran.status(), Status::Succeeded);
+    assert!(ran.took_ms() > 11 * 3_600_000 && ran.took_ms() < 13 * 3_600_000, "{} ms", ran.took_ms());
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+    println!(
+        "500 VMs, {} records, {:.1} h: simulated in {simulated:?}, with invariants in {:?}",
+        ran.records.len(),
+        ran.took_ms() as f64 / 3_600_000.0,
+        began.elapsed()
+    );
+}
+
+/// In any plan, any world and with any fault every invariant holds; `LONGHAUL_SEED` repeats one.
+#[test]
+fn random_runs_keep_every_invariant() {
+    let base = std::env::var("LONGHAUL_SEED").ok().and_then(|seed| seed.parse().ok());
+    let (first, count) = base.map_or((fastrand::u64(0..1 << 40), count_of_runs()), |seed| (seed, 1));
+    println!("LONGHAUL_SEED={first} and the {count} from it");
+    let mut ends = BTreeMap::new();
+    for seed in first..first + count {
+        let (plan, ran) = random::run(seed);
+        let found = invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL);
+        assert!(found.is_empty(), "LONGHAUL_SEED={seed}, with {}: {found:#?}\n{:#?}", ran.fault, stand(&ran));
+        let fold = Saga::fold(&ran.records).unwrap_or_else(|error| panic!("LONGHAUL_SEED={seed}: {error}"));
+        assert_eq!(fold.saga.status(), ran.status(), "LONGHAUL_SEED={seed}");
+        *ends.entry(ran.status().as_str()).or_insert(0_u32) += 1;
+    }
+    println!("{ends:?}");
+    assert!(base.is_some() || ends.len() == 4, "every kind of end was reached: {ends:?}");
+}
+
+/// Two thousand, or as many as `LONGHAUL_RUNS` says.
+fn count_of_runs() -> u64 {
+    std::env::var("LONGHAUL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000)
+}
+
+fn stand(ran: &Ran) -> Vec<String> {
+    ran.steps.iter().map(|view| format!("{}: {}", view.step, view.state)).collect()
+}

@@ -1,0 +1,102 @@
+//! Each invariant, broken once by hand: it is seen, and it alone.
+
+use longhaul_model::ids::StepPath;
+use longhaul_model::test::Invariant;
+use longhaul_saga::intent::Compensate;
+use longhaul_saga::{Entry, Event, Intent, Status};
+use serde_json::Value;
+
+use super::{evacuation, fine, run};
+use crate::{Fault, Halt, Layout, Ran, invariant};
+
+/// A good run, and what is seen of it once `spoil` has been at it.
+fn seen(spoil: impl FnOnce(&mut Ran)) -> Vec<Invariant> {
+    let plan = evacuation(1, 1);
+    let mut ran = run(&plan, &fine, Fault::None, 1);
+    let layout = Layout::of(&plan);
+    assert_eq!(invariant::judge(&layout, &ran, Invariant::ALL), []);
+    spoil(&mut ran);
+    let mut seen: Vec<_> =
+        invariant::judge(&layout, &ran, Invariant::ALL).iter().map(|one| one.invariant).collect();
+    seen.dedup();
+    seen
+}
+
+fn path(text: &str) -> StepPath {
+    serde_json::from_value(text.into()).unwrap()
+}
+
+/// An undo that the saga would not have decided on, `after` these many records.
+fn undo(ran: &mut Ran, step: &str, after: usize) {
+    let undo = Intent::Compensate(Compensate {
+        step: path(step),
+        uses: "toy.write@1".parse().unwrap(),
+        params: Value::Null,
+        outputs: None,
+        incarnation: 0,
+        attempt: 1,
+        count: 1,
+    });
+    let mut record = ran.records[after].clone();
+    record.entry = Entry::Intent(undo);
+    ran.records.insert(after, record);
+}
+
+fn position(ran: &Ran, wanted: impl Fn(&Entry) -> bool) -> usize {
+    ran.records.iter().position(|record| wanted(&record.entry)).unwrap()
+}
+
+fn is_done(entry: &Entry, step: &str) -> bool {
+    matches!(entry, Entry::Event(Event::Done(done)) if done.step.as_str() == step)
+}
+
+fn is_start(entry: &Entry, step: &str) -> bool {
+    matches!(entry, Entry::Intent(Intent::Start(start)) if start.step.as_str() == step)
+}
+
+/// A step that starts although what it needs has no result; inside an item too.
+#[test]
+fn needs_come_first() {
+    for step in ["check", "each/vm-0/copy"] {
+        let found = seen(|ran| {
+            let done = position(ran, |entry| is_done(entry, step));
+            ran.records.remove(done);
+        });
+        assert_eq!(found, [Invariant::NeedsFirst], "{step}");
+    }
+}
+
+/// What stands on something is undone first.
+#[test]
+fn undo_goes_in_reverse() {
+    let found = seen(|ran| {
+        let at = position(ran, |entry| is_start(entry, "each/vm-0/copy")) + 1;
+        undo(ran, "tunnel", at);
+    });
+    assert_eq!(found, [Invariant::UndoneInReverse]);
+}
+
+/// Behind a pivot nothing is undone: not in its own graph, and not what the way to it stands on.
+#[test]
+fn nothing_is_undone_behind_a_pivot() {
+    for step in ["each/vm-0/copy", "tunnel"] {
+        let found = seen(|ran| {
+            let at = position(ran, |entry| is_done(entry, "each/vm-0/settle")) + 1;
+            undo(ran, step, at);
+        });
+        assert!(found.contains(&Invariant::NothingUndoneAfterPivot), "{step}: {found:?}");
+    }
+}
+
+/// A run that says it failed, and left something; one that did something twice; one that began twice; one that hangs.
+#[test]
+fn the_world_contradicts_the_run() {
+    assert_eq!(seen(|ran| ran.halt = Halt::At(Status::Failed)), [Invariant::AllUndoneWhenFailed]);
+    assert_eq!(seen(|ran| ran.halt = Halt::Idle), [Invariant::Ends]);
+    let twice = seen(|ran| {
+        let effect = ran.world.effects.get_mut(&path("tunnel")).unwrap();
+        effect.done.insert(0, 2);
+    });
+    assert_eq!(twice, [Invariant::DoneOnce]);
+    assert_eq!(seen(|ran| ran.world.overlaps.push((5, path("tunnel")))), [Invariant::OneAttemptAtATime]);
+}

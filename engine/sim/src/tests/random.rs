@@ -1,0 +1,82 @@
+//! A random plan in a random world.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use longhaul_model::ids::StepPath;
+use longhaul_plan::Plan;
+use longhaul_saga::{Failure, Work};
+
+use super::{Rng, Value, action, json, plan};
+use crate::{Asked, Behaviour, Ending, Fault, Ran, Really, Setup, Side, simulate};
+
+/// From this time on an effect goes well, so that every run can come to an end.
+const TIME_OF_PEACE: u32 = 12;
+
+pub(super) fn run(seed: u64) -> (Arc<Plan>, Ran) {
+    let mut rng = Rng::with_seed(seed);
+    let plan = plan(&graph(&mut rng, "s", true, true), &[]);
+    let trouble = [0, 50, 200, 500][rng.usize(0..4)];
+    let model = move |asked: &Asked<'_>| behaviour(seed, trouble, asked);
+    let fault = fault(&mut rng, &plan);
+    let (run, resumes) = ("run-sim".parse().unwrap(), rng.u32(0..4));
+    let ran = simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed, model: &model, fault, resumes });
+    (plan, ran)
+}
+
+/// A random graph. At most one pivot, and only where `pivot` allows one.
+fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
+    let count = rng.usize(1..=6);
+    let pivot_at = if pivot && rng.bool() { rng.usize(0..count) } else { usize::MAX };
+    let ids: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    let mut steps = Vec::new();
+    for (n, id) in ids.iter().enumerate() {
+        let needs: Vec<&str> = ids[..n].iter().filter(|_| rng.u32(0..3) == 0).map(String::as_str).collect();
+        if nested && rng.u32(0..4) == 0 {
+            let list = ["none", "vms1", "vms2", "vms3"][rng.usize(0..4)];
+            steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "foreach": {
+                "over": format!("${{{{ inputs.{list} }}}}"), "variable": "vm", "max_parallel": rng.u32(1..3),
+                "on_item_failure": if rng.bool() { "fail" } else { "continue" },
+                "graph": { "steps": graph(rng, "n", true, false) },
+            }}}));
+        } else {
+            let effects = ["reversible", "reversible", "none", "irreversible"][rng.usize(0..4)];
+            steps.push(action(id, &needs, effects, n == pivot_at));
+        }
+    }
+    Value::Array(steps)
+}
+
+/// How an effect goes: by chance, but the same whenever it is asked.
+fn behaviour(seed: u64, trouble: u32, asked: &Asked<'_>) -> Behaviour {
+    let mut hash = DefaultHasher::new();
+    (seed, asked.step, asked.work, asked.time).hash(&mut hash);
+    let mut rng = Rng::with_seed(hash.finish());
+    let takes_ms = [0, 500, 9_000, 600_000, 2_000_000][rng.usize(0..5)];
+    let outputs = json!({ "ok": true });
+    if rng.u32(0..1_000) >= trouble || asked.time >= TIME_OF_PEACE {
+        return Behaviour { takes_ms: takes_ms.min(600_000), ending: Ending::Done(outputs) };
+    }
+    let failure = Failure::new(["transient", "permanent"][rng.usize(0..2)], "made up");
+    let ending = match rng.u32(0..10) {
+        0..5 => Ending::Failed(failure),
+        5 | 6 => Ending::Unknown { failure, really: Really::Done(outputs) },
+        7 => Ending::Unknown { failure, really: Really::Absent },
+        8 => Ending::Unknown { failure, really: Really::Partial },
+        _ => Ending::Unknown { failure, really: Really::CannotTell },
+    };
+    Behaviour { takes_ms, ending }
+}
+
+fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
+    let step = StepPath::root(&plan.graph.steps[rng.usize(0..plan.graph.steps.len())].id);
+    match rng.u32(0..5) {
+        0 => Fault::None,
+        1 => Fault::Error { step, class: "permanent".to_owned(), times: rng.u32(1..3) },
+        2 => Fault::Unknown { step, done: rng.bool() },
+        3 => Fault::Twice { step, work: if rng.bool() { Work::Forward } else { Work::Undo } },
+        _ => {
+            Fault::Crash { write: rng.u64(1..60), side: if rng.bool() { Side::Before } else { Side::After } }
+        }
+    }
+}

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use longhaul_model::action::Catalogue;
-use longhaul_model::diagnostic::{Code, Diagnostics};
+use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
+use longhaul_model::test::TestFile;
 use longhaul_model::{Source, parse_site, parse_sites, parse_vm};
+use longhaul_sim::suite::Suite;
 
 use crate::moves::binary;
 
@@ -52,6 +54,7 @@ fn mistakes(source: &Source) -> Diagnostics {
     let given = document.root.get("x-given").map(longhaul_model::document::Node::to_json);
     let result = match (document.kind(), given) {
         (Some("Vm"), _) => parse_vm(source).map(drop),
+        (Some("Test"), _) => test_mistakes(&document),
         (Some("Site"), _) => parse_site(source).map(drop),
         (Some("Sites"), _) => parse_sites(source).map(drop),
         (_, Some(given)) => {
@@ -60,6 +63,18 @@ fn mistakes(source: &Source) -> Diagnostics {
         (_, None) => longhaul_plan::validate(&document, &catalogue()),
     };
     result.expect_err("a fixture is broken")
+}
+
+/// The command reads the workflow that a test names; here it is read in the same way.
+fn test_mistakes(document: &Document) -> Result<(), Diagnostics> {
+    let named = TestFile::read(document).0.workflow.expect("every fixture names one");
+    let path = repository().join("tests/fixtures/workflows").join(&named.value);
+    let Ok(text) = std::fs::read_to_string(path) else {
+        let message = format!("the workflow {} cannot be read", named.value);
+        return Err(Diagnostic::new(Code::TestedWorkflow, &document.source, named.span, message).into());
+    };
+    let workflow = Document::parse(&Source::new("evacuate.yaml", &text))?;
+    Suite::check(document, &workflow, &catalogue()).map(drop)
 }
 
 /// Every code is found in a file that is there to show it, and the text that a person sees is as reviewed.
@@ -165,8 +180,11 @@ fn cut_off_files_do_not_panic() {
     for (_, source) in fixtures() {
         for (end, _) in source.text().char_indices() {
             let cut = Source::new("cut.yaml", &source.text()[..end]);
-            let result =
-                Document::parse(&cut).and_then(|document| longhaul_plan::validate(&document, &catalogue()));
+            let result = Document::parse(&cut).and_then(|document| {
+                let (_, found) = TestFile::read(&document);
+                assert!(!found.render(false).is_empty() || found.is_empty());
+                longhaul_plan::validate(&document, &catalogue())
+            });
             assert!(result.err().is_none_or(|found| !found.render(false).is_empty()));
         }
     }

@@ -21,6 +21,7 @@ mod reasons;
 mod render;
 mod schema;
 mod steps;
+mod values;
 
 pub use check::{Outline, check, outline, validate};
 pub use drawing::{dot, mermaid, terminal};
@@ -29,3 +30,4 @@ pub use plan::{
     WorkflowPin,
 };
 pub use render::render_text;
+pub use values::ValueSchema;

@@ -21,6 +21,7 @@ pub mod invariant;
 mod layout;
 mod model;
 mod queue;
+pub mod suite;
 mod world;
 
 #[cfg(test)]

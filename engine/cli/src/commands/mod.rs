@@ -27,6 +27,7 @@ mod run;
 mod schemas;
 mod sites;
 mod status;
+mod suites;
 mod validate;
 mod vm;
 

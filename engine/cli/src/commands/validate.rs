@@ -9,12 +9,13 @@ use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
 use crate::commands::documents::{self, Format, Shown};
+use crate::commands::suites;
 use crate::errors::Result;
 use crate::{exit_code, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Workflow, Sites, Site and Vm files
+    /// Workflow, Test, Sites, Site and Vm files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -52,6 +53,7 @@ fn check(path: &Path) -> Result<Diagnostics> {
     let source = &document.source;
     let found = match document.kind() {
         Some("Workflow") => longhaul_plan::validate(&document, &longhaul_steps::catalogue()),
+        Some("Test") => suites::check(path, &document).map(drop),
         Some("Site") => parse_site(source).map(drop),
         Some("Sites") => parse_sites(source).map(drop),
         Some("Vm") => parse_vm(source).map(drop),
@@ -63,10 +65,6 @@ fn check(path: &Path) -> Result<Diagnostics> {
 fn unknown_kind(document: &Document, kind: Option<&str>) -> Diagnostics {
     let span = document.root.nearest("/kind").span;
     let one = match kind {
-        Some("Test") => {
-            let message = "kind `Test` is not available in this version";
-            Diagnostic::new(Code::NotAvailable, &document.source, span, message)
-        }
         Some(kind) => {
             Diagnostic::new(Code::Kind, &document.source, span, format!("kind `{kind}` is not known"))
                 .did_you_mean(kind, KINDS)
@@ -110,7 +108,7 @@ mod tests {
             codes("apiVersion: longhaul/v1\nkind: Sites\nsites: []\n").contains(&Code::MissingKey.as_str())
         );
         assert_eq!(codes("kind: Sitez\n"), [Code::Kind.as_str()]);
-        assert_eq!(codes("kind: Test\n"), [Code::NotAvailable.as_str()]);
+        assert!(codes("kind: Test\n").contains(&Code::MissingKey.as_str()));
         assert_eq!(codes("name: x\n"), [Code::MissingKey.as_str()]);
     }
 }

@@ -185,6 +185,22 @@ codes! {
         "The step has an `if`, or the reader runs also when it failed: then it puts nothing out, and the expression would have no value.",
         "steps:\n  a: { uses: x.y@1, if: \"${{ inputs.n > 1 }}\" }\n  b: { uses: x.y@1, with: { c: \"${{ steps.a.outputs.d }}\" } }",
         "Give a default (`steps.a.outputs.d ?? 0`), or run the reader only `if: ${{ succeeded(\"a\") }}`.";
+    UnusedMock, "LH0050", "used nowhere", "a mock is for something that the workflow does not use",
+        "A mock is named after an action that the workflow under test does not use, so it would mock nothing.",
+        "mocks:\n  vm.mvoe@1: { takes: 3m }",
+        "Correct the name, or remove the mock.";
+    MockOutputs, "LH0051", "does not fit", "a mock puts out what its action never would",
+        "What a mock puts out has to fit the schema of its action's outputs; otherwise the test proves nothing about a run.",
+        "mocks:\n  storage.prefetch@1: { outputs: { rounds: many } }",
+        "Write what the message asks for. What is not written is made from the schema.";
+    TestedWorkflow, "LH0052", "not a workflow", "the workflow under test cannot be tested",
+        "`workflow` names the file under test, as seen from the test file. It cannot be read, or it has mistakes of its own.",
+        "workflow: evacaute.yaml",
+        "Correct the path, or first the workflow: `longhaul validate` says what is wrong with it.";
+    CaseTwice, "LH0053", "again here", "two cases have one name",
+        "A case is named in messages and in the file of its snapshot, so no two cases of a file share a name. Letter case and punctuation do not count.",
+        "cases:\n  - name: happy\n  - name: happy",
+        "Rename one of them.";
 }
 
 impl Code {

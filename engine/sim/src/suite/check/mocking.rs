@@ -1,0 +1,82 @@
+//! Mocks of a file, held against the workflow and the schemas of the actions' outputs.
+
+use std::sync::Arc;
+
+use longhaul_expr::Template;
+use longhaul_model::action::ActionName;
+use longhaul_model::diagnostic::Code;
+use longhaul_model::document::Node;
+use longhaul_model::source::Span;
+use longhaul_model::test::{BehaviourSpec, MockSpec, Outcome, SetupSpec};
+use longhaul_plan::ValueSchema;
+use longhaul_saga::Failure;
+use serde_json::{Map, Value};
+
+use super::Checker;
+use crate::Really;
+use crate::suite::mocks::{Ends, Goes, Mock, Of, Outputs, TAKES_MS, fill};
+
+impl Checker<'_> {
+    pub(super) fn mocks(&mut self, setup: &SetupSpec) -> Vec<Arc<Mock>> {
+        setup.mocks.iter().filter_map(|spec| self.mock(spec)).map(Arc::new).collect()
+    }
+
+    fn mock(&mut self, spec: &MockSpec) -> Option<Mock> {
+        let (of, action) = if spec.of.value.contains('@') {
+            let action = self.check_action(&spec.of)?;
+            (Of::Action(action.clone()), action)
+        } else {
+            (Of::Step(spec.of.value.clone()), self.check_action_step(&spec.of)?)
+        };
+        let undo = spec.behaviours.iter().map(|spec| &spec.undo).find(|undo| !undo.is_empty());
+        let undo = undo.into_iter().flatten().filter_map(|spec| self.goes(spec, None)).collect();
+        let goes: Vec<_> = spec.behaviours.iter().filter_map(|spec| self.goes(spec, Some(&action))).collect();
+        Some(Mock { of, goes, undo })
+    }
+
+    /// One behaviour; an action's own undo has no outputs.
+    fn goes(&mut self, spec: &BehaviourSpec, action: Option<&ActionName>) -> Option<Goes> {
+        let ends = match &spec.outcome {
+            Outcome::Done(node) => Ends::Done(self.outputs(node.as_ref(), spec.span, action)?),
+            Outcome::UnknownDone(node) => {
+                Ends::UnknownDone(self.outputs(node.as_ref(), spec.span, action)?)
+            }
+            Outcome::Failed(error) => Ends::Failed(Failure {
+                class: error.class.clone(),
+                message: error.message.clone().unwrap_or_else(|| "made up by the test".to_owned()),
+                code: error.code.clone(),
+            }),
+            Outcome::UnknownAbsent => Ends::Unknown(Really::Absent),
+            Outcome::UnknownPartial => Ends::Unknown(Really::Partial),
+            Outcome::UnknownForGood => Ends::Unknown(Really::CannotTell),
+        };
+        Some(Goes { takes_ms: spec.takes.map_or(TAKES_MS, longhaul_model::units::Time::as_millis), ends })
+    }
+
+    fn outputs(&mut self, node: Option<&Node>, span: Span, action: Option<&ActionName>) -> Option<Outputs> {
+        let Some(action) = action else { return Some(Outputs::Fixed(Value::Null)) };
+        let plain = self.plain.get(action).cloned().unwrap_or_default();
+        let schema = ValueSchema::new(&self.catalogue.get(action)?.outputs).ok()?;
+        let filled = plain.as_object().cloned().unwrap_or_default();
+        let written = node.map_or_else(|| Value::Object(Map::new()), Node::to_json);
+        let template = match Template::parse(written.clone()) {
+            Ok(template) => template,
+            Err(error) => {
+                self.report(Code::Expression, node.map_or(span, |node| node.span), error.to_string());
+                return None;
+            }
+        };
+        if !template.expressions().is_empty() {
+            let (template, schema) = (Arc::new(template), Arc::new(schema));
+            return Some(Outputs::Read { template, filled, schema });
+        }
+        let value = fill(&filled, written);
+        let misfits = schema.misfits(&value);
+        for misfit in &misfits {
+            let at = node.map_or(span, |node| node.nearest(&misfit.pointer).span);
+            let message = format!("outputs of `{action}`: {}", misfit.message);
+            self.report(Code::MockOutputs, at, message);
+        }
+        misfits.is_empty().then_some(Outputs::Fixed(value))
+    }
+}

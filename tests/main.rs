@@ -14,4 +14,5 @@ mod guide;
 mod moves;
 mod records;
 mod replays;
+mod testing;
 mod workbench;

@@ -28,6 +28,7 @@ mod schemas;
 mod sites;
 mod status;
 mod suites;
+mod test;
 mod validate;
 mod vm;
 
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Show what a step can use: parameters, outputs, effects, errors
     Actions(actions::Args),
+    /// Test workflows under a virtual clock: mocks, expectations, faults; touches nothing
+    Test(test::Args),
     /// Run a workflow
     Run(run::Args),
     /// Show how runs stand
@@ -113,6 +116,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Run(args) => run::run(args, settings),
         Command::Status(args) => status::run(&args, settings),
         Command::Resume(args) => resume::run(&args, settings),

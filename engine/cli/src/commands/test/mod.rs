@@ -1,0 +1,152 @@
+//! `longhaul test`: the cases of test files, simulated and judged; nothing outside is touched.
+
+mod find;
+mod json;
+mod junit;
+mod parallel;
+mod play;
+mod review;
+mod show;
+mod snapshots;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use play::Played;
+use snapshots::Kept;
+
+use crate::errors::{Explain as _, Failure, Result};
+use crate::{exit_code, output};
+
+/// The seed of the draws, and the one that snapshots are made with.
+const SEED: u64 = 1;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Test files, and folders in which every *.test.yaml is one
+    #[arg(value_name = "FILE|DIR", default_value = ".")]
+    paths: Vec<PathBuf>,
+
+    /// Only cases whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Show each snapshot that is not as it was, and ask whether to accept it
+    #[arg(long)]
+    review: bool,
+
+    /// Accept every snapshot as it is now
+    #[arg(long, conflicts_with = "review")]
+    accept: bool,
+
+    /// Seed of the random draws; with another one than 1 no snapshots are compared
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
+}
+
+/// Every case of every file, judged.
+struct Tested {
+    cases: Vec<Played>,
+    /// Snapshots that belong to no case any more.
+    stale: Vec<PathBuf>,
+    seed: u64,
+    took_ms: u64,
+}
+
+impl Tested {
+    fn runs(&self) -> usize {
+        self.cases.iter().map(|case| case.runs).sum()
+    }
+
+    fn simulated_ms(&self) -> u64 {
+        self.cases.iter().map(|case| case.simulated_ms).sum()
+    }
+
+    fn is_fine(&self) -> bool {
+        self.stale.is_empty() && self.cases.iter().all(Played::is_fine)
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let files = find::files(&args.paths)?;
+    if files.is_empty() {
+        let failure = Failure::said(exit_code::USAGE, "there is no test file, no *.test.yaml");
+        return Err(failure.advise("name a file or a folder"));
+    }
+    let began = Instant::now();
+    let loaded = find::load(&files)?;
+    if let Some(code) = show_mistakes(args, &loaded) {
+        return Ok(code);
+    }
+    let suites: Vec<_> = loaded.into_iter().filter_map(|(file, suite)| Some((file, suite.ok()?))).collect();
+    let mut cases = play::all(&suites, args.filter.as_deref(), args.seed);
+    let mut stale = Vec::new();
+    if args.seed == SEED {
+        cases
+            .iter_mut()
+            .for_each(|case| case.snapshot = snapshots::compare(&case.snapshot_file, &case.summary));
+        if args.filter.is_none() {
+            stale = snapshots::stale(&suites, &cases);
+        }
+    }
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut tested = Tested { cases, stale, seed: args.seed, took_ms };
+    settle_snapshots(args, &mut tested)?;
+    tell(args, &tested)?;
+    Ok(if tested.is_fine() { exit_code::OK } else { exit_code::CHECK_FAILED })
+}
+
+/// Shows what is wrong with the files; the exit code if something is.
+fn show_mistakes(args: &Args, loaded: &[find::Loaded]) -> Option<u8> {
+    let wrong: Vec<_> =
+        loaded.iter().filter_map(|(file, suite)| Some((file, suite.as_ref().err()?))).collect();
+    if wrong.is_empty() {
+        return None;
+    }
+    if args.json {
+        let all: Vec<_> = wrong.iter().map(|(file, found)| super::validate::as_json(file, found)).collect();
+        output::json(&all);
+    } else {
+        wrong.iter().for_each(|(_, found)| output::raw_talk(&found.render(output::has_terminal())));
+    }
+    Some(exit_code::INVALID_FILE)
+}
+
+/// Writes what is accepted, and removes what is stale then.
+fn settle_snapshots(args: &Args, tested: &mut Tested) -> Result<()> {
+    if args.review {
+        review::ask(tested, &mut std::io::stdin().lock())?;
+    } else if args.accept {
+        for case in tested.cases.iter_mut().filter(|case| case.may_be_accepted()) {
+            snapshots::write(&case.snapshot_file, &case.summary)?;
+            case.snapshot = Kept::Accepted;
+        }
+    }
+    if args.accept {
+        for file in std::mem::take(&mut tested.stale) {
+            std::fs::remove_file(&file).doing(exit_code::FAILED, || format!("remove {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(args: &Args, tested: &Tested) -> Result<()> {
+    if args.json {
+        output::json(&json::of(tested));
+    } else {
+        output::raw(&show::text(tested));
+    }
+    if let Some(file) = &args.junit {
+        let page = junit::page(tested);
+        std::fs::write(file, page).doing(exit_code::FAILED, || format!("write {}", file.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! `longhaul test`, from the command line: the shipped test files, what is told of a failure, reports for machines, and
+//! snapshots.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::moves::binary;
+
+const WORKFLOWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../workflows");
+
+/// A folder with the shipped workflow and one test file.
+struct Ground {
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new(cases: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped = Path::new(WORKFLOWS).join("evacuate.yaml");
+        std::fs::copy(shipped, folder.path().join("evacuate.yaml")).unwrap();
+        let head = "apiVersion: longhaul/v1\nkind: Test\nworkflow: evacuate.yaml\n\
+                    defaults: { inputs: { vms: [vm-a, vm-b], from: tampa, to: atlanta } }\n";
+        std::fs::write(folder.path().join("evacuate.test.yaml"), format!("{head}cases:\n{cases}")).unwrap();
+        Self { folder }
+    }
+
+    fn test(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.answering(arguments, "")
+    }
+
+    /// With these answers on standard input.
+    fn answering(&self, arguments: &[&str], answers: &str) -> (Option<i32>, String) {
+        let mut command = Command::new(binary());
+        command.arg("test").args(arguments).current_dir(self.folder.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that asks nothing may be gone before it is answered.
+        let _gone = child.stdin.take().unwrap().write_all(answers.as_bytes());
+        let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap())
+    }
+
+    fn snapshots(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path().join("snapshots"));
+        let mut files: Vec<_> = entries.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+}
+
+/// What was printed without how long it took.
+fn timeless(text: &str) -> String {
+    let (before, after) = text.rsplit_once(" in all, in ").unwrap();
+    format!("{before} in all, in TIME;{}", after.split_once(';').unwrap().1)
+}
+
+const FAILING: &str = r#"  - name: both move
+    mocks:
+      move/vm-b/prefetch: { takes: 20m, error: { class: permanent, message: no space left } }
+    expect:
+      status: succeeded
+      within: 30s
+      before: { move/*/settle: move/*/redirect }
+      at_once: { storage.prefetch@1: 0 }
+      outputs: { moved: [vm-a, vm-b] }
+      failed: []
+      effects: { move/vm-b/prepare_dns: there }
+  - name: refused
+    expect: { refused: [LH0029] }
+"#;
+
+/// The test files that Longhaul ships hold, with the snapshots beside them, and say how much they simulated.
+#[test]
+fn shipped_test_files_hold() {
+    let tested = Command::new(binary()).arg("test").arg(WORKFLOWS).arg("--json").output().unwrap();
+    let said = String::from_utf8(tested.stdout).unwrap();
+    assert_eq!(tested.status.code(), Some(0), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert!(said["cases"].as_array().unwrap().len() >= 5 && said["runs"].as_u64().unwrap() > 300);
+    println!(
+        "{} simulated runs, {} ms of them, in {} ms",
+        said["runs"], said["simulated_ms"], said["took_ms"]
+    );
+}
+
+/// Each expectation that fails is told with its place, what was expected, what happened, the seed, and what led there.
+#[test]
+fn a_failure_says_what_happened() {
+    let ground = Ground::new(FAILING);
+    let (code, said) = ground.test(&[]);
+    assert_eq!(code, Some(4));
+    insta::assert_snapshot!(timeless(&said));
+    assert_eq!(ground.snapshots(), [] as [PathBuf; 0], "a test writes nothing unless it is told to");
+}
+
+/// JUnit has a case for each case, with the failures of those that do not hold, and nothing that is no XML.
+#[test]
+fn junit_tells_the_same() {
+    let ground = Ground::new(&FAILING.replace("no space left", "\"<no> & \\u0007 space\""));
+    let (code, _) = ground.test(&["--junit", "report.xml", "--filter", "both"]);
+    let page = std::fs::read_to_string(ground.folder.path().join("report.xml")).unwrap();
+    let time = page.split("time=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(code, Some(4));
+    insta::assert_snapshot!(page.replace(&format!("time=\"{time}\""), "time=\"TIME\""));
+}
+
+/// A sweep that strikes nothing is no proof, and one whose runs do not hold names the fault.
+#[test]
+fn a_sweep_has_to_strike() {
+    let ground = Ground::new(
+        "  - name: nowhere\n    sweep: { error: { at: [move/vm-z/settle], classes: [permanent] } }\n    expect: {}\n  \
+         - name: undone\n    sweep: { error: { at: [move/vm-a/settle], classes: [permanent] } }\n    expect: { status: failed }\n",
+    );
+    let (code, said) = ground.test(&[]);
+    assert_eq!(code, Some(4));
+    assert!(said.contains("7:28: expected a fault at move/vm-z/settle, which never began"), "{said}");
+    assert!(said.contains("11:23: expected status failed, the run is needs_operator"), "{said}");
+    assert!(said.contains("with error permanent at move/vm-a/settle, seed 1; what led there:"), "{said}");
+}
+
+/// A new snapshot fails the case until it is accepted; what differs later is shown; a rejected one stays as it was; one that
+/// belongs to no case any more is removed by accepting.
+#[test]
+fn snapshots_are_reviewed() {
+    let fine = "  - name: Both move!\n    expect: { status: succeeded }\n";
+    let ground = Ground::new(fine);
+    assert_eq!(ground.test(&[]).0, Some(4));
+    assert_eq!(ground.answering(&["--review"], "r\n").0, Some(4));
+    assert_eq!(ground.answering(&["--review"], "what?\na\n").0, Some(0));
+    let [kept] = &ground.snapshots()[..] else { panic!("one snapshot: {:?}", ground.snapshots()) };
+    assert_eq!(kept.file_name().unwrap(), "evacuate.both-move.txt");
+    assert_eq!(ground.test(&[]).0, Some(0));
+    let accepted = std::fs::read_to_string(kept).unwrap();
+    std::fs::write(kept, accepted.replace("succeeded", "failed")).unwrap();
+    let (code, said) = ground.test(&[]);
+    assert_eq!(code, Some(4));
+    assert!(said.contains("-run test: evacuate 1.0.0, failed") && said.contains("+run test"), "{said}");
+    assert_eq!(ground.test(&["--seed", "2"]).0, Some(0), "other draws have no snapshot");
+    std::fs::rename(kept, kept.with_file_name("evacuate.gone.txt")).unwrap();
+    assert_eq!(ground.test(&["--accept"]).0, Some(0));
+    assert_eq!(ground.snapshots(), std::slice::from_ref(kept));
+}
+
+/// What does not hold is not accepted, whatever its snapshot.
+#[test]
+fn only_what_holds_is_accepted() {
+    let ground = Ground::new(FAILING);
+    assert_eq!(ground.test(&["--accept"]).0, Some(4));
+    assert_eq!(ground.snapshots(), [] as [PathBuf; 0]);
+}
+
+/// Mistakes in a test file are mistakes, not failures; and no test file is a wrong command line.
+#[test]
+fn mistakes_have_their_own_exit_code() {
+    let ground = Ground::new("  - name: x\n    expects: {}\n");
+    assert_eq!(ground.test(&[]).0, Some(3));
+    let (code, said) = ground.test(&["--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said[0]["ok"]), (Some(3), &false.into()));
+    assert_eq!(said[0]["diagnostics"].as_array().unwrap().len(), 2, "{said}");
+    std::fs::remove_file(ground.folder.path().join("evacuate.test.yaml")).unwrap();
+    assert_eq!(ground.test(&[]).0, Some(2));
+}
+
+/// A thousand cases: how long they take is printed, and every one is run.
+#[test]
+fn a_thousand_cases_are_run() {
+    let case = |n: u32| {
+        format!(
+            "  - name: case {n}\n    inputs: {{ present: 0.{n:04} }}\n    expect: {{ status: succeeded }}\n"
+        )
+    };
+    let ground = Ground::new(&(1..=1_000).map(case).collect::<String>());
+    let (_, said) = ground.test(&["--json", "--seed", "7"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["ok"], &said["runs"]), (&true.into(), &1_000.into()));
+    println!("1000 cases of evacuate.yaml, each with inputs of its own, in {} ms", said["took_ms"]);
+}

@@ -85,6 +85,8 @@ fn the_guides_commands_say_what_it_shows() {
 fn the_guides_files_are_valid() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide");
     let folder = tempfile::tempdir().unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/evacuate.yaml");
+    std::fs::copy(shipped, folder.path().join("evacuate.yaml")).unwrap();
     let mut kinds = Vec::new();
     for entry in std::fs::read_dir(guide).unwrap() {
         let page = entry.unwrap().path();
@@ -94,10 +96,19 @@ fn the_guides_files_are_valid() {
             std::fs::write(&file, block).unwrap();
             let checked = Command::new(binary()).arg("validate").arg(&file).output().unwrap();
             assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+            if block.lines().any(|line| line == "kind: Test") {
+                holds(&file);
+            }
             kinds.extend(block.lines().find_map(|line| line.strip_prefix("kind: ").map(str::to_owned)));
         }
     }
-    for kind in ["Workflow", "Site", "Vm", "Sites"] {
+    for kind in ["Workflow", "Test", "Site", "Vm", "Sites"] {
         assert!(kinds.iter().any(|it| it == kind), "the guide shows no {kind}: {kinds:?}");
     }
+}
+
+/// The test file that a page shows comes out as the page says.
+fn holds(file: &Path) {
+    let tested = Command::new(binary()).args(["test", "--accept"]).arg(file).output().unwrap();
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stdout));
 }

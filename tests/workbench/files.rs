@@ -5,7 +5,7 @@ use std::process::Command;
 
 use longhaul_model::Source;
 use longhaul_model::document::Document;
-use longhaul_model::layout::lay_out;
+use longhaul_model::layout::{NotLaidOut, lay_out};
 
 use crate::moves::binary;
 
@@ -66,6 +66,26 @@ fn fmt_keeps_what_files_say() {
         }
     }
     assert!(read > 60, "{read}");
+}
+
+/// Whatever is left of a file: it cannot be read, or it is laid out and says the same. Nothing panics.
+#[test]
+fn fmt_takes_what_is_left_of_a_file() {
+    let mut files = Vec::new();
+    yaml_files(&repository().join("tests/fixtures/workflows"), &mut files);
+    files.push(repository().join("workflows/evacuate.yaml"));
+    let mut laid_out = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (end, _) in text.char_indices() {
+            match lay_out(&Source::new("cut", &text[..end])) {
+                Ok(_) => laid_out += 1,
+                Err(NotLaidOut::Mistakes(_)) => {}
+                Err(NotLaidOut::NotTheSame) => panic!("{} to byte {end}", file.display()),
+            }
+        }
+    }
+    assert!(laid_out > 1_000, "{laid_out}");
 }
 
 /// The files that Longhaul ships are laid out as it lays files out.

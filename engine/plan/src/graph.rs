@@ -1,6 +1,6 @@
 //! Edges between steps: order, cycles, pivots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_model::diagnostic::{Code, Label};
 use longhaul_model::ids::StepId;
@@ -75,13 +75,18 @@ impl Checker<'_> {
 fn edges(vertices: &[Vertex]) -> DiGraph<usize, ()> {
     let mut edges = DiGraph::new();
     let nodes: Vec<NodeIndex> = (0..vertices.len()).map(|at| edges.add_node(at)).collect();
-    let index = |id: &StepId| vertices.iter().position(|vertex| vertex.step.id == *id);
+    let index = index(vertices);
     for (at, vertex) in vertices.iter().enumerate() {
-        for needed in vertex.step.needs.iter().filter_map(index) {
-            edges.add_edge(nodes[at], nodes[needed], ());
+        for needed in vertex.step.needs.iter().filter_map(|id| index.get(id)) {
+            edges.add_edge(nodes[at], nodes[*needed], ());
         }
     }
     edges
+}
+
+/// Where in the file's order each step stands.
+fn index(vertices: &[Vertex]) -> BTreeMap<&StepId, usize> {
+    vertices.iter().enumerate().map(|(at, vertex)| (&vertex.step.id, at)).collect()
 }
 
 /// A way round inside a strongly connected component, from its first step in the file.
@@ -107,13 +112,30 @@ fn cycle_in(component: &[NodeIndex], edges: &DiGraph<usize, ()>) -> Vec<usize> {
     way.into_iter().map(NodeIndex::index).collect()
 }
 
-/// Steps of a cycle come last, in file order; they are never run.
-fn in_order(mut rest: Vec<Vertex>) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::with_capacity(rest.len());
-    while !rest.is_empty() {
-        let waits_for = |id: &StepId| rest.iter().any(|vertex| vertex.step.id == *id);
-        let ready = rest.iter().position(|vertex| !vertex.step.needs.iter().any(waits_for));
-        steps.push(rest.remove(ready.unwrap_or(0)).step);
+/// The first of the file among those whose needs are in place, again and again. Steps of a cycle come last, in file
+/// order; they are never run.
+fn in_order(vertices: Vec<Vertex>) -> Vec<Step> {
+    let index = index(&vertices);
+    let mut missing: Vec<usize> = Vec::with_capacity(vertices.len());
+    let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); vertices.len()];
+    for (at, vertex) in vertices.iter().enumerate() {
+        let needs: BTreeSet<usize> =
+            vertex.step.needs.iter().filter_map(|id| index.get(id).copied()).collect();
+        missing.push(needs.len());
+        needs.into_iter().for_each(|needed| waiting[needed].push(at));
     }
+    let mut ready: BTreeSet<usize> = (0..vertices.len()).filter(|at| missing[*at] == 0).collect();
+    let mut rest: Vec<Option<Step>> = vertices.into_iter().map(|vertex| Some(vertex.step)).collect();
+    let mut steps = Vec::with_capacity(rest.len());
+    while let Some(at) = ready.pop_first() {
+        steps.extend(rest[at].take());
+        for later in &waiting[at] {
+            missing[*later] -= 1;
+            if missing[*later] == 0 {
+                ready.insert(*later);
+            }
+        }
+    }
+    steps.extend(rest.into_iter().flatten());
     steps
 }

@@ -164,6 +164,7 @@ impl<'a> Builder<'a> {
 
     fn map(&mut self, start: Span, depth: usize) -> Result<Node, Stop> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -175,9 +176,12 @@ impl<'a> Builder<'a> {
             let key = self.key(event, span)?;
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
-            match entries.iter().find(|entry| entry.key.value == key.value) {
-                Some(first) => self.duplicate(&key, first.key.span),
-                None => entries.push(Entry { key, value }),
+            match seen.get(&key.value) {
+                Some(first) => self.duplicate(&key, *first),
+                None => {
+                    seen.insert(key.value.clone(), key.span);
+                    entries.push(Entry { key, value });
+                }
             }
         }
     }

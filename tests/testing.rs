@@ -152,7 +152,7 @@ fn only_what_holds_is_accepted() {
     assert_eq!(ground.snapshots(), [] as [PathBuf; 0]);
 }
 
-/// Mistakes in a test file are mistakes, not failures; and no test file is a wrong command line.
+/// Mistakes in a test file are mistakes, not failures; and no test file, or no case, is a wrong command line.
 #[test]
 fn mistakes_have_their_own_exit_code() {
     let ground = Ground::new("  - name: x\n    expects: {}\n");
@@ -161,6 +161,7 @@ fn mistakes_have_their_own_exit_code() {
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said[0]["ok"]), (Some(3), &false.into()));
     assert_eq!(said[0]["diagnostics"].as_array().unwrap().len(), 2, "{said}");
+    assert_eq!(Ground::new(FAILING).test(&["--filter", "neither"]).0, Some(2));
     std::fs::remove_file(ground.folder.path().join("evacuate.test.yaml")).unwrap();
     assert_eq!(ground.test(&[]).0, Some(2));
 }

@@ -78,7 +78,8 @@ impl Fault {
     }
 
     /// Whether it strikes a step of these.
-    pub(crate) fn strikes(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+    #[must_use]
+    pub fn strikes(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::None | Self::Crash { .. } => false,
             Self::Error { step, .. } | Self::Unknown { step, .. } | Self::Twice { step, .. } => {

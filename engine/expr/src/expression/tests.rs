@@ -39,7 +39,7 @@ fn expressions_evaluate() {
 /// However an expression reads a map, whole or by a name, in a closure or outside, it sees what is there.
 #[test]
 fn what_is_read_is_there() {
-    assert_eq!(value("${{ inputs.vms.map(|v| inputs.n) }}"), json!([3, 3]));
+    assert_eq!(value("${{ steps.move.items.map(|item| inputs.n) }}"), json!([3, 3]));
     assert_eq!(value("${{ [1].map(|x| inputs.len()) }}"), json!([3]));
     assert_eq!(value("${{ [inputs.n, inputs.len(), \"site\" in inputs] }}"), json!([3, 3, true]));
     assert_eq!(value("${{ `${inputs.site}${steps.move.outputs.pause_ms}` }}"), json!("a12"));

@@ -88,6 +88,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     let suites: Vec<_> = loaded.into_iter().filter_map(|(file, suite)| Some((file, suite.ok()?))).collect();
     let mut cases = play::all(&suites, args.filter.as_deref(), args.seed);
+    if cases.is_empty() {
+        let which =
+            args.filter.as_ref().map_or_else(String::new, |text| format!(" whose name holds `{text}`"));
+        return Err(Failure::said(exit_code::USAGE, format!("there is no case{which}")));
+    }
     let mut stale = Vec::new();
     if args.seed == SEED {
         cases

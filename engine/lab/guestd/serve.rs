@@ -11,6 +11,8 @@ use crate::pattern::Stream;
 
 const CONNECTIONS_MAX: usize = 64;
 const TICK: Duration = Duration::from_millis(10);
+/// Between two reads of every file's end.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(50);
 const REQUEST_BYTES_MAX: u64 = 8192;
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 const BLOB_BYTES_MAX: u64 = 1 << 30;
@@ -145,10 +147,14 @@ fn verification(guest: &Guest, mut stream: TcpStream) -> io::Result<()> {
     )
 }
 
-/// Reads that nothing in the guest's memory can answer, all over the disk and quickly over.
+/// Reads that nothing in the guest's memory can answer, all over the disk and quickly over; again and again until the client
+/// goes away.
 fn tails(guest: &Guest, mut stream: TcpStream) -> io::Result<()> {
-    let begun = Instant::now();
-    let (bytes, bad) = guest.base.verify_tails();
-    let took_ms = begun.elapsed().as_millis();
-    writeln!(stream, r#"{{"bytes":{bytes},"bad":{bad},"took_ms":{took_ms}}}"#)
+    loop {
+        let begun = Instant::now();
+        let (bytes, bad) = guest.base.verify_tails();
+        let took_ms = begun.elapsed().as_millis();
+        writeln!(stream, r#"{{"bytes":{bytes},"bad":{bad},"took_ms":{took_ms}}}"#)?;
+        std::thread::sleep(BETWEEN_ROUNDS);
+    }
 }

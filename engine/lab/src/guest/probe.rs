@@ -13,6 +13,8 @@ use crate::netns::{self, Netns};
 const STATISTICS: u16 = 7002;
 const VERIFICATION: u16 = 7003;
 const TAILS: u16 = 7004;
+/// Between two rounds of reads; the pause of a hand-over is in there.
+const TAILS_MAX: Duration = Duration::from_secs(10);
 const HTTP: u16 = 80;
 /// For a connection; an answer may take longer.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -153,12 +155,21 @@ impl Probe {
         self.line(VERIFICATION, VERIFY_MAX)
     }
 
-    /// Makes the guest read the end of every file from its disk: quick, and all over the disk.
+    /// Makes the guest read the end of every file from its disk, again and again: quick, and all over the disk. Every round is
+    /// shown to `goes_on`, until that says no.
     ///
     /// # Errors
-    /// When it does not answer.
-    pub fn read_tails(&self) -> Result<Tails, Error> {
-        self.line(TAILS, VERIFY_MAX)
+    /// When it does not answer, or stops to.
+    pub fn read_tails(&self, mut goes_on: impl FnMut(Tails) -> bool + Send) -> Result<(), Error> {
+        self.exchange(TAILS, TAILS_MAX, |stream| {
+            let mut lines = BufReader::new(stream).lines();
+            while let Some(line) = lines.next().transpose()? {
+                if !goes_on(serde_json::from_str(&line)?) {
+                    return Ok(());
+                }
+            }
+            Err(io::ErrorKind::UnexpectedEof.into())
+        })
     }
 
     /// Downloads `bytes` over HTTP; whether they were the right ones.

@@ -116,10 +116,11 @@ impl Calls {
         }
     }
 
-    pub(super) fn wait(&mut self, wait: Wait) {
+    /// Waits, counted from the time of the event that asked for it.
+    pub(super) fn wait(&mut self, wait: Wait, at_unix_ms: u64) {
         let (clock, outbox) = (Arc::clone(&self.clock), self.outbox.clone());
         let Wait { step, timer, millis } = wait;
-        let until = clock.now_unix_ms().saturating_add(millis);
+        let until = at_unix_ms.saturating_add(millis);
         let news = News::Timer { step: step.clone(), timer };
         let task = tokio::spawn(async move {
             clock.sleep_until_unix_ms(until).await;

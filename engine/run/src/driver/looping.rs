@@ -165,12 +165,13 @@ impl<'a> Loop<'a> {
             let _ = durable.send(());
         }
         for command in batch.commands {
-            self.carry_out(command);
+            self.carry_out(command, batch.at_unix_ms);
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, command: Command) {
+    /// Does what was asked for at that time.
+    fn carry_out(&mut self, command: Command, at_unix_ms: u64) {
         match command {
             Command::Intent(Intent::Start(start)) => self.calls.start(start),
             Command::Intent(Intent::Compensate(compensate)) => self.calls.compensate(compensate),
@@ -184,7 +185,7 @@ impl<'a> Loop<'a> {
                 | Intent::End(_),
             ) => {}
             Command::Probe(probe) => self.calls.probe(probe),
-            Command::Wait(wait) => self.calls.wait(wait),
+            Command::Wait(wait) => self.calls.wait(wait, at_unix_ms),
         }
     }
 

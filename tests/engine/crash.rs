@@ -152,12 +152,12 @@ async fn drive(folder: &Path) {
         driver.run(run, slow_plan(), &mut reporters, &control).await
     };
     // Killed between the last record and its own end, the run is over already.
-    let well = match ended {
-        Ok(ended) => ended == Ended::At(Status::Succeeded),
-        Err(longhaul_run::driver::Error::Over { status, .. }) => status == Status::Succeeded,
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(longhaul_run::driver::Error::Over { status, .. }) => Ended::At(status),
         Err(error) => panic!("{error:?}"),
     };
-    assert!(well);
+    assert_eq!(ended, Ended::At(Status::Succeeded));
 }
 
 /// Killed with SIGKILL at random moments and resumed, a run ends well, every effect is there, and no step whose

@@ -51,6 +51,13 @@ impl World {
         self.0.join("ops").join(file)
     }
 
+    /// Writes a file whole or not at all, also when the process is killed over it.
+    fn put(&self, path: &Path, text: &str) {
+        let new = self.0.join(format!("new-{}", std::process::id()));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
     fn log(&self, line: &str) {
         let mut log = OpenOptions::new().create(true).append(true).open(self.0.join("log")).unwrap();
         log.write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -124,7 +131,7 @@ impl Write1 {
     }
 
     fn finish(&self, file: &str) {
-        fs::write(self.world.effect(file), file).unwrap();
+        self.world.put(&self.world.effect(file), file);
         let _ = fs::remove_file(self.world.op(file));
     }
 
@@ -133,7 +140,10 @@ impl Write1 {
         let op = self.world.op(Self::file(params));
         let is_silent = params["script"][attempt as usize - 1] == "silent";
         if is_silent && fs::read_to_string(&op).is_ok_and(|word| word == UNDER_WAY) {
-            fs::write(op, "half done").unwrap();
+            {
+                let _moment = MOMENT.lock().unwrap_or_else(PoisonError::into_inner);
+                self.world.put(&op, "half done");
+            }
             self.world.log("silent");
             std::future::pending::<()>().await;
         }
@@ -170,7 +180,7 @@ impl Write1 {
                 Outcome::Unknown(lost())
             }
             "hang-half" if fs::read_to_string(self.world.op(file)).unwrap() == "cancelled" => {
-                fs::write(self.world.op(file), "half done").unwrap();
+                self.world.put(&self.world.op(file), "half done");
                 Outcome::Unknown(Error::new(ErrorClass::Cancelled, "stopped"))
             }
             "hang" | "hang-half" => {
@@ -198,7 +208,7 @@ impl Action for Write1 {
         if self.world.effect(file).exists() {
             self.world.log(&format!("started finished {file}"));
         } else if !op.exists() {
-            fs::write(op, UNDER_WAY).unwrap();
+            self.world.put(&op, UNDER_WAY);
         }
         self.world.log(&format!("start {file} {}", context.attempt));
         Started::Running(Handle(params.to_string()))
@@ -229,7 +239,7 @@ impl Action for Write1 {
         let _moment = MOMENT.lock().unwrap_or_else(PoisonError::into_inner);
         let op = self.world.op(Self::file(&params));
         if op.exists() {
-            fs::write(op, "cancelled").unwrap();
+            self.world.put(&op, "cancelled");
         }
         self.world.log(&format!("cancel {}", Self::file(&params)));
         Ok(())

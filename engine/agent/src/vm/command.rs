@@ -100,8 +100,15 @@ fn process(line: &mut Line, launch: &Launch) {
 /// chosen by a boot check, and both sites have to agree.
 fn machine(line: &mut Line, vm: &Vm) {
     line.option("-machine", format!("{},accel=tcg", vm.machine)).option("-cpu", &vm.cpu);
-    line.option("-smp", vm.vcpus.to_string()).option("-m", format!("{}B", vm.memory.as_bytes()));
+    line.option("-smp", processors(vm.vcpus)).option("-m", format!("{}B", vm.memory.as_bytes()));
     line.option("-uuid", &vm.uuid);
+}
+
+/// A machine that can never have a second processor is emulated without the memory barriers of locked instructions, with
+/// which Linux tells virtio devices that it waits for an interrupt. Now and then that was seen too late, and the guest heard
+/// nothing of its network or disk any more. Room for a second processor, which is never plugged, brings them back.
+fn processors(vcpus: u32) -> String {
+    format!("{vcpus},maxcpus={}", vcpus.max(2))
 }
 
 fn monitors(line: &mut Line, paths: &Paths) {
@@ -199,7 +206,7 @@ pub(crate) mod tests {
         -msg timestamp=on
         -machine pc-q35-10.0,accel=tcg
         -cpu qemu64
-        -smp 1
+        -smp 1,maxcpus=2
         -m 67108864B
         -uuid 7b0a7a52-3c5e-4d0e-9a0a-0c1f4f7f5a01
         -chardev socket,id=qmp,server=on,wait=off,path=/s,,t/run/vm-a/qmp.sock

@@ -102,6 +102,8 @@ fn arguments(image: &Image, folder: &Path, socket: &Path) -> Vec<String> {
         .collect();
     let mut add = |option: &str, value: String| words.extend([format!("-{option}"), value]);
     add("machine", MACHINE.to_owned());
+    // Room for a second processor, for the reason that a VM of an agent has it.
+    add("smp", "1,maxcpus=2".to_owned());
     add("cpu", CPU.to_owned());
     add("m", "128".to_owned());
     add("kernel", image.kernel.display().to_string());

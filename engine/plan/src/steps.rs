@@ -60,6 +60,7 @@ impl Checker<'_> {
             let (own, around): (Vec<StepRead>, Vec<StepRead>) =
                 reads.partition(|read| specs.iter().any(|step| step.id.value == read.step));
             reads_around.extend(around);
+            self.check_pivot_runs(spec, condition.as_ref(), checked.pivot);
             let step = Step {
                 id: spec.id.value.clone(),
                 reasons: self.reasons(spec, &own),
@@ -94,6 +95,17 @@ impl Checker<'_> {
             self.report(Code::TypeMismatch, node.span, format!("`if` is true or false: {why}"));
         }
         (condition, names)
+    }
+
+    /// Refuses a pivot that could start while what stands before it is undone.
+    fn check_pivot_runs(&mut self, spec: &StepSpec, condition: Option<&Expression>, pivot: Option<Span>) {
+        let always = condition.is_some_and(|condition| condition.asked().always);
+        if let (true, Some(pivot), Some(node)) = (always, pivot, &spec.condition) {
+            let message =
+                "a pivot cannot run `always()`: it would start while the steps before it are undone";
+            let one = self.mistake(Code::Pivots, node.span, message).and_at(pivot, "the pivot");
+            self.found.push(one.help("ask for what the pivot needs, such as `succeeded(\"copy\")`"));
+        }
     }
 
     /// A block of steps that run when all is decided: they see all others, and are themselves a plain graph.

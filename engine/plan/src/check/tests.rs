@@ -361,3 +361,24 @@ fn deadlines_are_checked() {
     assert_eq!(codes("${{ steps.a.status }}", "a"), [Code::UnknownStep]);
     assert_eq!(codes("${{ inputs.at }}", "deadline"), [Code::ReservedName]);
 }
+
+/// A pivot, or a step that holds one, cannot run while what stands before it is undone.
+#[test]
+fn a_pivot_does_not_run_always() {
+    let moving = "uses: vm.move@1, pivot: true, with: { vm: vm-a, from: a, to: b, max_pause: 1s }";
+    let codes = |steps: String| {
+        let found =
+            validate(&document(&format!("{HEAD}steps:\n{steps}")), &catalogue()).err().unwrap_or_default();
+        found.iter().map(|one| one.code).collect::<Vec<_>>()
+    };
+    let always = "if: \"${{ always() }}\"";
+    let items = |condition: &str| {
+        format!(
+            "  e: {{ {condition}foreach: \"${{{{ ['x'] }}}}\", as: v, steps: {{ a: {{ {moving} }} }} }}\n"
+        )
+    };
+    assert_eq!(codes(format!("  a: {{ {always}, {moving} }}\n")), [Code::Pivots]);
+    assert_eq!(codes(format!("  a: {{ if: \"${{{{ true }}}}\", {moving} }}\n")), []);
+    assert_eq!(codes(items(&format!("{always}, ")).replace("'x'", "`x`")), [Code::Pivots]);
+    assert_eq!(codes(items("").replace("'x'", "`x`")), []);
+}

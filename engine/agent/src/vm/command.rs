@@ -100,15 +100,8 @@ fn process(line: &mut Line, launch: &Launch) {
 /// chosen by a boot check, and both sites have to agree.
 fn machine(line: &mut Line, vm: &Vm) {
     line.option("-machine", format!("{},accel=tcg", vm.machine)).option("-cpu", &vm.cpu);
-    line.option("-smp", processors(vm.vcpus)).option("-m", format!("{}B", vm.memory.as_bytes()));
+    line.option("-smp", vm.vcpus.to_string()).option("-m", format!("{}B", vm.memory.as_bytes()));
     line.option("-uuid", &vm.uuid);
-}
-
-/// A machine that can never have a second processor is emulated without the memory barriers of locked instructions, with
-/// which Linux tells virtio devices that it waits for an interrupt. Now and then that was seen too late, and the guest heard
-/// nothing of its network or disk any more. Room for a second processor, which is never plugged, brings them back.
-fn processors(vcpus: u32) -> String {
-    format!("{vcpus},maxcpus={}", vcpus.max(2))
 }
 
 fn monitors(line: &mut Line, paths: &Paths) {
@@ -139,10 +132,18 @@ fn disk(line: &mut Line, launch: &Launch) {
     line.option("-device", format!("virtio-blk-pci,id={DISK_DEVICE},drive=disk,rerror=stop,werror=stop"));
 }
 
+/// Without event indices: a machine with one processor is emulated without the memory barriers of locked instructions, with
+/// which Linux tells a virtio device that it waits for an interrupt. Once in a while the device sees that too late; with event
+/// indices the guest would hear nothing of its network any more, without them until the next packet. Room for a second processor
+/// would bring the barriers back, and makes the pause of a hand-over longer.
+///
 /// Without its option ROM: the guest boots from a kernel file, and the ROM's size would have to be the same everywhere.
 fn network(line: &mut Line, vm: &Vm, tap: &str) {
     line.option("-netdev", format!("tap,id=net,ifname={tap},script=no,downscript=no,vhost=off"));
-    line.option("-device", format!("virtio-net-pci,id=nic0,netdev=net,mac={},romfile=", vm.nic.mac));
+    line.option(
+        "-device",
+        format!("virtio-net-pci,id=nic0,netdev=net,mac={},event_idx=off,romfile=", vm.nic.mac),
+    );
 }
 
 /// An option value that ends in a path; QEMU reads a doubled comma as one.
@@ -206,7 +207,7 @@ pub(crate) mod tests {
         -msg timestamp=on
         -machine pc-q35-10.0,accel=tcg
         -cpu qemu64
-        -smp 1,maxcpus=2
+        -smp 1
         -m 67108864B
         -uuid 7b0a7a52-3c5e-4d0e-9a0a-0c1f4f7f5a01
         -chardev socket,id=qmp,server=on,wait=off,path=/s,,t/run/vm-a/qmp.sock
@@ -221,7 +222,7 @@ pub(crate) mod tests {
         -blockdev {"driver":"nbd","node-name":"disk","server":{"type":"unix","path":"/s,t/run/vm-a/disk.sock"},"export":"vm-a@7","reconnect-delay":21600,"open-timeout":21600,"discard":"unmap"}
         -device virtio-blk-pci,id=disk0,drive=disk,rerror=stop,werror=stop
         -netdev tap,id=net,ifname=tap7,script=no,downscript=no,vhost=off
-        -device virtio-net-pci,id=nic0,netdev=net,mac=52:54:00:00:00:01,romfile=
+        -device virtio-net-pci,id=nic0,netdev=net,mac=52:54:00:00:00:01,event_idx=off,romfile=
         -S
         -incoming defer
         "#);

@@ -69,20 +69,26 @@ impl Said {
     }
 }
 
+/// How often it is looked whether the guest has come to B.
+const ARRIVAL_LOOK: Duration = Duration::from_millis(5);
+
 /// For how long the guest reads on at B.
 const COLD_READS: Duration = Duration::from_secs(1);
 
-/// Makes the guest read all over its disk again and again while it moves, as a busy guest would: some of that is a little too
-/// early for the background fill. The slowest round of those at B, or one that read something wrong.
+/// Waits until the guest runs at B, or the move is over, and makes it read all over its disk again and again, as a busy guest
+/// would: some of that is a little too early for the background fill. The slowest round, or one that read something wrong.
 pub(crate) fn cold_read(lab: &Lab, observer: &Observer, over: &AtomicBool) -> Option<Tails> {
-    let mut arrived: Option<Instant> = None;
+    while observer.runs_at() != Some(Side::B) {
+        if over.load(Ordering::Relaxed) {
+            return None;
+        }
+        std::thread::sleep(ARRIVAL_LOOK);
+    }
+    let arrived = Instant::now();
     let mut worst: Option<Tails> = None;
     let judge = |round: Tails| {
-        if observer.runs_at() != Some(Side::B) {
-            return !over.load(Ordering::Relaxed);
-        }
         worst = worst.into_iter().chain([round]).max_by_key(|it| (it.bad, it.took_ms));
-        arrived.get_or_insert_with(Instant::now).elapsed() < COLD_READS
+        arrived.elapsed() < COLD_READS
     };
     // Whether it answered to the end says its other connections.
     let _ = lab.guest().read_tails(judge);

@@ -102,8 +102,6 @@ fn arguments(image: &Image, folder: &Path, socket: &Path) -> Vec<String> {
         .collect();
     let mut add = |option: &str, value: String| words.extend([format!("-{option}"), value]);
     add("machine", MACHINE.to_owned());
-    // Room for a second processor, for the reason that a VM of an agent has it.
-    add("smp", "1,maxcpus=2".to_owned());
     add("cpu", CPU.to_owned());
     add("m", "128".to_owned());
     add("kernel", image.kernel.display().to_string());
@@ -113,7 +111,7 @@ fn arguments(image: &Image, folder: &Path, socket: &Path) -> Vec<String> {
     add("blockdev", "driver=raw,node-name=disk0,file=file0".to_owned());
     add("device", "virtio-blk-pci,drive=disk0,id=virtio-disk0".to_owned());
     add("netdev", format!("tap,id=net0,ifname={TAP},script=no,downscript=no"));
-    add("device", format!("virtio-net-pci,netdev=net0,mac={GUEST_MAC},id=nic0,romfile="));
+    add("device", format!("virtio-net-pci,netdev=net0,mac={GUEST_MAC},id=nic0,event_idx=off,romfile="));
     add("serial", format!("file:{}", folder.join("console.log").display()));
     add("qmp", format!("unix:{},server=on,wait=off", socket.display()));
     words

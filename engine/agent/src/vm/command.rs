@@ -133,9 +133,8 @@ fn disk(line: &mut Line, launch: &Launch) {
 }
 
 /// Without event indices: a machine with one processor is emulated without the memory barriers of locked instructions, with
-/// which Linux tells a virtio device that it waits for an interrupt. Once in a while the device sees that too late; with event
-/// indices the guest would hear nothing of its network any more, without them until the next packet. Room for a second processor
-/// would bring the barriers back, and makes the pause of a hand-over longer.
+/// which Linux tells a virtio device that it waits for an interrupt. The device can see that too late; with event indices the
+/// guest would hear nothing of its network any more, without them until the next packet.
 ///
 /// Without its option ROM: the guest boots from a kernel file, and the ROM's size would have to be the same everywhere.
 fn network(line: &mut Line, vm: &Vm, tap: &str) {

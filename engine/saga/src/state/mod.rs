@@ -91,9 +91,10 @@ impl Saga {
     /// # Errors
     /// When the event does not fit; the state is unchanged then.
     pub fn apply(&mut self, event: &Event, at_unix_ms: u64) -> Result<Vec<Command>, Illegal> {
+        let before = self.now_unix_ms;
         // A controller's clock may be set back.
-        self.now_unix_ms = self.now_unix_ms.max(at_unix_ms);
-        event.apply(self)?;
+        self.now_unix_ms = before.max(at_unix_ms);
+        event.apply(self).inspect_err(|_| self.now_unix_ms = before)?;
         self.settle();
         Ok(std::mem::take(&mut self.outbox))
     }

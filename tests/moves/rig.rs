@@ -22,9 +22,6 @@ const BOOT_MAX: Duration = Duration::from_secs(90);
 pub(super) const MOVE_MAX: Duration = Duration::from_secs(240);
 /// Less than everything: what is absent at the hand-over is read through the WAN.
 const PRESENT: &str = "0.85";
-/// How long a QEMU may say nothing around a hand-over here, where two labs may share the processors. The demo, which has them to
-/// itself, bears less.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// How long a client may take to ask for the guest's name again, and to be served where it leads.
 const FOLLOWED_MAX: Duration = Duration::from_secs(addresses::TTL_SECONDS as u64 + 20);
 /// How often something that is waited for is looked at.
@@ -106,8 +103,7 @@ impl Rig {
         let mut rig = Self { lab, name: name.to_owned(), observation: None, observer: None };
         rig.expect(&["vm", "start", "vm-a", "--site", "a"], 0);
         rig.lab.guest().wait_ready(BOOT_MAX).unwrap();
-        let options = observer::Options { silence_max: SILENCE_MAX, ..observer::Options::of_lab(&rig.lab) };
-        rig.observer = Some(Observer::start(options));
+        rig.observer = Some(Observer::start(observer::Options::of_lab(&rig.lab)));
         let client = client::Options::of_lab(Some(rig.lab.netns(Place::Client)), rig.lab.vm());
         rig.observation = Some(Observation::start(client).unwrap());
         rig.wait_for("the client's first lines", |rig| rig.seen().lines > 50);

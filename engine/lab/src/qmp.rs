@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+/// The command with which a connection begins.
+pub(crate) const ACCEPT: &str = "qmp_capabilities";
 const EVENTS_MAX: usize = 1_000;
 /// Between two tries to connect to a QEMU that is starting.
 const RETRY: Duration = Duration::from_millis(10);
@@ -51,8 +53,21 @@ pub struct Event {
     pub name: String,
     /// What came with it.
     pub data: Value,
-    /// QEMU's own clock, milliseconds since the epoch.
-    pub at_unix_ms: u64,
+    /// QEMU's own clock, microseconds since the epoch.
+    pub at_unix_us: u64,
+}
+
+/// What QEMU says next.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// That somebody is connected.
+    Greeting,
+    /// The answer to a command.
+    Answer(Value),
+    /// Why it does not do what it was told.
+    Refusal(String),
+    /// What it tells by itself.
+    Event(Event),
 }
 
 /// A connection to one QEMU.
@@ -80,23 +95,30 @@ impl Qmp {
         }
     }
 
-    pub(crate) fn try_connect(path: &Path, patience: Duration) -> Result<Self, Error> {
+    fn try_connect(path: &Path, patience: Duration) -> Result<Self, Error> {
+        let mut qmp = Self::open(path, patience)?;
+        match qmp.hear(Instant::now() + patience)? {
+            Said::Greeting => {}
+            Said::Answer(_) | Said::Refusal(_) | Said::Event(_) => {
+                let source = io::Error::other("no greeting");
+                return Err(Error::Socket { path: path.to_owned(), source });
+            }
+        }
+        qmp.execute(ACCEPT, &json!({}), patience)?;
+        Ok(qmp)
+    }
+
+    /// Connects where a QEMU listens; it has not greeted yet, and wants [`ACCEPT`] after that.
+    pub(crate) fn open(path: &Path, patience: Duration) -> Result<Self, Error> {
         let failed = |source| Error::Socket { path: path.to_owned(), source };
         let stream = UnixStream::connect(path).map_err(failed)?;
         stream.set_write_timeout(Some(patience)).map_err(failed)?;
-        let mut qmp = Self {
+        Ok(Self {
             path: path.to_owned(),
             stream: BufReader::new(stream),
             partial: String::new(),
             events: VecDeque::new(),
-        };
-        let until = Instant::now() + patience;
-        let greeting = qmp.receive(until)?;
-        if greeting.get("QMP").is_none() {
-            return Err(failed(io::Error::other("no greeting")));
-        }
-        qmp.execute("qmp_capabilities", &json!({}), patience)?;
-        Ok(qmp)
+        })
     }
 
     /// Runs a command and returns its answer.
@@ -104,31 +126,41 @@ impl Qmp {
     /// # Errors
     /// When QEMU refuses, or does not answer within `deadline`.
     pub fn execute(&mut self, command: &str, arguments: &Value, deadline: Duration) -> Result<Value, Error> {
-        let failed = |source| Error::Socket { path: self.path.clone(), source };
-        let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
-        line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).map_err(failed)?;
+        self.tell(command, arguments)?;
         let until = Instant::now() + deadline;
         loop {
-            let mut message = self.receive(until)?;
-            if let Some(answer) = message.get_mut("return") {
-                return Ok(answer.take());
+            match self.hear(until)? {
+                Said::Answer(answer) => return Ok(answer),
+                Said::Refusal(message) => {
+                    return Err(Error::Refused { command: command.to_owned(), message });
+                }
+                Said::Event(event) => self.keep(event),
+                Said::Greeting => {}
             }
-            if let Some(error) = message.get("error") {
-                let message = error["desc"].as_str().unwrap_or_default().to_owned();
-                return Err(Error::Refused { command: command.to_owned(), message });
-            }
-            self.keep(&message);
         }
     }
 
-    /// Whether the guest's CPUs run.
-    ///
-    /// # Errors
-    /// As [`Qmp::execute`].
-    pub fn running(&mut self, deadline: Duration) -> Result<bool, Error> {
-        let status = self.execute("query-status", &json!({}), deadline)?;
-        Ok(status["running"].as_bool().unwrap_or(false))
+    /// Tells QEMU a command, and does not wait for its answer.
+    pub(crate) fn tell(&mut self, command: &str, arguments: &Value) -> Result<(), Error> {
+        let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
+        line.push('\n');
+        let failed = |source| Error::Socket { path: self.path.clone(), source };
+        self.stream.get_mut().write_all(line.as_bytes()).map_err(failed)
+    }
+
+    /// What QEMU says next; what was kept before is not said again.
+    pub(crate) fn hear(&mut self, until: Instant) -> Result<Said, Error> {
+        let mut message = self.receive(until)?;
+        if let Some(answer) = message.get_mut("return") {
+            return Ok(Said::Answer(answer.take()));
+        }
+        if let Some(error) = message.get("error") {
+            return Ok(Said::Refusal(error["desc"].as_str().unwrap_or_default().to_owned()));
+        }
+        if message.get("QMP").is_some() {
+            return Ok(Said::Greeting);
+        }
+        Ok(Said::Event(event(&mut message)))
     }
 
     /// Waits for the first event, kept or new, that `wanted` accepts. Events before it are forgotten.
@@ -148,8 +180,9 @@ impl Qmp {
                     return Ok(event);
                 }
             }
-            match self.receive(until) {
-                Ok(message) => self.keep(&message),
+            match self.hear(until) {
+                Ok(Said::Event(event)) => self.keep(event),
+                Ok(Said::Greeting | Said::Answer(_) | Said::Refusal(_)) => {}
                 Err(Error::Socket { source, .. }) if source.kind() == io::ErrorKind::TimedOut => {
                     return Err(Error::Late { what: what.to_owned(), seconds: deadline.as_secs() });
                 }
@@ -158,12 +191,8 @@ impl Qmp {
         }
     }
 
-    fn keep(&mut self, message: &Value) {
-        let Some(name) = message["event"].as_str() else { return };
-        let stamp = &message["timestamp"];
-        let (seconds, micros) = (stamp["seconds"].as_u64(), stamp["microseconds"].as_u64());
-        let at_unix_ms = seconds.unwrap_or(0) * 1_000 + micros.unwrap_or(0) / 1_000;
-        self.events.push_back(Event { name: name.to_owned(), data: message["data"].clone(), at_unix_ms });
+    fn keep(&mut self, event: Event) {
+        self.events.push_back(event);
         if self.events.len() > EVENTS_MAX {
             self.events.pop_front();
         }
@@ -190,4 +219,11 @@ impl Qmp {
             }
         }
     }
+}
+
+fn event(message: &mut Value) -> Event {
+    let part = |name: &str| message["timestamp"][name].as_u64().unwrap_or(0);
+    let at_unix_us = part("seconds") * 1_000_000 + part("microseconds");
+    let name = message["event"].as_str().unwrap_or_default().to_owned();
+    Event { name, data: message["data"].take(), at_unix_us }
 }

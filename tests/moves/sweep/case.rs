@@ -5,7 +5,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use longhaul_agent::faults::FaultPoint;
-use longhaul_lab::observer::{self, Observer, ObserverView};
+use longhaul_lab::observer::{Observer, ObserverView, Options};
 use longhaul_lab::place::Side;
 use serde_json::Value;
 
@@ -18,8 +18,6 @@ use crate::moves::small::processes::{AGENT, DISK_SERVER, QEMU, SOON, wait};
 
 /// The observer asks less often than in a demo: both cores are wanted, and two copies would run for longer than this.
 const OBSERVED_EVERY: Duration = Duration::from_millis(10);
-/// The same of how long a QEMU may say nothing: two labs compete for the cores, and a second copy would run to the case's end.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A lab whose VM goes from site to site.
 pub(super) struct Sweep {
@@ -86,9 +84,8 @@ impl Sweep {
         };
         let refusal = point.on_refusal_only().then_some(FaultPoint::TargetLoaded);
         self.ground.gate.hold([Some(point), beside, refusal].into_iter().flatten());
-        let mut options = observer::Options::of_lab(&self.ground.lab);
-        (options.interval, options.silence_max) = (OBSERVED_EVERY, SILENCE_MAX);
-        let observer = Observer::start(options);
+        let lab = &self.ground.lab;
+        let observer = Observer::start(Options { interval: OBSERVED_EVERY, ..Options::of_lab(lab) });
         // Else the fill would be over before it is looked at.
         self.ground.slow(point == FaultPoint::PrefetchFilling);
         let controller = self.ground.start_move(&run, self.here);

@@ -14,5 +14,4 @@ mod view;
 pub use dns::{Answer, Error as DnsError, Resolver, query};
 pub use observe::{Error, Observation, Options};
 pub use relay::Fault;
-pub(crate) use view::unix_ms;
 pub use view::{ClientView, Failure, Served};

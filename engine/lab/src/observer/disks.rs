@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ANSWER_MAX, Pace};
+use super::ANSWER_MAX;
 
 /// Asked less often than the hypervisors: bytes are counted, so nothing is missed between two looks.
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(super) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// One look at both disk servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,26 +29,22 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct DiskServers {
     sockets: [PathBuf; 2],
-    pace: Pace,
     writers: Writers,
 }
 
 impl DiskServers {
     pub(super) fn new(sockets: [PathBuf; 2]) -> Self {
-        Self { sockets, pace: Pace::new(), writers: Writers::default() }
+        Self { sockets, writers: Writers::default() }
     }
 
-    /// Asks A, then B; `None` when it is not yet time.
-    pub(super) fn look(&mut self) -> Option<Look> {
-        if !self.pace.due(INTERVAL) {
-            return None;
-        }
+    /// Asks A, then B.
+    pub(super) fn look(&mut self) -> Look {
         let [at_a, at_b] = &self.sockets;
         let said = [ask(at_a).ok(), ask(at_b).ok()];
         let answered = [said[0].is_some(), said[1].is_some()];
         // A whole hand-over may have passed between the two answers; then the first one accepts no longer.
         let second_writer = self.writers.judge(said) && ask(at_a).is_ok_and(|status| status.accepts());
-        Some(Look { answered, second_writer })
+        Look { answered, second_writer }
     }
 }
 

@@ -115,7 +115,7 @@ impl<'a> PlainMove<'a> {
         let before = self.lab.wan().stats()?.wire_bytes();
         let mut target = self.start_target()?;
         self.mirror(&mut target)?;
-        let stopped_ms = self.migrate(&mut target)?;
+        let stopped_us = self.migrate(&mut target)?;
         let resumed = target.qmp.wait_event("RESUME", MIGRATE_MAX, |event| event.name == "RESUME")?;
         let total_ms = millis(begun);
         wait_status(&mut self.source, "completed")?;
@@ -124,7 +124,7 @@ impl<'a> PlainMove<'a> {
         let moved = Moved {
             total_ms,
             independent_ms,
-            pause_ms: resumed.at_unix_ms.saturating_sub(stopped_ms),
+            pause_ms: resumed.at_unix_us.saturating_sub(stopped_us) / 1_000,
             wire_bytes: self.lab.wan().stats()?.wire_bytes() - before,
             congestion_control: self.lab.netns(Place::Site(Side::A)).run(congestion_control)?,
             commands: vec![self.source.command().to_owned(), target.command().to_owned()],
@@ -185,7 +185,7 @@ impl<'a> PlainMove<'a> {
         left.ok_or_else(|| Error::NoMirror(jobs.to_string()))
     }
 
-    /// Migrates; returns when the source stopped, milliseconds since the epoch.
+    /// Migrates; returns when the source stopped, microseconds since the epoch.
     fn migrate(&mut self, target: &mut Qemu) -> Result<u64, Error> {
         let wanted = ["events", "return-path", "pause-before-switchover"];
         let capabilities: Vec<Value> =
@@ -210,7 +210,7 @@ impl<'a> PlainMove<'a> {
         let ended = |event: &Event| event.name == "BLOCK_JOB_COMPLETED";
         self.source.qmp.wait_event("BLOCK_JOB_COMPLETED", MIGRATE_MAX, ended)?;
         command(&mut self.source, "migrate-continue", &json!({ "state": "pre-switchover" }))?;
-        Ok(stop.at_unix_ms)
+        Ok(stop.at_unix_us)
     }
 }
 

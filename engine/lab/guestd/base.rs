@@ -6,18 +6,16 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use crate::disk::{Aligned, O_DIRECT};
-use crate::pattern::Checksum;
+use crate::pattern::{Checksum, SAMPLE_BYTES};
 
 const PIECE: usize = 1 << 20;
-/// What is read of a file's end alone.
-const TAIL: usize = 4 << 10;
 
 struct Entry {
     path: PathBuf,
     length: u64,
     checksum: u64,
-    /// Of its last [`TAIL`] bytes.
-    tail_checksum: u64,
+    /// Of its samples.
+    sample_checksums: Vec<u64>,
 }
 
 /// The files and what they must hold.
@@ -26,7 +24,8 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Reads the manifest: a line `NAME LENGTH CHECKSUM TAIL-CHECKSUM` for every file below `folder`. No manifest, no files.
+    /// Reads the manifest: a line `NAME LENGTH CHECKSUM SAMPLE-CHECKSUM...` for every file below `folder`. No manifest, no
+    /// files.
     pub(crate) fn read(manifest: &str, folder: &str) -> Self {
         let text = std::fs::read_to_string(manifest).unwrap_or_default();
         let entry = |line: &str| {
@@ -35,7 +34,7 @@ impl Base {
                 path: PathBuf::from(folder).join(words.next()?),
                 length: words.next()?.parse().ok()?,
                 checksum: words.next()?.parse().ok()?,
-                tail_checksum: words.next()?.parse().ok()?,
+                sample_checksums: words.map(|word| word.parse().ok()).collect::<Option<_>>()?,
             })
         };
         Self { entries: text.lines().map(|line| entry(line).expect("the manifest is well-formed")).collect() }
@@ -49,14 +48,15 @@ impl Base {
         (self.entries.iter().map(|entry| entry.length).sum(), bad + u64::from(dropped.is_err()))
     }
 
-    /// Reads the end of every file from the device, all at once: how many bytes, and how many files are bad there.
-    pub(crate) fn verify_tails(&self) -> (u64, u64) {
+    /// Reads samples of every file from the device, all files at once: how many bytes, and how many samples are bad.
+    pub(crate) fn verify_samples(&self) -> (u64, u64) {
         let bad = std::thread::scope(|scope| {
-            let read = |entry| scope.spawn(move || tail_holds(entry).unwrap_or(false));
+            let read = |entry| scope.spawn(move || bad_samples(entry));
             let reading: Vec<_> = self.entries.iter().map(read).collect();
-            reading.into_iter().filter_map(|thread| thread.join().ok()).filter(|good| !good).count() as u64
+            reading.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
         });
-        (self.entries.len() as u64 * TAIL as u64, bad)
+        let samples: usize = self.entries.iter().map(|entry| entry.sample_checksums.len()).sum();
+        (samples as u64 * SAMPLE_BYTES as u64, bad)
     }
 }
 
@@ -64,12 +64,18 @@ fn open(entry: &Entry) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(O_DIRECT).open(&entry.path)
 }
 
-fn tail_holds(entry: &Entry) -> io::Result<bool> {
-    let mut buffer = Aligned::new(TAIL);
-    open(entry)?.read_exact_at(buffer.bytes(), entry.length.saturating_sub(TAIL as u64))?;
-    let mut checksum = Checksum::new();
-    checksum.update(buffer.bytes());
-    Ok(checksum.value() == entry.tail_checksum)
+fn bad_samples(entry: &Entry) -> u64 {
+    let Ok(file) = open(entry) else { return entry.sample_checksums.len() as u64 };
+    let part = entry.length / entry.sample_checksums.len().max(1) as u64;
+    let mut buffer = Aligned::new(SAMPLE_BYTES);
+    let mut bad = 0;
+    for (end, wanted) in (1..).map(|number| number * part).zip(&entry.sample_checksums) {
+        let read = file.read_exact_at(buffer.bytes(), end - SAMPLE_BYTES as u64);
+        let mut checksum = Checksum::new();
+        checksum.update(buffer.bytes());
+        bad += u64::from(read.is_err() || checksum.value() != *wanted);
+    }
+    bad
 }
 
 fn holds(entry: &Entry) -> io::Result<bool> {

@@ -6,7 +6,7 @@
 //! | 7000 | ticker: a line `SEQ MONOTONIC_NS` every 10 ms, numbered from 1 for each connection |
 //! | 7002 | the statistics as one line of JSON |
 //! | 7003 | verification: reads everything again, answers one line of JSON |
-//! | 7004 | reads the end of every file from the device, again and again; a line of JSON for each round |
+//! | 7004 | after a byte, reads samples of every file from the device, again and again; a line of JSON for each round |
 //!
 //! It runs as the guest's first process: if it ends, the kernel panics, which is as visible as can be. It must never
 //! repair or hide what it finds wrong: a wrong page or record is counted and stays wrong.

@@ -9,6 +9,9 @@ pub(crate) fn page_mark() -> u64 {
     !std::hint::black_box(!u64::from_le_bytes(*b"lhmemory"))
 }
 
+/// How much of a file a sample is: the end of one of the equal parts into which its samples divide it.
+pub(crate) const SAMPLE_BYTES: usize = 4 << 10;
+
 /// A small generator (SplitMix64): its whole state is the seed, so content needs no storage to be checked.
 pub(crate) struct Stream {
     state: u64,

@@ -11,7 +11,7 @@ use crate::pattern::Stream;
 
 const CONNECTIONS_MAX: usize = 64;
 const TICK: Duration = Duration::from_millis(10);
-/// Between two reads of every file's end.
+/// Between two rounds of samples.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(50);
 const REQUEST_BYTES_MAX: u64 = 8192;
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ type Service = fn(&Guest, TcpStream) -> io::Result<()>;
 /// Starts every service; each has its listener open when this returns.
 pub(crate) fn all(guest: &Arc<Guest>) {
     let services: [(u16, Service); 5] =
-        [(80, http), (7000, ticker), (7002, statistics), (7003, verification), (7004, tails)];
+        [(80, http), (7000, ticker), (7002, statistics), (7003, verification), (7004, samples)];
     for (port, service) in services {
         let listener = TcpListener::bind(("0.0.0.0", port)).expect("the port is free");
         let guest = Arc::clone(guest);
@@ -148,11 +148,12 @@ fn verification(guest: &Guest, mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// Reads that nothing in the guest's memory can answer, all over the disk and quickly over; again and again until the client
-/// goes away.
-fn tails(guest: &Guest, mut stream: TcpStream) -> io::Result<()> {
+/// goes away. They begin when the client says a word.
+fn samples(guest: &Guest, mut stream: TcpStream) -> io::Result<()> {
+    stream.read_exact(&mut [0])?;
     loop {
         let begun = Instant::now();
-        let (bytes, bad) = guest.base.verify_tails();
+        let (bytes, bad) = guest.base.verify_samples();
         let took_ms = begun.elapsed().as_millis();
         writeln!(stream, r#"{{"bytes":{bytes},"bad":{bad},"took_ms":{took_ms}}}"#)?;
         std::thread::sleep(BETWEEN_ROUNDS);

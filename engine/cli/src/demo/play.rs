@@ -46,9 +46,11 @@ fn play(settings: &Settings, broken: Option<Break>) -> Result<(Evidence, Move)> 
     let (observation, observer) = (stage.connect(client)?, stage.observe());
     output::talk("the guest serves at a and its client is connected; moving it to b");
     let before = evidence::wire_bytes(stage.lab())?;
+    let sampler = stage.lab().guest().sampler();
+    let sampler = sampler.doing(exit_code::FAILED, || "connect to the guest for its reads".to_owned())?;
     let over = AtomicBool::new(false);
     let (moved, cold_read) = std::thread::scope(|scope| {
-        let reading = scope.spawn(|| evidence::cold_read(stage.lab(), &observer, &over));
+        let reading = scope.spawn(|| evidence::cold_read(sampler, &observer, &over));
         let moved = moving::carry_out(&stage, settings.state(), &ORDER);
         over.store(true, Ordering::Relaxed);
         (moved, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use longhaul_lab::client::{ClientView, Observation};
-use longhaul_lab::guest::{Tails, Verification};
+use longhaul_lab::guest::{Sampler, Samples, Verification};
 use longhaul_lab::observer::{Observer, ObserverView};
 use longhaul_lab::place::{Place, Side};
 use longhaul_lab::{Lab, addresses, client};
@@ -30,7 +30,7 @@ pub(crate) struct Evidence {
     pub(crate) client: ClientView,
     pub(crate) observer: ObserverView,
     /// A read all over the disk in the moment in which the guest came to B.
-    pub(crate) cold_read: Option<Tails>,
+    pub(crate) cold_read: Option<Samples>,
     /// The guest read all its memory and disk again after the move; none if it did not answer.
     pub(crate) guest: Option<Verification>,
     /// The same with the link to A cut, asked at its address at B.
@@ -76,8 +76,9 @@ const ARRIVAL_LOOK: Duration = Duration::from_millis(5);
 const COLD_READS: Duration = Duration::from_secs(1);
 
 /// Waits until the guest runs at B, or the move is over, and makes it read all over its disk again and again, as a busy guest
-/// would: some of that is a little too early for the background fill. The slowest round, or one that read something wrong.
-pub(crate) fn cold_read(lab: &Lab, observer: &Observer, over: &AtomicBool) -> Option<Tails> {
+/// would: some of that is a little too early for the background fill. It is connected before the move, for the fill does
+/// not wait. The slowest round, or one that read something wrong.
+pub(crate) fn cold_read(sampler: Sampler, observer: &Observer, over: &AtomicBool) -> Option<Samples> {
     while observer.runs_at() != Some(Side::B) {
         if over.load(Ordering::Relaxed) {
             return None;
@@ -85,13 +86,13 @@ pub(crate) fn cold_read(lab: &Lab, observer: &Observer, over: &AtomicBool) -> Op
         std::thread::sleep(ARRIVAL_LOOK);
     }
     let arrived = Instant::now();
-    let mut worst: Option<Tails> = None;
-    let judge = |round: Tails| {
+    let mut worst: Option<Samples> = None;
+    let judge = |round: Samples| {
         worst = worst.into_iter().chain([round]).max_by_key(|it| (it.bad, it.took_ms));
         arrived.elapsed() < COLD_READS
     };
     // Whether it answered to the end says its other connections.
-    let _ = lab.guest().read_tails(judge);
+    let _ = sampler.read(judge);
     worst
 }
 

@@ -214,9 +214,9 @@ fn read_through(evidence: &Evidence) -> Check {
         None => "reads on demand not known, the copy was not proven".to_owned(),
     };
     let (good, read) = match evidence.cold_read {
-        Some(tails) => (
-            tails.bad == 0 && tails.bytes > 0,
-            format!("{} KiB all over its disk in {} ms", tails.bytes >> 10, tails.took_ms),
+        Some(samples) => (
+            samples.bad == 0 && samples.bytes > 0,
+            format!("{} KiB all over its disk in {} ms", samples.bytes >> 10, samples.took_ms),
         ),
         None => (false, "nothing read".to_owned()),
     };
@@ -258,7 +258,7 @@ fn independent(evidence: &Evidence) -> Check {
 #[cfg(test)]
 pub(crate) mod tests {
     use longhaul_lab::client::{ClientView, Failure, Served};
-    use longhaul_lab::guest::{Tails, Verification};
+    use longhaul_lab::guest::{Samples, Verification};
     use longhaul_lab::observer::{Change, ObserverView};
     use longhaul_saga::report::{DiskProof, MovedVm};
 
@@ -312,7 +312,7 @@ pub(crate) mod tests {
             code: Some(0),
             client: client(),
             observer: observer(),
-            cold_read: Some(Tails { bytes: 4096, bad: 0, took_ms: 80 }),
+            cold_read: Some(Samples { bytes: 4096, bad: 0, took_ms: 80 }),
             guest: Some(found),
             guest_alone: Some(found),
             answers: Side::BOTH.map(|side| (side, Some(GUEST_AT_B))).into(),

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::image::Error;
-use super::pattern::{Checksum, Stream};
+use super::pattern::{Checksum, SAMPLE_BYTES, Stream};
 use crate::process;
 
 /// Virtual size.
@@ -21,8 +21,8 @@ pub const DISK_BYTES: u64 = 256 << 20;
 pub(super) const LOG_OFFSET: u64 = 224 << 20;
 const FILE_BYTES: usize = 4 << 20;
 const FILES_OF_EACH_KIND: u64 = 5;
-/// What the guest daemon takes for a file's end.
-const TAIL_BYTES: usize = 4 << 10;
+/// So many that some are absent wherever a tenth of the disk is.
+const SAMPLES_OF_A_FILE: usize = 16;
 /// Duplicates repeat a block of this size.
 const DUPLICATE_BYTES: usize = 64 << 10;
 const MKFS_MAX: Duration = Duration::from_secs(60);
@@ -75,11 +75,14 @@ fn write_text(content: &mut [u8], number: u64) {
     }
 }
 
-/// What the guest daemon is told about the files: `NAME LENGTH CHECKSUM TAIL-CHECKSUM` a line.
+/// What the guest daemon is told about the files: `NAME LENGTH CHECKSUM SAMPLE-CHECKSUM...` a line.
 pub(super) fn manifest() -> String {
     let line = |(name, content): (String, Vec<u8>)| {
-        let tail = checksum(&content[content.len() - TAIL_BYTES..]);
-        format!("{name} {} {} {tail}\n", content.len(), checksum(&content))
+        let mut line = format!("{name} {} {}", content.len(), checksum(&content));
+        for part in content.chunks_exact(FILE_BYTES / SAMPLES_OF_A_FILE) {
+            line.push_str(&format!(" {}", checksum(&part[part.len() - SAMPLE_BYTES..])));
+        }
+        line + "\n"
     };
     files().map(line).collect()
 }

@@ -22,4 +22,6 @@ pub fn page_mark() -> [u8; 8] {
 pub use disk::{DISK_BYTES, write_disk};
 pub use image::{Error, Image, Options, file_digest};
 pub use kernel::Kernel;
-pub use probe::{Error as ProbeError, MemoryStats, Probe, Stats, Tails, Verification, WriterStats};
+pub use probe::{
+    Error as ProbeError, MemoryStats, Probe, Sampler, Samples, Stats, Verification, WriterStats,
+};

@@ -12,9 +12,9 @@ use crate::netns::{self, Netns};
 
 const STATISTICS: u16 = 7002;
 const VERIFICATION: u16 = 7003;
-const TAILS: u16 = 7004;
+const SAMPLES: u16 = 7004;
 /// Between two rounds of reads; the pause of a hand-over is in there.
-const TAILS_MAX: Duration = Duration::from_secs(10);
+const SAMPLES_MAX: Duration = Duration::from_secs(10);
 const HTTP: u16 = 80;
 /// For a connection; an answer may take longer.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -100,12 +100,12 @@ impl Verification {
     }
 }
 
-/// What came of a read of the end of every file on the guest's disk.
+/// What came of a round of samples of the guest's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tails {
+pub struct Samples {
     /// Bytes read.
     pub bytes: u64,
-    /// Files whose end was not what it should be.
+    /// Samples that were not what they should be.
     pub bad: u64,
     /// How long the guest took.
     pub took_ms: u64,
@@ -155,21 +155,13 @@ impl Probe {
         self.line(VERIFICATION, VERIFY_MAX)
     }
 
-    /// Makes the guest read the end of every file from its disk, again and again: quick, and all over the disk. Every round is
-    /// shown to `goes_on`, until that says no.
+    /// Connects for samples of the guest's disk, which it reads as soon as it is told to.
     ///
     /// # Errors
-    /// When it does not answer, or stops to.
-    pub fn read_tails(&self, mut goes_on: impl FnMut(Tails) -> bool + Send) -> Result<(), Error> {
-        self.exchange(TAILS, TAILS_MAX, |stream| {
-            let mut lines = BufReader::new(stream).lines();
-            while let Some(line) = lines.next().transpose()? {
-                if !goes_on(serde_json::from_str(&line)?) {
-                    return Ok(());
-                }
-            }
-            Err(io::ErrorKind::UnexpectedEof.into())
-        })
+    /// When it does not answer.
+    pub fn sampler(&self) -> Result<Sampler, Error> {
+        let (address, stream) = self.connect(SAMPLES, SAMPLES_MAX)?;
+        Ok(Sampler { address, stream })
     }
 
     /// Downloads `bytes` over HTTP; whether they were the right ones.
@@ -192,7 +184,7 @@ impl Probe {
         })
     }
 
-    fn line<T: DeserializeOwned + Send>(&self, port: u16, patience: Duration) -> Result<T, Error> {
+    fn line<T: DeserializeOwned>(&self, port: u16, patience: Duration) -> Result<T, Error> {
         self.exchange(port, patience, |stream| {
             let mut line = String::new();
             BufReader::new(stream).read_line(&mut line)?;
@@ -200,20 +192,56 @@ impl Probe {
         })
     }
 
-    fn exchange<T: Send>(
+    fn exchange<T>(
         &self,
         port: u16,
         patience: Duration,
-        talk: impl FnOnce(&mut TcpStream) -> io::Result<T> + Send,
+        talk: impl FnOnce(&mut TcpStream) -> io::Result<T>,
     ) -> Result<T, Error> {
+        let (address, mut stream) = self.connect(port, patience)?;
+        talk(&mut stream).map_err(|source| Error::Silent { address, source })
+    }
+
+    fn connect(&self, port: u16, patience: Duration) -> Result<(SocketAddr, TcpStream), Error> {
         let address = SocketAddr::from((self.address, port));
-        let talked = self.client.run(|| {
-            let mut stream = TcpStream::connect_timeout(&address, CONNECT_MAX)?;
+        let connected = self.client.run(|| {
+            let stream = TcpStream::connect_timeout(&address, CONNECT_MAX)?;
             stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(patience))?;
-            talk(&mut stream)
+            Ok(stream)
         })?;
-        talked.map_err(|source| Error::Silent { address, source })
+        let stream = connected.map_err(|source| Error::Silent { address, source })?;
+        Ok((address, stream))
+    }
+}
+
+/// A connection over which the guest reads samples of its disk.
+#[derive(Debug)]
+pub struct Sampler {
+    address: SocketAddr,
+    stream: TcpStream,
+}
+
+impl Sampler {
+    /// Makes the guest read samples of every file from its disk, again and again: quick, and all over the disk. Every round is
+    /// shown to `goes_on`, until that says no.
+    ///
+    /// # Errors
+    /// When it does not answer, or stops to.
+    pub fn read(mut self, goes_on: impl FnMut(Samples) -> bool) -> Result<(), Error> {
+        let address = self.address;
+        self.rounds(goes_on).map_err(|source| Error::Silent { address, source })
+    }
+
+    fn rounds(&mut self, mut goes_on: impl FnMut(Samples) -> bool) -> io::Result<()> {
+        self.stream.write_all(b"\n")?;
+        let mut lines = BufReader::new(&self.stream).lines();
+        while let Some(line) = lines.next().transpose()? {
+            if !goes_on(serde_json::from_str(&line)?) {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 }
 

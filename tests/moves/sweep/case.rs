@@ -58,9 +58,11 @@ impl Sweep {
     /// One case, printed as one line.
     pub(super) fn visit(&mut self, point: FaultPoint, fault: Fault) -> Seen {
         let began = Instant::now();
+        // Before the move takes it elsewhere: after the last case its disk server may just have come back.
+        let alive = self.counts_on();
         let mut case = self.begin(point, fault);
         let mut seen = Seen::default();
-        let struck = self.strike(&mut case);
+        let struck = alive.and_then(|()| self.strike(&mut case));
         self.ground.gate.release_all();
         self.ground.slow(false);
         seen.is_unusable = struck.is_err();
@@ -94,7 +96,6 @@ impl Sweep {
 
     /// Brings the move to its point and strikes.
     fn strike(&mut self, case: &mut Case) -> Result<(), String> {
-        self.counts_on()?;
         if case.point.on_refusal_only() {
             self.arrive(case, FaultPoint::TargetLoaded)?;
             self.provoke_refusal(case)?;

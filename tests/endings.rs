@@ -4,18 +4,12 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use longhaul_model::site::{KnownSite, Pki, Sites};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use crate::controller::{Controller, end, signal, wait};
 use crate::moves::binary;
-
-/// For anything that takes a second on a quiet machine.
-const SOON: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A run that asks a site, again and again.
 const ASKS: &str = "
@@ -49,103 +43,12 @@ steps:
         with: { to: \"${{ folder }}/report\" }
 ";
 
-/// A controller whose sites take connections and never say a word.
-struct Controller {
-    folder: tempfile::TempDir,
-    _silent: TcpListener,
-}
-
-impl Controller {
-    fn new() -> Self {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = silent.local_addr().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let pki = folder.path().join("pki");
-        let controller = Self { folder, _silent: silent };
-        let own = pki.to_str().unwrap();
-        for arguments in
-            [&["ca", "init", "--dir", own][..], &["ca", "issue", "--dir", own, "--controller", "x"]]
-        {
-            assert!(controller.longhaul(arguments).output().unwrap().status.success());
-        }
-        let site = |id: &str| KnownSite { id: id.parse().unwrap(), address };
-        let file = |name: &str| pki.join(name);
-        let pki =
-            Pki { ca: file("ca.pem"), certificate: file("controller-x.pem"), key: file("controller-x.key") };
-        let sites = Sites { sites: vec![site("a"), site("b")], pki };
-        controller.write("sites.yaml", &sites.to_yaml());
-        controller.write("asks.yaml", ASKS);
-        controller.write("writes.yaml", WRITES);
-        controller
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn longhaul(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.arg("--state").arg(self.path("state")).arg("--sites").arg(self.path("sites.yaml"));
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
-        command
-    }
-
-    /// Starts a command; what it says goes to the file.
-    fn start(&self, arguments: &[&str], out: impl Into<Stdio>) -> Child {
-        let talk = std::fs::File::create(self.path("talk")).unwrap();
-        self.longhaul(arguments).stdout(out).stderr(talk).spawn().unwrap()
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(self.path("talk")).unwrap()
-    }
-
-    /// The exit code of `longhaul status RUN`.
-    fn status(&self, run: &str) -> Option<i32> {
-        self.longhaul(&["status", run]).output().unwrap().status.code()
-    }
-
-    fn wait_until_under_way(&self, run: &str) {
-        assert!(wait(|| self.status(run) == Some(7)), "{run} never began: {}", self.said());
-    }
-}
-
-fn wait(mut holds: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + SOON;
-    while !holds() {
-        if Instant::now() > until {
-            return false;
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-    true
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
-/// A child that does not end in time is killed, and fails the test.
-fn end(mut child: Child) -> ExitStatus {
-    let mut ended = None;
-    if !wait(|| {
-        ended = child.try_wait().unwrap();
-        ended.is_some()
-    }) {
-        child.kill().unwrap();
-        panic!("it did not end");
-    }
-    ended.unwrap()
-}
+const FILES: [(&str, &str); 2] = [("asks.yaml", ASKS), ("writes.yaml", WRITES)];
 
 /// The first signal, of either kind, stops a run in good order: it says so, ends with 130, and the run can be resumed.
 #[test]
 fn a_signal_stops_a_run_that_can_be_resumed() {
-    let controller = Controller::new();
+    let controller = Controller::with(&FILES);
     for (arguments, kind) in
         [(&["run", "asks.yaml", "--id", "run-a"][..], Signal::TERM), (&["resume", "run-a"], Signal::INT)]
     {
@@ -165,7 +68,7 @@ fn a_signal_stops_a_run_that_can_be_resumed() {
 /// The second signal ends a run at once when stopping takes long, here because nobody takes what it prints. It can be resumed.
 #[test]
 fn a_second_signal_ends_a_run_at_once() {
-    let controller = Controller::new();
+    let controller = Controller::with(&FILES);
     let (_unread, mut full) = UnixStream::pair().unwrap();
     full.set_nonblocking(true).unwrap();
     while full.write(&[0; 4096]).is_ok() {}
@@ -208,7 +111,7 @@ fn a_connection_that_falls_silent_is_no_good_end() {
 /// through.
 #[test]
 fn a_partial_run_ends_with_its_own_code() {
-    let controller = Controller::new();
+    let controller = Controller::with(&FILES);
     // What is a file cannot be written into.
     controller.write("bad", "");
     let run = ["run", "writes.yaml", "--id", "run-a", "--input", r#"folders=["good","bad"]"#];

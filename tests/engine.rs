@@ -3,6 +3,7 @@
 mod conditions;
 mod crash;
 mod kit;
+mod operators;
 mod runs;
 mod toy;
 mod waits;

@@ -6,7 +6,9 @@
     reason = "clippy knows tests by their attribute, helpers have none"
 )]
 
+mod approvals;
 mod contracts;
+mod controller;
 mod diagnostics;
 mod endings;
 mod engine;

@@ -149,7 +149,7 @@ async fn drive(folder: &Path) {
     let ended = if known {
         driver.resume(&run, &mut reporters, &control).await
     } else {
-        driver.run(run, slow_plan(), &mut reporters, &control).await
+        driver.run(run, slow_plan(), None, &mut reporters, &control).await
     };
     // Killed between the last record and its own end, the run is over already.
     let ended = match ended {

@@ -67,6 +67,11 @@ impl World {
         fs::read_to_string(self.0.join("log")).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
+    /// Lets an attempt that awaits it come to its end.
+    pub(super) fn finish(&self, file: &str) {
+        fs::write(self.0.join(format!("go-{file}")), "").unwrap();
+    }
+
     /// The effects that are there, sorted.
     pub(super) fn effects(&self) -> Vec<String> {
         names(&self.0.join("effects"))
@@ -158,6 +163,9 @@ impl Write1 {
             Some(Fault::Before) => "transient",
             Some(Fault::Half) => "half",
             Some(Fault::After) => "lost",
+            Some(Fault::Undo) | None if script == "await" => {
+                if self.world.0.join(format!("go-{file}")).exists() { "ok" } else { "hang" }
+            }
             Some(Fault::Undo) | None => script,
         };
         Poll::Ended(match script {
@@ -355,7 +363,7 @@ impl Rig {
 
     pub(super) async fn run_with(&self, plan: Plan, mut reporters: Reporters, control: &Control) -> Ended {
         let driver = self.driver();
-        let run = driver.run("run-a".parse().unwrap(), plan, &mut reporters, control);
+        let run = driver.run("run-a".parse().unwrap(), plan, None, &mut reporters, control);
         tokio::time::timeout(DEADLINE, run).await.unwrap().unwrap()
     }
 

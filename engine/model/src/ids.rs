@@ -121,6 +121,22 @@ impl StepPath {
     }
 }
 
+impl FromStr for StepPath {
+    type Err = NoPath;
+
+    fn from_str(text: &str) -> Result<Self, NoPath> {
+        let odd = text.split('/').count() % 2 == 1;
+        let ids = text.split('/').step_by(2).all(|id| id.parse::<StepId>().is_ok());
+        let keys = text.split('/').skip(1).step_by(2).all(|key| !key.is_empty());
+        if odd && ids && keys { Ok(Self(text.to_owned())) } else { Err(NoPath(text.to_owned())) }
+    }
+}
+
+/// A text that is no path of a step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no path of a step: write one such as `gate` or `move/vm-a/gate`")]
+pub struct NoPath(String);
+
 impl fmt::Display for StepPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -130,6 +146,17 @@ impl fmt::Display for StepPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A path is steps with item keys between them.
+    #[test]
+    fn paths_are_read() {
+        for good in ["gate", "move/vm-a/gate", "a/1 b/c/x.y/d"] {
+            assert_eq!(good.parse::<StepPath>().unwrap().as_str(), good);
+        }
+        for bad in ["", "move/vm-a", "move//gate", "/gate", "Gate", "a/b/c-d"] {
+            assert!(bad.parse::<StepPath>().is_err(), "{bad}");
+        }
+    }
 
     /// A malformed identifier is refused with its rule, and a well-formed one comes back unchanged.
     #[test]

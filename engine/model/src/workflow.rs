@@ -3,9 +3,11 @@
 //! Reading never gives up: what is broken is noted and left out, so that the checks that follow can find the mistakes
 //! in everything else.
 
+mod question;
 mod retry;
 mod step;
 
+pub use question::{AsksSpec, OnExpire, QuestionSpec};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
 pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};

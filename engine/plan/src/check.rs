@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::inputs::{self, Declared};
 use crate::names::Names;
-use crate::plan::{Body, Graph, Plan, WorkflowPin};
+use crate::plan::{Body, Graph, OnExpire, Plan, WorkflowPin};
 
 /// Checks a workflow without values for its inputs, as far as that is possible.
 ///
@@ -162,7 +162,9 @@ fn passed_over(graph: &Graph) -> Vec<StepId> {
         conditions.flat_map(|condition| &condition.asked().failed).map(String::as_str).collect();
     let mut unmet = BTreeSet::new();
     for step in &graph.steps {
-        if answered.contains(step.id.as_str()) || step.needs.iter().any(|need| unmet.contains(need)) {
+        let lapses = matches!(&step.body, Body::Question(it) if it.on_expire == OnExpire::Skip);
+        if lapses || answered.contains(step.id.as_str()) || step.needs.iter().any(|need| unmet.contains(need))
+        {
             unmet.insert(step.id.clone());
         }
     }
@@ -178,6 +180,10 @@ fn note_defaulted(graph: &mut Graph, defaulted: &BTreeMap<StepId, BTreeSet<Strin
                 action.defaulted = names.cloned().collect();
             }
             Body::Foreach(foreach) => note_defaulted(&mut foreach.graph, defaulted),
+            Body::Question(question) => {
+                let names = defaulted.get(&step.id).into_iter().flatten();
+                question.defaulted = names.cloned().collect();
+            }
             Body::Wait(_) => {}
         }
     }

@@ -17,6 +17,7 @@ mod inputs;
 mod names;
 mod parameters;
 mod plan;
+mod questions;
 mod reasons;
 mod render;
 mod schema;
@@ -26,8 +27,9 @@ mod values;
 pub use check::{Outline, check, outline, validate};
 pub use drawing::{dot, mermaid, terminal};
 pub use plan::{
-    ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Plan, Reason, Retry, Step, Wait,
-    WorkflowPin,
+    ActionStep, Asks, Backoff, Body, Compensation, Foreach, Graph, OnExpire, OnItemFailure, Plan, Question,
+    Reason, Retry, Step, Wait, WorkflowPin,
 };
+pub use questions::outputs_schema as answers_schema;
 pub use render::render_text;
 pub use values::ValueSchema;

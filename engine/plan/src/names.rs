@@ -4,10 +4,11 @@ use longhaul_expr::{Asked, Expression, Reference, Root, Shape};
 use longhaul_model::action::{Catalogue, Descriptor};
 use longhaul_model::diagnostic::{Code, nearest};
 use longhaul_model::ids::StepId;
-use longhaul_model::workflow::{BodySpec, StepSpec};
+use longhaul_model::workflow::{BodySpec, QuestionSpec, StepSpec};
 use serde_json::{Value, json};
 
 use crate::inputs::Declared;
+use crate::questions;
 use crate::schema::{self, ANY};
 
 /// What `run.` has.
@@ -49,6 +50,7 @@ enum SeenKind<'a> {
     Action(&'a Descriptor),
     Foreach,
     Wait,
+    Question(&'a QuestionSpec),
     /// Its own mistake is reported where it stands.
     Broken,
 }
@@ -94,6 +96,7 @@ impl<'a> Names<'a> {
                     .and_then(|uses| catalogue.get(&uses.value))
                     .map_or(SeenKind::Broken, SeenKind::Action),
                 Some(BodySpec::Wait(_)) => SeenKind::Wait,
+                Some(BodySpec::Question(question)) => SeenKind::Question(question),
                 Some(BodySpec::Foreach(foreach)) => {
                     self.hidden.extend(foreach.steps.iter().map(|nested| (&nested.id.value, &step.id.value)));
                     SeenKind::Foreach
@@ -293,7 +296,7 @@ fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresol
     let id = step.id;
     let Some((part, rest)) = path.split_first() else { return Ok(json!({"type": "object"})) };
     let parts: &[&str] = match step.kind {
-        SeenKind::Action(_) => &["outputs", "status"],
+        SeenKind::Action(_) | SeenKind::Question(_) => &["outputs", "status"],
         SeenKind::Foreach => &["items", "status"],
         SeenKind::Wait => &["status"],
         SeenKind::Broken => return Ok(ANY),
@@ -301,7 +304,12 @@ fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresol
     match (part.as_str(), step.kind) {
         ("status", _) => Ok(json!({"type": "string"})),
         ("items", SeenKind::Foreach) => Ok(json!({"type": "array"})),
-        ("outputs", SeenKind::Action(descriptor)) => resolve_output(id, descriptor, rest),
+        ("outputs", SeenKind::Action(descriptor)) => {
+            resolve_output(id, &format!("`{}`", descriptor.name), &descriptor.outputs, rest)
+        }
+        ("outputs", SeenKind::Question(question)) => {
+            resolve_output(id, "a question", &questions::outputs_schema(question), rest)
+        }
         _ => {
             let help = suggestion(part, parts.iter().copied(), "there are");
             Err(Unresolved::new(Code::UnknownOutput, format!("step `{id}` has no `{part}`"), help))
@@ -309,14 +317,14 @@ fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresol
     }
 }
 
-fn resolve_output(id: &StepId, descriptor: &Descriptor, path: &[String]) -> Result<Value, Unresolved> {
-    let Some(name) = path.first() else { return Ok(descriptor.outputs.clone()) };
-    let properties = descriptor.outputs.get("properties").and_then(Value::as_object);
+fn resolve_output(id: &StepId, what: &str, outputs: &Value, path: &[String]) -> Result<Value, Unresolved> {
+    let Some(name) = path.first() else { return Ok(outputs.clone()) };
+    let properties = outputs.get("properties").and_then(Value::as_object);
     let known: Vec<&str> = properties.into_iter().flat_map(|all| all.keys()).map(String::as_str).collect();
-    match schema::walk(&descriptor.outputs, path) {
+    match schema::walk(outputs, path) {
         Some(schema) if known.is_empty() || known.contains(&name.as_str()) => Ok(schema),
         Some(_) | None => {
-            let message = format!("step `{id}` (`{}`) has no output `{}`", descriptor.name, path.join("."));
+            let message = format!("step `{id}` ({what}) has no output `{}`", path.join("."));
             let help = suggestion(name, known.into_iter(), "there are");
             Err(Unresolved::new(Code::UnknownOutput, message, help))
         }

@@ -140,6 +140,78 @@ pub enum Body {
     Foreach(Foreach),
     /// Lets time pass.
     Wait(Wait),
+    /// Asks somebody outside.
+    Question(Box<Question>),
+}
+
+impl Body {
+    /// What it does in a word: `action`, `foreach`, `wait`, `approve` or `signal`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Action(_) => "action",
+            Self::Foreach(_) => "foreach",
+            Self::Wait(_) => "wait",
+            Self::Question(question) => match question.asks {
+                Asks::Approval { .. } => "approve",
+                Asks::Signal { .. } => "signal",
+            },
+        }
+    }
+}
+
+/// What somebody is asked, and what happens when nobody answers. The answer may come while no controller runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// Who has to answer what.
+    pub asks: Asks,
+    /// How long the answer may take, from the moment the step's turn comes; as long as it takes if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Time>,
+    /// What becomes of the step then.
+    pub on_expire: OnExpire,
+    /// The outputs that are read with a default, for the case that there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defaulted: Vec<String>,
+}
+
+/// Who has to answer what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asks {
+    /// People: yes or no.
+    Approval {
+        /// Each of them has one of these roles.
+        roles: Vec<String>,
+        /// How many have to say yes, at least 1. One no is enough for a no.
+        quorum: u32,
+        /// Whether the person who started the run does not count.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forbid_self: bool,
+        /// What they are told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Template>,
+    },
+    /// Whoever may: that something has happened.
+    Signal {
+        /// The signal's name.
+        name: StepId,
+        /// JSON Schema of what comes with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<serde_json::Value>,
+    },
+}
+
+/// What becomes of a step whose question nobody answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExpire {
+    /// It fails.
+    Fail,
+    /// It is passed over, and so is what needs it.
+    Skip,
+    /// The run goes on as if the signal had come.
+    Continue,
 }
 
 /// How long time passes. It goes on passing while no controller runs.

@@ -7,7 +7,7 @@ use longhaul_expr::{Expression, Root, Shape, Template};
 use longhaul_model::action::Effects;
 use longhaul_model::ids::StepId;
 
-use crate::plan::{ActionStep, Body, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
+use crate::plan::{ActionStep, Asks, Body, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
 
 /// The plan as text: steps in order, edges with their reasons, the undo order, and what cannot be typed.
 #[must_use]
@@ -81,6 +81,10 @@ impl Text {
                 Body::Action(action) => self.action(step, action, depth),
                 Body::Foreach(foreach) => self.foreach(step, foreach, depth),
                 Body::Wait(wait) => self.wait(step, wait, depth),
+                Body::Question(question) => {
+                    self.line(depth, &format!("{}: {question}", step.id));
+                    self.needs(step, depth + 1);
+                }
             }
         }
     }
@@ -164,6 +168,11 @@ fn expressions(step: &Step) -> Vec<&Expression> {
             all.extend(foreach.graph.steps.iter().flat_map(expressions));
         }
         Body::Wait(Wait::For(template) | Wait::Until(template)) => all.extend(of_template(template)),
+        Body::Question(question) => {
+            if let Asks::Approval { message: Some(message), .. } = &question.asks {
+                all.extend(of_template(message));
+            }
+        }
     }
     all
 }
@@ -196,7 +205,7 @@ fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
             Body::Foreach(foreach) => {
                 collect_undo(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
-            Body::Wait(_) => {}
+            Body::Wait(_) | Body::Question(_) => {}
         }
     }
 }
@@ -218,7 +227,7 @@ fn has_pivot(body: &Body) -> bool {
     match body {
         Body::Action(action) => action.pivot,
         Body::Foreach(foreach) => foreach.graph.steps.iter().any(|step| has_pivot(&step.body)),
-        Body::Wait(_) => false,
+        Body::Wait(_) | Body::Question(_) => false,
     }
 }
 
@@ -253,7 +262,7 @@ fn collect_untyped(graph: &Graph, above: &str, lines: &mut Vec<String>) {
                 }
                 collect_untyped(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
-            Body::Wait(_) => {}
+            Body::Wait(_) | Body::Question(_) => {}
         }
     }
 }

@@ -39,10 +39,10 @@ pub(crate) struct CheckedGraph {
 }
 
 /// A checked body, the steps that it reads, and its pivot.
-struct CheckedBody {
-    body: Body,
-    reads: Vec<StepRead>,
-    pivot: Option<Span>,
+pub(crate) struct CheckedBody {
+    pub(crate) body: Body,
+    pub(crate) reads: Vec<StepRead>,
+    pub(crate) pivot: Option<Span>,
 }
 
 impl Checker<'_> {
@@ -117,7 +117,7 @@ impl Checker<'_> {
             self.check_shadow(spec, around);
             let later = match &spec.body {
                 Some(BodySpec::Foreach(_)) => Some((spec.id.span, "foreach")),
-                Some(BodySpec::Wait(_)) | None => None,
+                Some(BodySpec::Wait(_) | BodySpec::Question(_)) | None => None,
                 Some(BodySpec::Action(action)) => action
                     .pivot
                     .map(|span| (span, "pivot"))
@@ -181,6 +181,7 @@ impl Checker<'_> {
             BodySpec::Action(action) => self.action(id, action, names),
             BodySpec::Foreach(foreach) => self.foreach(id, foreach, names),
             BodySpec::Wait(wait) => self.wait(wait, names),
+            BodySpec::Question(question) => self.question(question, names),
         }
     }
 

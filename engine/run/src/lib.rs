@@ -16,11 +16,14 @@ mod clock;
 mod control;
 mod convert;
 pub mod driver;
+pub mod inbox;
 pub mod journal;
 pub mod reporter;
+pub mod statement;
 
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use control::Control;
 pub use driver::{Driver, Ended};
+pub use inbox::Inbox;
 pub use journal::{Journal, Reader};
 pub use reporter::{JsonLines, Reporter, Reporters, Terminal, replay};

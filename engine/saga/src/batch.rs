@@ -3,7 +3,7 @@
 use longhaul_model::ids::RunId;
 use longhaul_plan::Plan;
 
-use crate::event::{Controller, RunCreated, RunResumed};
+use crate::event::{Controller, RunCreated, RunResumed, Starter};
 use crate::{Command, Entry, Event, Fold, Illegal, Saga};
 
 /// Entries to be recorded together, in order, and what may be carried out after that.
@@ -45,10 +45,12 @@ impl Saga {
         run: RunId,
         plan: Plan,
         controller: Controller,
+        started_by: Option<Starter>,
         at_unix_ms: u64,
     ) -> Result<(Self, Batch), Illegal> {
-        let created = RunCreated { controller, plan: plan.clone() };
-        let (saga, commands) = Self::create(run, plan, at_unix_ms)?;
+        let name = started_by.as_ref().map(|starter| starter.name.clone());
+        let created = RunCreated { controller, started_by, plan: plan.clone() };
+        let (saga, commands) = Self::create(run, plan, name, at_unix_ms)?;
         let mut batch = Batch::new(at_unix_ms);
         batch.add(Event::RunCreated(Box::new(created)), commands);
         Ok((saga, batch))

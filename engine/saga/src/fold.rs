@@ -57,8 +57,10 @@ impl Saga {
             return Err(FoldError::NotCreated);
         };
         let illegal = |seq| move |source| FoldError::Illegal { seq, source };
-        let (mut saga, commands) = Self::create(first.run.clone(), created.plan.clone(), first.at_unix_ms)
-            .map_err(illegal(first.seq))?;
+        let started_by = created.started_by.as_ref().map(|starter| starter.name.clone());
+        let (mut saga, commands) =
+            Self::create(first.run.clone(), created.plan.clone(), started_by, first.at_unix_ms)
+                .map_err(illegal(first.seq))?;
         let mut unrecorded = VecDeque::new();
         collect(&mut unrecorded, commands);
         for record in rest {

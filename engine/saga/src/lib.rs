@@ -30,4 +30,4 @@ pub use record::{
     Entry, FIRST_PREVIOUS, Header, RECORD_VERSION, Record, SAGA_VERSION, SAGA_VERSIONS_FOLDED, Unreadable,
 };
 pub use report::Report;
-pub use state::{Foreseen, Saga, StepView};
+pub use state::{Foreseen, NoVote, OpenQuestion, Saga, StepView};

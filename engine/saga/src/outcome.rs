@@ -6,6 +6,8 @@ use longhaul_model::ids::StepPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::NoVote;
+
 /// Why an effect did not come about, as the action said it. The form is that of an action's own error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -132,6 +134,14 @@ pub enum Illegal {
         event: &'static str,
         /// The run's state.
         state: &'static str,
+    },
+    /// A vote that does not count.
+    #[error("the vote on step `{step}` does not count: {why}")]
+    Vote {
+        /// The step.
+        step: StepPath,
+        /// Why.
+        why: NoVote,
     },
     /// Two steps of the plan would have one path.
     #[error("the plan has two steps with the path `{0}`")]

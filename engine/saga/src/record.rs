@@ -57,8 +57,19 @@ impl Entry {
 }
 
 /// The kinds that are decisions. No event has one of these names; a test holds the two lists apart.
-const INTENTS: &[&str] =
-    &["start", "compensate", "cancel", "expand", "refuse", "skip", "pause", "give_up", "end"];
+const INTENTS: &[&str] = &[
+    "start",
+    "compensate",
+    "cancel",
+    "expand",
+    "refuse",
+    "skip",
+    "pause",
+    "ask",
+    "answered",
+    "give_up",
+    "end",
+];
 
 /// What a journal stores of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

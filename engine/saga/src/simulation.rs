@@ -11,8 +11,8 @@ use longhaul_plan::Plan;
 use serde_json::{Value, json};
 
 use crate::event::{
-    CancelRequested, Controller, Done, Failed, HandleGiven, Probed, RunCreated, RunResumed, TimerFired,
-    Undone, Unknown,
+    CancelRequested, Controller, Done, Failed, HandleGiven, How, Probed, RunCreated, RunPaused, RunResumed,
+    RunUnpaused, TimerFired, Undone, Unknown,
 };
 use crate::intent::{Because, Start};
 use crate::{Answer, Command, Entry, Event, Failure, Intent, Record, Saga, Status, StepView, Work};
@@ -34,6 +34,9 @@ struct World {
     /// Per mille of everything that goes wrong.
     trouble: u32,
     cancels: bool,
+    /// Whether it is left as it is when it is given up.
+    leaves: bool,
+    pauses: u32,
 }
 
 fn controller() -> Controller {
@@ -111,9 +114,10 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         let plan = plan(&mut rng);
         let run = "run-sim".parse().unwrap();
-        let (saga, commands) = Saga::create(run, plan.clone(), 1).unwrap();
+        let (saga, commands) = Saga::create(run, plan.clone(), None, 1).unwrap();
         let trouble = [0, 50, 200, 500][rng.usize(0..4)];
         let cancels = rng.u32(0..5) == 0;
+        let (leaves, pauses) = (rng.bool(), rng.u32(0..3));
         let mut world = Self {
             rng,
             saga,
@@ -124,9 +128,14 @@ impl World {
             successes: BTreeMap::new(),
             trouble,
             cancels,
+            leaves,
+            pauses,
         };
-        world
-            .record(Entry::Event(Event::RunCreated(Box::new(RunCreated { controller: controller(), plan }))));
+        world.record(Entry::Event(Event::RunCreated(Box::new(RunCreated {
+            controller: controller(),
+            started_by: None,
+            plan,
+        }))));
         world.take(commands);
         world
     }
@@ -357,11 +366,11 @@ impl World {
             match self.saga.status() {
                 Status::Running if self.rng.u32(0..40) == 0 => self.crash(),
                 Status::Running => {
-                    if self.cancels && self.rng.u32(0..10) == 0 {
-                        self.cancels = false;
-                        self.apply(Event::CancelRequested(CancelRequested { reason: "enough".into() }));
-                    }
+                    self.wish();
                     if self.saga.status() == Status::Running {
+                        if self.saga.paused().is_some() && self.pending.is_empty() {
+                            continue;
+                        }
                         assert!(
                             !self.pending.is_empty(),
                             "running, and nothing is to be done: {:#?}",
@@ -381,6 +390,25 @@ impl World {
             }
         }
         panic!("no end: {:#?}", self.stand());
+    }
+
+    /// What an operator may ask for at any time. One who holds the run lets it go on when nothing is under way any more.
+    fn wish(&mut self) {
+        if self.cancels && self.rng.u32(0..10) == 0 {
+            self.cancels = false;
+            let how = if self.leaves { How::Leave } else { How::Compensate };
+            let reason = "enough".to_owned();
+            self.apply(Event::CancelRequested(CancelRequested { reason, how, message: None }));
+        } else if self.saga.paused().is_some() {
+            if self.pending.is_empty() || self.rng.u32(0..10) == 0 {
+                let reason = "go on".to_owned();
+                self.apply(Event::RunUnpaused(RunUnpaused { reason, message: None }));
+            }
+        } else if self.pauses > 0 && self.rng.u32(0..20) == 0 {
+            self.pauses -= 1;
+            let reason = "wait".to_owned();
+            self.apply(Event::RunPaused(RunPaused { reason, message: None }));
+        }
     }
 
     /// Whether the run has come to a stop before its end.

@@ -5,14 +5,16 @@
 
 mod calls;
 mod crash;
+mod people;
 
 use std::sync::Arc;
 
 use calls::Calls;
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
-use longhaul_saga::event::{Controller, TimerFired};
+use longhaul_saga::event::{Controller, Starter, TimerFired};
 use longhaul_saga::{Batch, Command, Entry, Event, Illegal, Intent, Record, Saga, Status, StepView};
+use people::Inbox;
 
 use crate::queue::Queue;
 use crate::world::OperationId;
@@ -21,6 +23,9 @@ use crate::{Fault, Model, Side, World};
 /// A run ends in fewer records than this, or it goes round in circles: far above what ten thousand steps with retries
 /// write.
 const RECORDS_MAX: usize = 2_000_000;
+
+/// Who starts a simulated run.
+const STARTER: &str = "operator";
 
 /// What is simulated.
 pub struct Setup<'a> {
@@ -109,6 +114,8 @@ enum Thing {
     News { step: StepPath, call: u64, news: News },
     /// A timer of a controller.
     Timer { step: StepPath, timer: u64, generation: u64 },
+    /// Somebody outside has said something.
+    Message(Box<Event>),
     /// The next controller is there: after a crash, or because an operator resumes the run.
     TakeOver { by_operator: bool },
 }
@@ -144,6 +151,7 @@ struct Simulation<'a> {
     /// None while no controller lives.
     saga: Option<Saga>,
     calls: Calls,
+    inbox: Inbox,
     /// Raised by every controller.
     generation: u64,
     /// A fault strikes once.
@@ -161,6 +169,7 @@ impl<'a> Simulation<'a> {
             records: Vec::new(),
             saga: None,
             calls: Calls::default(),
+            inbox: Inbox::default(),
             generation: 1,
             struck: false,
             resumes: setup.resumes,
@@ -180,7 +189,9 @@ impl<'a> Simulation<'a> {
 
     fn open(&mut self) -> Result<(), Halt> {
         let plan = Plan::clone(self.setup.plan);
-        let (saga, first) = Saga::open(self.setup.run.clone(), plan, self.controller(), self.now_unix_ms)?;
+        let starter = Starter { name: STARTER.to_owned(), signed: None };
+        let (saga, first) =
+            Saga::open(self.setup.run.clone(), plan, self.controller(), Some(starter), self.now_unix_ms)?;
         self.saga = Some(saga);
         self.commit(first);
         Ok(())
@@ -206,6 +217,7 @@ impl<'a> Simulation<'a> {
             Thing::End { id, plan } => self.end(&id, plan),
             Thing::News { step, call, news } => self.hear(&step, call, news),
             Thing::Timer { step, timer, generation } => self.fire(step, timer, generation),
+            Thing::Message(event) => self.arrive(*event),
             Thing::TakeOver { by_operator } => self.take_over(by_operator),
         }
     }
@@ -242,6 +254,7 @@ impl<'a> Simulation<'a> {
         for command in batch.commands {
             self.carry_out(command);
         }
+        self.tell_people();
     }
 
     /// False if the controller dies at this write.
@@ -265,6 +278,8 @@ impl<'a> Simulation<'a> {
                 | Intent::Refuse(_)
                 | Intent::Skip(_)
                 | Intent::Pause(_)
+                | Intent::Ask(_)
+                | Intent::Answered(_)
                 | Intent::GiveUp(_)
                 | Intent::End(_),
             ) => {}

@@ -25,9 +25,18 @@ pub(crate) struct Node {
 /// What a step is.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    Action { effects: Effects, pivot: bool, scope: bool },
+    Action {
+        effects: Effects,
+        pivot: bool,
+        scope: bool,
+    },
     Wait,
-    Items { steps: Vec<Node>, on_item_failure: OnItemFailure },
+    /// Asks somebody outside.
+    Question,
+    Items {
+        steps: Vec<Node>,
+        on_item_failure: OnItemFailure,
+    },
 }
 
 /// A step instance and what is around it.
@@ -68,7 +77,7 @@ impl Node {
     pub(crate) fn effects(&self) -> Effects {
         match self.kind {
             Kind::Action { effects, .. } => effects,
-            Kind::Items { .. } | Kind::Wait => Effects::None,
+            Kind::Items { .. } | Kind::Wait | Kind::Question => Effects::None,
         }
     }
 
@@ -104,6 +113,7 @@ fn nodes(graph: &Graph) -> Vec<Node> {
                 Kind::Action { effects: action.effects, pivot: action.pivot, scope: action.scope }
             }
             Body::Wait(_) => Kind::Wait,
+            Body::Question(_) => Kind::Question,
             Body::Foreach(foreach) => {
                 Kind::Items { steps: nodes(&foreach.graph), on_item_failure: foreach.on_item_failure }
             }
@@ -123,6 +133,6 @@ fn find<'a>(beside: &'a [Node], path: &'a str, from: usize, is_last: bool) -> Op
             let (key, _) = rest.split_once('/')?;
             find(steps, path, from + id.len() + 1 + key.len() + 1, is_last)
         }
-        (Some(_), Kind::Action { .. } | Kind::Wait) => None,
+        (Some(_), Kind::Action { .. } | Kind::Wait | Kind::Question) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
-use longhaul_saga::{Failure, Work};
+use longhaul_saga::{Failure, Work, intent};
 use serde_json::Value;
 
 /// An effect that begins anew.
@@ -62,10 +62,36 @@ pub enum Really {
     CannotTell,
 }
 
+/// What comes of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// As many people as are asked for say yes, or the signal comes.
+    Yes {
+        /// From the question to the answer, in milliseconds.
+        after_ms: u64,
+        /// `approved_by`: who they are; `payload`: what comes with the signal.
+        outputs: Value,
+    },
+    /// Somebody says no. Nobody can say no to a signal.
+    No {
+        /// From the question to the answer, in milliseconds.
+        after_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody answers.
+    Never,
+}
+
 /// Says how effects go. The same question gets the same answer.
 pub trait Model {
     /// How an effect that begins now will go.
     fn behaviour(&self, asked: &Asked<'_>) -> Behaviour;
+
+    /// What comes of a step's question, which it asks for this time. If nothing is said: a yes, after a second.
+    fn reply(&self, _step: &StepPath, _asks: &intent::Asked, _time: u32) -> Reply {
+        Reply::Yes { after_ms: 1_000, outputs: Value::Null }
+    }
 }
 
 impl<F: Fn(&Asked<'_>) -> Behaviour> Model for F {

@@ -16,12 +16,14 @@ pub enum Identity {
     Site(String),
     /// A process that runs workflows.
     Controller(String),
+    /// A person, who signs what they say and connects to nobody.
+    User(String),
 }
 
 /// A text that is no identity.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{text}` is no identity: expected longhaul://site/NAME or longhaul://controller/NAME, NAME of a-z, 0-9 and `-`"
+    "`{text}` is no identity: expected longhaul://site/NAME, longhaul://controller/NAME or longhaul://user/NAME, NAME of a-z, 0-9 and `-`"
 )]
 pub struct ParseError {
     text: String,
@@ -44,11 +46,19 @@ impl Identity {
         checked(name).map(Self::Controller)
     }
 
+    /// The identity of a person.
+    ///
+    /// # Errors
+    /// A name that cannot stand in a certificate and a file name.
+    pub fn user(name: &str) -> Result<Self, ParseError> {
+        checked(name).map(Self::User)
+    }
+
     /// The name without the kind: `a` of `longhaul://site/a`.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Site(name) | Self::Controller(name) => name,
+            Self::Site(name) | Self::Controller(name) | Self::User(name) => name,
         }
     }
 
@@ -62,6 +72,7 @@ impl Identity {
         match self {
             Self::Site(_) => "site",
             Self::Controller(_) => "controller",
+            Self::User(_) => "user",
         }
     }
 }
@@ -81,6 +92,7 @@ impl FromStr for Identity {
         let identity = match rest.split_once('/') {
             Some(("site", name)) => Self::site(name),
             Some(("controller", name)) => Self::controller(name),
+            Some(("user", name)) => Self::user(name),
             Some(_) | None => Err(unknown()),
         };
         identity.map_err(|_| unknown())
@@ -100,7 +112,11 @@ mod tests {
     /// What is printed is read back as the same identity.
     #[test]
     fn display_and_parse_agree() {
-        for identity in [Identity::site("a").unwrap(), Identity::controller("east-1").unwrap()] {
+        for identity in [
+            Identity::site("a").unwrap(),
+            Identity::controller("east-1").unwrap(),
+            Identity::user("alice").unwrap(),
+        ] {
             assert_eq!(identity.to_string().parse::<Identity>().unwrap(), identity);
         }
     }
@@ -109,7 +125,7 @@ mod tests {
     #[test]
     fn bad_identities_are_refused() {
         for text in
-            ["", "a", "longhaul://site/", "longhaul://site/../a", "longhaul://user/u", "https://site/a"]
+            ["", "a", "longhaul://site/", "longhaul://site/../a", "longhaul://role/u", "https://site/a"]
         {
             assert!(text.parse::<Identity>().is_err(), "{text}");
         }

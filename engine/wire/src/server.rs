@@ -99,7 +99,7 @@ pub fn caller<T>(request: &Request<T>) -> Result<Identity, Status> {
 pub fn calling_site<T>(request: &Request<T>) -> Result<String, Status> {
     match caller(request)? {
         Identity::Site(name) => Ok(name),
-        other @ Identity::Controller(_) => {
+        other @ (Identity::Controller(_) | Identity::User(_)) => {
             Err(Status::permission_denied(format!("{other} may not call what sites offer to each other")))
         }
     }

@@ -13,7 +13,7 @@ use crate::{exit_code, output};
 pub(crate) enum Command {
     /// Make a new authority: ca.pem and ca.key
     Init(Place),
-    /// Issue a certificate for a site's agent or for a controller
+    /// Issue a certificate for a site's agent, a controller or a person
     Issue(Issue),
 }
 
@@ -41,6 +41,12 @@ pub(crate) struct Issue {
     /// Name of the controller it is for
     #[arg(long, group = "who", value_name = "NAME")]
     controller: Option<String>,
+    /// Name of the person it is for: good for signing what they say, and for no connection
+    #[arg(long, group = "who", value_name = "NAME")]
+    user: Option<String>,
+    /// A role of that person; may be given several times
+    #[arg(long = "role", value_name = "ROLE", requires = "user")]
+    roles: Vec<String>,
     /// End of validity, such as 2027-01-31T00:00:00Z [default: in 90 days]
     #[arg(long, value_name = "TIME")]
     not_after: Option<jiff::Timestamp>,
@@ -58,7 +64,10 @@ pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
                 identity(&issue).doing(exit_code::USAGE, || "name the certificate's holder".to_owned())?;
             let validity = issue.not_after.map_or_else(Validity::default, Validity::until);
             let ca = Ca::open(&issue.place.folder(settings));
-            let issued = ca.and_then(|ca| ca.issue(&identity, validity));
+            let issued = ca.and_then(|ca| match &issue.user {
+                Some(name) => ca.issue_person(name, &issue.roles, validity),
+                None => ca.issue(&identity, validity),
+            });
             let issued = issued.doing(exit_code::FAILED, || format!("issue a certificate for {identity}"))?;
             output::data(issued.certificate.display());
             output::data(issued.key.display());
@@ -68,9 +77,10 @@ pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
 }
 
 fn identity(issue: &Issue) -> std::result::Result<Identity, longhaul_wire::identity::ParseError> {
-    match (&issue.site, &issue.controller) {
-        (Some(site), _) => Identity::site(site),
-        (None, Some(controller)) => Identity::controller(controller),
-        (None, None) => unreachable!("clap asks for one of them"),
+    match (&issue.site, &issue.controller, &issue.user) {
+        (Some(site), _, _) => Identity::site(site),
+        (None, Some(controller), _) => Identity::controller(controller),
+        (None, None, Some(user)) => Identity::user(user),
+        (None, None, None) => unreachable!("clap asks for one of them"),
     }
 }

@@ -11,7 +11,7 @@ use longhaul_run::{Control, Driver, Ended, Journal, JsonLines, Reporters, Termin
 use longhaul_saga::{Report, Status};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::commands::{reports, sites};
+use crate::commands::{people, reports, sites};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::Settings;
 use crate::{exit_code, output};
@@ -49,6 +49,7 @@ impl Driving {
     pub(super) fn open(settings: &Settings) -> Result<Self> {
         let sites = settings.inventory()?;
         let connector = sites::connector(&sites)?;
+        let notary = people::Authority::of(&sites)?;
         let here =
             std::env::current_dir().doing(exit_code::FAILED, || "find the working directory".to_owned())?;
         let registry = longhaul_steps::native_registry(&sites, connector, &here);
@@ -56,7 +57,8 @@ impl Driving {
         let control = Control::new();
         stop_on_signals(control.clone()).doing(exit_code::FAILED, || "listen for signals".to_owned())?;
         let journal = open_journal(settings)?;
-        Ok(Self { driver: Driver::new(journal.clone(), registry), journal, control })
+        let driver = Driver::new(journal.clone(), registry).with_notary(notary);
+        Ok(Self { driver, journal, control })
     }
 
     /// Drives until the run ends or somebody interrupts.

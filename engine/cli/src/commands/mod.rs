@@ -2,6 +2,7 @@
 
 mod actions;
 mod agent;
+mod answer;
 mod bench;
 mod ca;
 mod config;
@@ -19,6 +20,7 @@ pub(crate) mod journal;
 mod lab;
 mod lab_wan;
 pub(crate) mod observe;
+mod people;
 mod plan;
 mod replay;
 mod reports;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Subcommand;
+use longhaul_saga::event::Vote;
 
 pub(crate) use agent::Break as AgentBreak;
 
@@ -68,6 +71,18 @@ pub(crate) enum Command {
     Run(run::Args),
     /// Show how runs stand
     Status(status::Args),
+    /// Say yes to what a step of a run asks
+    Approve(answer::Decision),
+    /// Say no to what a step of a run asks
+    Reject(answer::Decision),
+    /// Tell a run that something has happened that its steps wait for
+    Signal(answer::Signal),
+    /// Give a run up: undo what can be undone, or leave all as it is
+    Cancel(answer::Cancel),
+    /// Hold a run: no further step begins
+    Pause(answer::Hold),
+    /// Let a run go on that is held
+    Unpause(answer::Hold),
     /// Go on with a run that was interrupted or needed an operator
     Resume(resume::Args),
     /// Show a run again from its records, and write its report again
@@ -117,8 +132,14 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),
         Command::Test(args) => test::run(&args),
-        Command::Run(args) => run::run(args, settings),
+        Command::Run(args) => run::run(&args, settings),
         Command::Status(args) => status::run(&args, settings),
+        Command::Approve(args) => answer::decide(&args, Vote::Approve, settings),
+        Command::Reject(args) => answer::decide(&args, Vote::Reject, settings),
+        Command::Signal(args) => answer::signal(&args, settings),
+        Command::Cancel(args) => answer::cancel(&args, settings),
+        Command::Pause(args) => answer::pause(&args, settings),
+        Command::Unpause(args) => answer::unpause(&args, settings),
         Command::Resume(args) => resume::run(&args, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Journal(command) => journal::run(command, settings),

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use longhaul_model::ids::RunId;
+use longhaul_plan::{Asks, Body, Graph, Plan, Step};
+use longhaul_run::statement::Statement;
+use longhaul_saga::event::Starter;
 
 use crate::commands::documents::Shown;
 use crate::commands::inputs::Inputs;
-use crate::commands::{block_on, driving, plan};
-use crate::errors::Result;
+use crate::commands::{block_on, driving, people, plan};
+use crate::errors::{Failure, Result};
+use crate::exit_code;
 use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
@@ -20,20 +24,58 @@ pub(crate) struct Args {
     /// Id of the run [default: made of the time and chance]
     #[arg(long, value_name = "RUN")]
     id: Option<RunId>,
+    /// Your name, if the workflow wants to know who starts it; needs the key of your certificate
+    #[arg(long = "as", value_name = "NAME")]
+    myself: Option<String>,
+    #[command(flatten)]
+    keys: people::Keys,
     #[command(flatten)]
     show: driving::Show,
 }
 
-pub(super) fn run(args: Args, settings: &Settings) -> Result<u8> {
+pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     // The plan first: a mistake in a file is reported before anything is opened or reached.
     let plan = plan::make(&args.file, &args.inputs, Shown::by(args.show.json()))?;
-    let run = args.id.unwrap_or_else(new_id);
+    let run = args.id.clone().unwrap_or_else(new_id);
+    let started_by = starter(args, &run, &plan, settings)?;
     block_on(async {
         let driving = driving::Driving::open(settings)?;
         let ended = driving.drive(&args.show, async |driver, reporters, control| {
-            driver.run(run.clone(), plan, reporters, control).await
+            driver.run(run.clone(), plan, started_by, reporters, control).await
         });
         driving.finish(&run, ended.await?, &args.show)
+    })
+}
+
+/// Who starts the run, with their statement. A workflow that excludes that person from an approval has to know them.
+fn starter(args: &Args, run: &RunId, plan: &Plan, settings: &Settings) -> Result<Option<Starter>> {
+    if let Some(name) = &args.myself {
+        let me = args.keys.load(name, settings)?;
+        let signed = me.sign(&Statement::start(run, &plan.workflow.sha256))?;
+        return Ok(Some(Starter { name: me.name, signed: Some(signed) }));
+    }
+    match not_by_self(&plan.graph) {
+        None => Ok(None),
+        Some(step) => {
+            let message = format!(
+                "`{}` in line {} wants an approval by somebody else than who starts the run",
+                step.id, step.line
+            );
+            Err(Failure::said(exit_code::USAGE, message).advise(
+                "say who you are with `--as NAME`; `longhaul ca issue --user NAME` makes your certificate",
+            ))
+        }
+    }
+}
+
+/// The first step that asks for an approval by somebody else than who starts the run.
+fn not_by_self(graph: &Graph) -> Option<&Step> {
+    graph.steps.iter().find_map(|step| match &step.body {
+        Body::Question(question) => {
+            matches!(question.asks, Asks::Approval { forbid_self: true, .. }).then_some(step)
+        }
+        Body::Foreach(foreach) => not_by_self(&foreach.graph),
+        Body::Action(_) | Body::Wait(_) => None,
     })
 }
 

@@ -2,8 +2,8 @@
 
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
-use longhaul_saga::intent::Instruction;
-use longhaul_saga::{Record, Report, Saga, Status, StepView};
+use longhaul_saga::intent::{Asked, Instruction};
+use longhaul_saga::{OpenQuestion, Record, Report, Saga, Status, StepView};
 use serde_json::json;
 
 use crate::commands::{driving, journal};
@@ -39,16 +39,23 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
     if as_json {
         let steps: Vec<StepView> = saga.steps().collect();
         let status = saga.status();
-        output::json(&json!({ "run": run, "status": status, "steps": steps, "instructions": to_do }));
+        let questions: Vec<_> = saga.open_questions().iter().map(question).collect();
+        output::json(&json!({
+            "run": run, "status": status, "paused": saga.paused(), "steps": steps, "questions": questions, "instructions": to_do
+        }));
     } else {
-        output::data(format_args!("run {run}: {}", saga.status()));
+        let paused = saga.paused().map_or_else(String::new, |reason| format!(", paused: {reason}"));
+        output::data(format_args!("run {run}: {}{paused}", saga.status()));
         let mut table = Table::new(["step", "action", "state", "attempt", "why"]);
         for view in saga.steps() {
-            let uses = view.uses.map_or_else(|| "foreach".to_owned(), |uses| uses.to_string());
+            let uses = view.uses.map_or_else(|| view.does.to_owned(), |uses| uses.to_string());
             let why = view.failure.unwrap_or_default();
             table.row([view.step.to_string(), uses, view.state.to_owned(), view.attempt.to_string(), why]);
         }
         output::data(table);
+        for question in saga.open_questions() {
+            output::data(waits(run, &question));
+        }
         if saga.status() == Status::Running && alone {
             output::data(format_args!("no controller works on it: `longhaul resume {run}` goes on"));
         }
@@ -61,6 +68,32 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
         Some(report) if saga.status() != Status::Running => driving::of_report(&report),
         _ => code(saga.status(), alone),
     })
+}
+
+fn question(question: &OpenQuestion) -> serde_json::Value {
+    json!({
+        "step": question.step, "asks": question.asks, "asked_at_unix_ms": question.asked_at_unix_ms,
+        "until_unix_ms": question.until_unix_ms, "approved_by": question.approved_by,
+    })
+}
+
+/// Who has to answer what, and how.
+fn waits(run: &RunId, question: &OpenQuestion) -> String {
+    let OpenQuestion { step, asks, approved_by, until_unix_ms, .. } = question;
+    let until = until_unix_ms.map_or_else(String::new, |until| format!(" until {}", journal::time(until)));
+    let already = if approved_by.is_empty() {
+        String::new()
+    } else {
+        format!(", approved by {}", approved_by.join(", "))
+    };
+    let (message, how) = match asks {
+        Asked::Approval { message, .. } => {
+            (message.as_deref(), format!("longhaul approve {run} {step} --as NAME"))
+        }
+        Asked::Signal { name } => (None, format!("longhaul signal {run} {name}")),
+    };
+    let message = message.map_or_else(String::new, |message| format!(": {message}"));
+    format!("{step}: waits for {asks}{until}{already}{message}\n{step}: to do: `{how}`")
 }
 
 /// A run that is not over and that no controller works on was interrupted: waiting for its end would not end.

@@ -93,7 +93,10 @@ impl History {
         if !before.answered && word != Word::Waits {
             self.hide(silence);
         }
-        if word == Word::Runs && !self.runs_now() {
+        let last_stop_us = self.runs.last().and_then(|run| run.to_us);
+        // An answer can be overtaken by the news of a stop: then it is older than that.
+        let is_news = last_stop_us.is_none_or(|stop_us| asked_us > stop_us);
+        if word == Word::Runs && !self.runs_now() && is_news {
             // Nobody told that it began to.
             self.begin(if before.answered { asked_us } else { before.last_word_us });
         }
@@ -278,5 +281,18 @@ mod tests {
         history.answer(0, MS, Word::Stopped);
         history.answer(4 * MS, 5 * MS, Word::Runs);
         assert_eq!(history.runs(), [run(4, None)]);
+    }
+
+    /// An answer that the news of a stop has overtaken says what was before; one to a question behind it is believed.
+    #[test]
+    fn an_answer_may_be_older_than_a_stop() {
+        for (asked_ms, runs) in [(10, vec![run(1, Some(10))]), (11, vec![run(1, Some(10)), run(11, None)])] {
+            let mut history = history();
+            history.found(MS);
+            history.answer(MS, MS, Word::Runs);
+            history.stopped(10 * MS);
+            history.answer(asked_ms * MS, 12 * MS, Word::Runs);
+            assert_eq!(history.runs(), runs, "asked at {asked_ms}");
+        }
     }
 }

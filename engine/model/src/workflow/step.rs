@@ -7,6 +7,7 @@ use crate::ids::StepId;
 use crate::read::{Read, Reader};
 use crate::source::{Span, Spanned};
 use crate::units::Time;
+use crate::workflow::question::QuestionSpec;
 use crate::workflow::retry::{RetrySpec, bounded};
 
 /// A step.
@@ -31,6 +32,8 @@ pub enum BodySpec {
     Foreach(ForeachSpec),
     /// Lets time pass.
     Wait(WaitSpec),
+    /// Asks somebody outside.
+    Question(QuestionSpec),
 }
 
 /// How long time passes; nothing if that could not be read.
@@ -106,15 +109,14 @@ pub enum ItemFailure {
 
 /// Keys of every step.
 const SHARED_KEYS: [&str; 2] = ["needs", "if"];
-/// Keys of a step that lets time pass.
-const WAIT_KEYS: [&str; 1] = ["wait"];
+/// Keys of a step that waits for a time or for somebody.
+const WAIT_KEYS: [&str; 2] = ["wait", "approve"];
 const ACTION_KEYS: [&str; 9] =
     ["uses", "with", "effects", "timeout", "heartbeat", "retry", "pivot", "scope", "compensate"];
 const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 7] =
-    ["approve", "claims", "progress", "idempotency_key", "probe", "order_by", "deadline"];
+const LATER: [&str; 6] = ["claims", "progress", "idempotency_key", "probe", "order_by", "deadline"];
 
 /// Most items of a foreach at once.
 const PARALLEL_MAX: u32 = 1_000;
@@ -165,9 +167,9 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
             reader.report(Code::StepBody, entry.key.span, message);
             None
         }
-        (false, false) if has("wait") => {
+        (false, false) if has("wait") || has("approve") => {
             refuse_keys(node, &ACTION_KEYS, "a step that uses an action", reader);
-            Some(BodySpec::Wait(node.get("wait").map_or(WaitSpec::Broken, |wait| read_wait(wait, reader))))
+            Some(read_waiting(node, reader))
         }
         (false, false) => {
             // A step whose whole work is a construct of a later version, or a misspelt key, is reported as that.
@@ -176,7 +178,7 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
             if !explained && matches!(node.content, Content::Map(_)) {
                 let message = format!("step `{}` does nothing", entry.key.value);
                 let one = Diagnostic::new(Code::StepBody, reader.source, entry.key.span, message);
-                reader.found.push(one.help("give it `uses`, `foreach` and `steps`, or `wait`"));
+                reader.found.push(one.help("give it `uses`, `foreach` and `steps`, `wait` or `approve`"));
             }
             None
         }
@@ -228,23 +230,43 @@ fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>
     }
 }
 
-/// `10m`, or a map with `for` or `until`.
-fn read_wait(node: &Node, reader: &mut Reader<'_>) -> WaitSpec {
-    if node.as_text().is_some() {
-        return WaitSpec::For(node.clone());
-    }
-    if reader.fields(node, "a wait", &["for", "until"], &[]).is_none() {
-        return WaitSpec::Broken;
-    }
-    match (node.get("for"), node.get("until")) {
-        (Some(time), None) => WaitSpec::For(time.clone()),
-        (None, Some(time)) => WaitSpec::Until(time.clone()),
-        _ => {
-            let message = "a wait has either `for` or `until`";
+fn read_waiting(node: &Node, reader: &mut Reader<'_>) -> BodySpec {
+    match (node.get("wait"), node.get("approve")) {
+        (Some(wait), None) => read_wait(wait, reader),
+        (None, Some(approve)) => QuestionSpec::approval(approve, reader)
+            .map_or(BodySpec::Wait(WaitSpec::Broken), BodySpec::Question),
+        (_, _) => {
+            let message = "a step waits, or asks for an approval, not both: make two steps of it";
             reader.report(Code::StepBody, node.span, message);
-            WaitSpec::Broken
+            BodySpec::Wait(WaitSpec::Broken)
         }
     }
+}
+
+/// `10m`, or a map with `for`, `until` or `signal`.
+fn read_wait(node: &Node, reader: &mut Reader<'_>) -> BodySpec {
+    if node.as_text().is_some() {
+        return BodySpec::Wait(WaitSpec::For(node.clone()));
+    }
+    let keys = ["for", "until", "signal", "payload", "expires", "on_expire"];
+    if reader.fields(node, "a wait", &keys, &[]).is_none() {
+        return BodySpec::Wait(WaitSpec::Broken);
+    }
+    match (node.get("for"), node.get("until"), node.get("signal")) {
+        (Some(time), None, None) => BodySpec::Wait(timed(WaitSpec::For(time.clone()), node, reader)),
+        (None, Some(time), None) => BodySpec::Wait(timed(WaitSpec::Until(time.clone()), node, reader)),
+        (None, None, Some(_)) => BodySpec::Question(QuestionSpec::signal(node, reader)),
+        _ => {
+            let message = "a wait has either `for`, `until` or `signal`";
+            reader.report(Code::StepBody, node.span, message);
+            BodySpec::Wait(WaitSpec::Broken)
+        }
+    }
+}
+
+fn timed(wait: WaitSpec, node: &Node, reader: &mut Reader<'_>) -> WaitSpec {
+    refuse_keys(node, &["payload", "expires", "on_expire"], "a wait for a signal", reader);
+    wait
 }
 
 fn read_foreach(node: &Node, reader: &mut Reader<'_>) -> ForeachSpec {

@@ -3,7 +3,7 @@
 use longhaul_model::ids::StepId;
 
 use crate::check::Outline;
-use crate::plan::{ActionStep, Body, Foreach, Graph, Reason, Step, Wait};
+use crate::plan::{ActionStep, Body, Foreach, Graph, Question, Reason, Step, Wait};
 
 /// The blocks behind the steps that have steps: an id, a title, and the steps.
 pub(super) fn blocks(outline: &Outline) -> impl Iterator<Item = (&'static str, &'static str, &Graph)> {
@@ -26,6 +26,11 @@ pub(super) fn wait(step: &Step, wait: &Wait) -> Vec<String> {
         Wait::Until(template) => ("until", template),
     };
     lines(step, format!("waits {how} {}", template.source().as_str().unwrap_or_default()))
+}
+
+/// What a step asks.
+pub(super) fn question(step: &Step, question: &Question) -> Vec<String> {
+    lines(step, question.to_string())
 }
 
 /// A step's lines as one: `tunnel: wan.tunnel@1, if ...`.
@@ -76,7 +81,7 @@ pub(super) fn numbered<'a>(graph: &'a Graph, next: &mut usize) -> Vec<Numbered<'
         let number = *next;
         *next += 1;
         let nested = match &step.body {
-            Body::Action(_) | Body::Wait(_) => Vec::new(),
+            Body::Action(_) | Body::Wait(_) | Body::Question(_) => Vec::new(),
             Body::Foreach(foreach) => numbered(&foreach.graph, next),
         };
         Numbered { number, step, nested }

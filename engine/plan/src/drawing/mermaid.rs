@@ -52,6 +52,10 @@ impl Picture {
                 let label = quoted(&labels::wait(at.step, wait).join("\n"));
                 self.line(&format!("n{}({label})", at.number));
             }
+            Body::Question(question) => {
+                let label = quoted(&labels::question(at.step, question).join("\n"));
+                self.line(&format!("n{}({label})", at.number));
+            }
             Body::Foreach(foreach) => {
                 self.frame(&format!("n{}", at.number), &labels::foreach(at.step, foreach), &at.nested);
             }

@@ -59,7 +59,7 @@ fn waiting(graph: &Graph) -> Vec<Vec<usize>> {
 fn glyph(step: &Step) -> &'static str {
     match &step.body {
         Body::Action(action) if action.pivot => "◆",
-        Body::Action(_) | Body::Wait(_) => "○",
+        Body::Action(_) | Body::Wait(_) | Body::Question(_) => "○",
         Body::Foreach(_) => "◇",
     }
 }
@@ -73,6 +73,7 @@ fn caption(step: &Step) -> String {
             lines.push(format!("{}{pivot}", labels::in_one_line(&labels::action(step, action))));
         }
         Body::Wait(wait) => lines.push(labels::in_one_line(&labels::wait(step, wait))),
+        Body::Question(question) => lines.push(labels::in_one_line(&labels::question(step, question))),
         Body::Foreach(foreach) => lines.push(labels::foreach(step, foreach)),
     }
     for needed in &step.needs {
@@ -89,7 +90,7 @@ fn caption(step: &Step) -> String {
 fn has_pivot(graph: &Graph) -> bool {
     graph.steps.iter().any(|step| match &step.body {
         Body::Action(action) => action.pivot,
-        Body::Wait(_) => false,
+        Body::Wait(_) | Body::Question(_) => false,
         Body::Foreach(foreach) => has_pivot(&foreach.graph),
     })
 }

@@ -19,7 +19,9 @@ pub(super) fn brings_facts(saga: &Saga, event: &Event) -> bool {
     let step = saga.plan().graph.steps.iter().find(|step| root(step));
     let looks = |body: &longhaul_plan::Body| match body {
         longhaul_plan::Body::Action(action) => action.effects == Effects::None,
-        longhaul_plan::Body::Foreach(_) | longhaul_plan::Body::Wait(_) => false,
+        longhaul_plan::Body::Foreach(_) | longhaul_plan::Body::Wait(_) | longhaul_plan::Body::Question(_) => {
+            false
+        }
     };
     step.is_some_and(|step| looks(&step.body))
 }

@@ -1,14 +1,19 @@
 //! The task that owns a saga.
 
 use longhaul_model::ids::StepPath;
-use longhaul_saga::event::{CancelRequested, Interrupted, TimerFired};
+use longhaul_saga::event::{
+    CancelRequested, How, Interrupted, RunPaused, RunUnpaused, Signalled, TimerFired, Voted,
+};
 use longhaul_saga::{Batch, Command, Entry, Event, Intent, Saga, Status};
 use longhaul_step::Progress;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::calls::Calls;
+use super::mail::Postman;
 use super::{Driver, Ended, Error, estimate};
 use crate::control::Wanted;
+use crate::inbox::{Letter, Message};
+use crate::statement;
 use crate::{Control, Reporters};
 
 /// News that may wait for the saga; then calls wait too.
@@ -25,6 +30,8 @@ pub(super) enum News {
     Progress { step: StepPath, call: u64, progress: Progress },
     /// A timer ran out.
     Timer { step: StepPath, timer: u64 },
+    /// A message lay in the inbox.
+    Letter(Letter),
 }
 
 pub(super) struct Loop<'a> {
@@ -33,6 +40,7 @@ pub(super) struct Loop<'a> {
     reporters: &'a mut Reporters,
     calls: Calls,
     inbox: mpsc::Receiver<News>,
+    _postman: Postman,
 }
 
 /// What was applied and is not durable yet.
@@ -42,10 +50,18 @@ struct Pending {
 }
 
 impl<'a> Loop<'a> {
-    pub(super) fn new(driver: &'a Driver, saga: Saga, reporters: &'a mut Reporters) -> Self {
+    /// Messages up to `last_taken` are in the run's records.
+    pub(super) fn new(
+        driver: &'a Driver,
+        saga: Saga,
+        last_taken: u64,
+        reporters: &'a mut Reporters,
+    ) -> Result<Self, Error> {
         let (outbox, inbox) = mpsc::channel(NEWS_WAITING_MAX);
-        let calls = Calls::new(driver, saga.run().clone(), outbox);
-        Self { driver, saga, reporters, calls, inbox }
+        let run = saga.run().clone();
+        let postman = Postman::start(driver.journal.directory(), run.clone(), last_taken, outbox.clone())?;
+        let calls = Calls::new(driver, run, outbox);
+        Ok(Self { driver, saga, reporters, calls, inbox, _postman: postman })
     }
 
     /// Drives the run from its first batch until it ends or is asked to stop.
@@ -75,7 +91,9 @@ impl<'a> Loop<'a> {
             if let (Some(reason), false) = (asked.cancel, self.calls.cancelled) {
                 self.calls.cancelled = true;
                 let mut pending = self.pending();
-                self.apply(Event::CancelRequested(CancelRequested { reason }), &mut pending)?;
+                let (how, message) = (How::Compensate, None);
+                let event = CancelRequested { reason, how, message };
+                self.apply(Event::CancelRequested(event), &mut pending)?;
                 return Ok(Some(pending));
             }
             tokio::select! {
@@ -126,8 +144,37 @@ impl<'a> Loop<'a> {
                     self.apply(Event::TimerFired(TimerFired { step, timer }), pending)?;
                 }
             }
+            News::Letter(letter) => match self.event_of(&letter) {
+                Ok(event) => self.apply(event, pending)?,
+                Err(why) => tracing::warn!(number = letter.number, %why, "a message does not count"),
+            },
         }
         Ok(())
+    }
+
+    /// What a message means for the run, if it counts.
+    fn event_of(&self, letter: &Letter) -> Result<Event, String> {
+        let number = Some(letter.number);
+        let message = letter.message.as_ref().ok_or("it is of a kind that this binary does not know")?;
+        if self.saga.status().is_final() {
+            return Err("the run has ended".to_owned());
+        }
+        match message.clone() {
+            Message::Cancel { how, reason } => {
+                Ok(Event::CancelRequested(CancelRequested { reason, how, message: number }))
+            }
+            Message::Pause { reason } => Ok(Event::RunPaused(RunPaused { reason, message: number })),
+            Message::Unpause { reason } => Ok(Event::RunUnpaused(RunUnpaused { reason, message: number })),
+            Message::Vote { .. } => {
+                let notary = &*self.driver.notary;
+                let voted = statement::voted(&self.saga, message, letter.at_unix_ms, notary)?;
+                Ok(Event::Voted(Voted { message: number, ..voted }))
+            }
+            Message::Signal { name, payload, by } => {
+                statement::signalled(&self.saga, &name, &payload)?;
+                Ok(Event::Signalled(Signalled { name, payload, by, message: number }))
+            }
+        }
     }
 
     fn apply(&mut self, event: Event, pending: &mut Pending) -> Result<(), Error> {
@@ -181,6 +228,8 @@ impl<'a> Loop<'a> {
                 | Intent::Refuse(_)
                 | Intent::Skip(_)
                 | Intent::Pause(_)
+                | Intent::Ask(_)
+                | Intent::Answered(_)
                 | Intent::GiveUp(_)
                 | Intent::End(_),
             ) => {}

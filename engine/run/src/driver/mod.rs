@@ -7,15 +7,18 @@ mod calls;
 mod effect;
 mod estimate;
 mod looping;
+mod mail;
 mod records;
 
 use std::sync::Arc;
 
 use longhaul_model::ids::RunId;
 use longhaul_plan::Plan;
+use longhaul_saga::event::Starter;
 use longhaul_saga::{Entry, FoldError, Illegal, Saga, Status};
 use longhaul_step::Registry;
 
+use crate::statement::{NoNotary, Notary};
 use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
 use looping::Loop;
 
@@ -80,19 +83,27 @@ pub struct Driver {
     registry: Registry,
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
+    notary: Arc<dyn Notary>,
 }
 
 impl Driver {
     /// A driver on the machine's clock.
     #[must_use]
     pub fn new(journal: Journal, registry: Registry) -> Self {
-        Self { journal, registry, clock: Arc::new(SystemClock), seed: None }
+        Self { journal, registry, clock: Arc::new(SystemClock), seed: None, notary: Arc::new(NoNotary) }
     }
 
     /// The same on another clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The same with somebody who knows the signatures of people.
+    #[must_use]
+    pub fn with_notary(mut self, notary: Arc<dyn Notary>) -> Self {
+        self.notary = notary;
         self
     }
 
@@ -103,7 +114,7 @@ impl Driver {
         self
     }
 
-    /// Creates a run and drives it.
+    /// Creates a run, started by a person if that is known, and drives it.
     ///
     /// # Errors
     /// When the id is taken or the journal fails; nothing was started without its record.
@@ -111,6 +122,7 @@ impl Driver {
         &self,
         run: RunId,
         plan: Plan,
+        started_by: Option<Starter>,
         reporters: &mut Reporters,
         control: &Control,
     ) -> Result<Ended, Error> {
@@ -121,9 +133,9 @@ impl Driver {
         }
         let illegal = |source| Error::Illegal { run: run.clone(), source };
         let (saga, first) =
-            Saga::open(run.clone(), plan, self.journal.controller(), self.clock.now_unix_ms())
+            Saga::open(run.clone(), plan, self.journal.controller(), started_by, self.clock.now_unix_ms())
                 .map_err(illegal)?;
-        Loop::new(self, saga, reporters).drive(first, control).await
+        Loop::new(self, saga, 0, reporters)?.drive(first, control).await
     }
 
     /// Takes a run up again: folds its records, asks about every effect whose outcome is open, and goes on. A finished
@@ -146,7 +158,7 @@ impl Driver {
         if saga.status().is_final() {
             return self.end_again(run, first.entries, saga.status(), reporters).await;
         }
-        Loop::new(self, saga, reporters).drive(first, control).await
+        Loop::new(self, saga, mail::last_taken(&records), reporters)?.drive(first, control).await
     }
 
     /// A run that had decided on its end, but died before that was recorded, only needs the record.

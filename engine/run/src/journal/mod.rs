@@ -21,6 +21,7 @@ mod writer;
 
 pub use chain::{Broken, Stored};
 pub use error::Error;
+pub(crate) use error::database;
 pub use lines::{About, EXPORT_FORMAT, Export, Writer, read_export, rechain, write_export};
 pub use owner::Owner;
 pub use reader::{Reader, Recording, RunSummary, Verified};

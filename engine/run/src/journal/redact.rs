@@ -7,6 +7,7 @@
 //! | `NAME:NUMBER` in a text: a host with a port or a process | `host-N:0` |
 //! | `pid N`, `process N` in a text | `pid 0`, `process 0` |
 //! | absolute paths | `/redacted/1`, `/redacted/2` ...; with them home directories and the names of people |
+//! | people: who started the run, who approved, rejected or signalled | `person-1`, `person-2` ...; what they signed goes |
 //! | the run's id, which holds its date unless somebody chose it | another id, if one is given |
 //!
 //! The same thing becomes the same thing everywhere in a run. What the workflow and its inputs say stays: names of sites
@@ -44,6 +45,7 @@ pub fn redact(records: &[Stored], run: &RunId) -> Result<Vec<Stored>, Error> {
         alias: run.clone(),
         hosts: Vec::new(),
         paths: Vec::new(),
+        people: Vec::new(),
     };
     let headers = records.iter().map(|record| redaction.header(&record.header)).collect();
     let redacted = rechain(headers);
@@ -64,6 +66,7 @@ struct Redaction {
     /// In the order in which they were met.
     hosts: Vec<String>,
     paths: Vec<String>,
+    people: Vec<String>,
 }
 
 impl Redaction {
@@ -91,8 +94,18 @@ impl Redaction {
 
     fn object(&mut self, fields: &mut Map<String, Value>) {
         let is_controller = ["host", "pid", "generation"].iter().all(|name| fields.contains_key(*name));
+        let is_person = fields.contains_key("name") && fields.contains_key("roles");
+        fields.shift_remove("signed");
         for (name, value) in fields.iter_mut() {
             match (name.as_str(), &mut *value) {
+                ("name", Value::String(name)) if is_person => *name = self.person(name),
+                ("by" | "not_by", Value::String(name)) => *name = self.person(name),
+                ("started_by", Value::Object(starter)) => self.starter(starter),
+                ("approved_by", Value::Array(names)) => {
+                    for name in names.iter_mut() {
+                        *name = name.as_str().map_or(Value::Null, |name| Value::from(self.person(name)));
+                    }
+                }
                 ("host", Value::String(host)) if is_controller => *host = self.host(host),
                 ("pid", pid) if is_controller => *pid = Value::from(0),
                 (name, value) if name.ends_with(INSTANT) => self.instants(value),
@@ -111,6 +124,17 @@ impl Redaction {
         }
     }
 
+    fn starter(&mut self, starter: &mut Map<String, Value>) {
+        starter.shift_remove("signed");
+        if let Some(Value::String(name)) = starter.get_mut("name") {
+            *name = self.person(name);
+        }
+    }
+
+    fn person(&mut self, name: &str) -> String {
+        format!("person-{}", number_of(&mut self.people, name))
+    }
+
     fn host(&mut self, host: &str) -> String {
         format!("host-{}", number_of(&mut self.hosts, host))
     }
@@ -124,6 +148,9 @@ impl Redaction {
         if text.starts_with('/') && text.len() > 1 {
             return self.path(text);
         }
+        if let Some(said) = self.rejection(text) {
+            return said;
+        }
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
@@ -132,6 +159,14 @@ impl Redaction {
             rest = &rest[taken..];
         }
         out
+    }
+
+    /// Why a step failed that somebody rejected: it begins with who.
+    fn rejection(&mut self, text: &str) -> Option<String> {
+        let rest = text.strip_prefix("rejected by ")?;
+        let (name, why) = rest.split_once(": ").map_or((rest, None), |(name, why)| (name, Some(why)));
+        let person = format!("rejected by {}", self.person(name));
+        Some(why.map_or(person.clone(), |why| format!("{person}: {}", self.text(why))))
     }
 
     /// The length of the first piece of `rest`, which begins with `next` and follows `before`, and what becomes of it.

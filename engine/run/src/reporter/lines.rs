@@ -1,6 +1,10 @@
 //! A record as lines of text.
 
-use longhaul_saga::intent::{End, Start};
+use std::collections::BTreeSet;
+
+use longhaul_model::ids::StepPath;
+use longhaul_saga::event::{How, Vote, Voted};
+use longhaul_saga::intent::{Ask, Asked, End, Start};
 use longhaul_saga::report::Verdict;
 use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
 
@@ -8,6 +12,8 @@ use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
 #[derive(Debug, Clone, Default)]
 pub struct Lines {
     began_unix_ms: u64,
+    /// Steps that have asked somebody.
+    asked: BTreeSet<StepPath>,
 }
 
 impl Lines {
@@ -18,8 +24,14 @@ impl Lines {
         }
         let ms = record.at_unix_ms.saturating_sub(self.began_unix_ms);
         let stamp = format!("{:>5}.{:03}s", ms / 1_000, ms % 1_000);
+        if let Entry::Intent(Intent::Ask(ask)) = &record.entry {
+            self.asked.insert(ask.step.clone());
+        }
         let lines = match &record.entry {
             Entry::Event(event) => of_event(event, record).into_iter().collect(),
+            Entry::Intent(Intent::Refuse(refuse)) if self.asked.contains(&refuse.step) => {
+                vec![format!("{}: failed: {}", refuse.step, refuse.failure)]
+            }
             Entry::Intent(intent) => of_intent(intent, record),
         };
         lines.into_iter().map(|line| format!("{stamp}  {line}")).collect()
@@ -40,7 +52,14 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
             format!("run {run}: resumed by generation {} on {}", controller.generation, controller.host)
         }
         Event::Interrupted(_) => format!("run {run}: interrupted; `longhaul resume {run}` goes on"),
-        Event::CancelRequested(cancel) => format!("run {run}: given up: {}", cancel.reason),
+        Event::CancelRequested(cancel) => match cancel.how {
+            How::Compensate => format!("run {run}: given up: {}", cancel.reason),
+            How::Leave => format!("run {run}: given up and left as it is: {}", cancel.reason),
+        },
+        Event::RunPaused(paused) => {
+            format!("run {run}: paused: {}; what is under way goes on", paused.reason)
+        }
+        Event::RunUnpaused(unpaused) => format!("run {run}: goes on: {}", unpaused.reason),
         Event::Done(done) => format!("{}: {}done", done.step, undo(done.work)),
         Event::Failed(failed) => format!("{}: {}failed: {}", failed.step, undo(failed.work), failed.failure),
         Event::Unknown(unknown) => {
@@ -56,8 +75,21 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
         Event::Observation(observation) if observation.source == "verdict" => {
             format!("judged from outside: {}", Verdict::of(&observation.payload).text())
         }
+        Event::Voted(voted) => of_vote(voted),
+        Event::Signalled(signalled) => {
+            format!("run {run}: signal {} by {}", signalled.name, signalled.by)
+        }
         Event::HandleGiven(_) | Event::TimerFired(_) | Event::Observation(_) => return None,
     })
+}
+
+fn of_vote(voted: &Voted) -> String {
+    let said = match voted.vote {
+        Vote::Approve => "approved",
+        Vote::Reject => "rejected",
+    };
+    let why = voted.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("{}: {said} by {}{why}", voted.step, voted.by.name)
 }
 
 fn of_answer(answer: &Answer) -> String {
@@ -83,10 +115,27 @@ fn of_intent(intent: &Intent, record: &Record) -> Vec<String> {
         }
         Intent::Refuse(refuse) => vec![format!("{}: not started: {}", refuse.step, refuse.failure)],
         Intent::Pause(pause) => vec![format!("{}: waits until {}", pause.step, moment(pause.until_unix_ms))],
+        Intent::Ask(ask) => vec![of_ask(ask, record)],
+        Intent::Answered(answered) => vec![format!("{}: done", answered.step)],
         Intent::Skip(skip) => vec![format!("{}: skipped: {}", skip.step, skip.because)],
         Intent::GiveUp(given_up) => vec![format!("run {}: gives itself up: {}", record.run, given_up.reason)],
         Intent::End(end) => of_end(end, record),
     }
+}
+
+/// What is asked, and the command that answers.
+fn of_ask(ask: &Ask, record: &Record) -> String {
+    let until = ask.until_unix_ms.map_or_else(String::new, |until| format!(" until {}", moment(until)));
+    let (message, command) = match &ask.asks {
+        Asked::Approval { message, .. } => (message.as_deref(), "approve"),
+        Asked::Signal { .. } => (None, "signal"),
+    };
+    let message = message.map_or_else(String::new, |message| format!(": {message}"));
+    let what = match &ask.asks {
+        Asked::Approval { .. } => ask.step.to_string(),
+        Asked::Signal { name } => name.to_string(),
+    };
+    format!("{}: waits for {}{until}{message} (longhaul {command} {} {what})", ask.step, ask.asks, record.run)
 }
 
 /// A time as people write it.

@@ -54,10 +54,14 @@ impl<W: Write + Send> Terminal<W> {
             | Event::RunResumed(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
+            | Event::RunPaused(_)
+            | Event::RunUnpaused(_)
             | Event::HandleGiven(_)
             | Event::Undone(_)
             | Event::Probed(_)
             | Event::TimerFired(_)
+            | Event::Voted(_)
+            | Event::Signalled(_)
             | Event::Observation(_) => return,
         };
         if let Some(bar) = self.steps.remove(step) {

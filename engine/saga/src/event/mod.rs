@@ -10,12 +10,15 @@ mod interrupted;
 mod observation;
 mod probed;
 mod run_created;
+mod run_paused;
 mod run_resumed;
+mod signalled;
 mod timer_fired;
 mod undone;
 mod unknown;
+mod voted;
 
-pub use cancel_requested::CancelRequested;
+pub use cancel_requested::{CancelRequested, How};
 pub use done::Done;
 pub use failed::Failed;
 pub use handle_given::HandleGiven;
@@ -23,12 +26,15 @@ pub use interrupted::Interrupted;
 use longhaul_model::ids::StepPath;
 pub use observation::Observation;
 pub use probed::Probed;
-pub use run_created::{Controller, RunCreated};
+pub use run_created::{Controller, RunCreated, Starter};
+pub use run_paused::{RunPaused, RunUnpaused};
 pub use run_resumed::RunResumed;
 use serde::{Deserialize, Serialize};
+pub use signalled::Signalled;
 pub use timer_fired::TimerFired;
 pub use undone::Undone;
 pub use unknown::Unknown;
+pub use voted::{Person, Signed, Vote, Voted};
 
 use crate::{Illegal, Saga};
 
@@ -44,6 +50,10 @@ pub enum Event {
     Interrupted(Interrupted),
     /// An operator gave the run up.
     CancelRequested(CancelRequested),
+    /// An operator holds the run.
+    RunPaused(RunPaused),
+    /// An operator lets the run go on.
+    RunUnpaused(RunUnpaused),
     /// An action gave the handle of a started effect.
     HandleGiven(HandleGiven),
     /// An effect is there.
@@ -58,11 +68,38 @@ pub enum Event {
     Probed(Probed),
     /// A timer ran out.
     TimerFired(TimerFired),
+    /// A person approved or rejected what a step asks.
+    Voted(Voted),
+    /// Something has happened outside that steps wait for.
+    Signalled(Signalled),
     /// Somebody outside saw something; no decision depends on it.
     Observation(Observation),
 }
 
 impl Event {
+    /// The number of the message in which it came; none if it came otherwise.
+    #[must_use]
+    pub fn message(&self) -> Option<u64> {
+        match self {
+            Self::Voted(event) => event.message,
+            Self::Signalled(event) => event.message,
+            Self::CancelRequested(event) => event.message,
+            Self::RunPaused(event) => event.message,
+            Self::RunUnpaused(event) => event.message,
+            Self::RunCreated(_)
+            | Self::RunResumed(_)
+            | Self::Interrupted(_)
+            | Self::HandleGiven(_)
+            | Self::Done(_)
+            | Self::Failed(_)
+            | Self::Unknown(_)
+            | Self::Undone(_)
+            | Self::Probed(_)
+            | Self::TimerFired(_)
+            | Self::Observation(_) => None,
+        }
+    }
+
     /// The step whose call this ends: its outcome, or the answer to a probe.
     #[must_use]
     pub fn settles(&self) -> Option<&StepPath> {
@@ -76,8 +113,12 @@ impl Event {
             | Self::RunResumed(_)
             | Self::Interrupted(_)
             | Self::CancelRequested(_)
+            | Self::RunPaused(_)
+            | Self::RunUnpaused(_)
             | Self::HandleGiven(_)
             | Self::TimerFired(_)
+            | Self::Voted(_)
+            | Self::Signalled(_)
             | Self::Observation(_) => None,
         }
     }
@@ -89,6 +130,8 @@ impl Event {
             Self::RunResumed(event) => event.apply(saga),
             Self::Interrupted(_) | Self::Observation(_) => Ok(()),
             Self::CancelRequested(event) => event.apply(saga),
+            Self::RunPaused(event) => event.apply(saga),
+            Self::RunUnpaused(event) => event.apply(saga),
             Self::HandleGiven(event) => event.apply(saga),
             Self::Done(event) => event.apply(saga),
             Self::Failed(event) => event.apply(saga),
@@ -96,6 +139,8 @@ impl Event {
             Self::Undone(event) => event.apply(saga),
             Self::Probed(event) => event.apply(saga),
             Self::TimerFired(event) => event.apply(saga),
+            Self::Voted(event) => event.apply(saga),
+            Self::Signalled(event) => event.apply(saga),
         }
     }
 }

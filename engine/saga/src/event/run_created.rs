@@ -3,6 +3,7 @@
 use longhaul_plan::Plan;
 use serde::{Deserialize, Serialize};
 
+use super::Signed;
 use crate::{Illegal, Saga};
 
 /// Who drives a run.
@@ -21,8 +22,21 @@ pub struct Controller {
 pub struct RunCreated {
     /// Who created it.
     pub controller: Controller,
+    /// The person who started it, if they said so, with their statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<Starter>,
     /// What it does.
     pub plan: Plan,
+}
+
+/// The person who started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starter {
+    /// Their name, as their certificate has it.
+    pub name: String,
+    /// The proof; none where people are made up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 impl RunCreated {

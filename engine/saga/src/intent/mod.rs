@@ -3,6 +3,7 @@
 //! An intent is a decision: it is made durable first and carried out then, and a fold must derive it again. A probe
 //! and a wait change nothing outside; they are carried out without a record.
 
+mod ask;
 mod cancel;
 mod compensate;
 mod end;
@@ -13,6 +14,7 @@ mod refuse;
 mod skip;
 mod start;
 
+pub use ask::{Answered, Ask, Asked};
 pub use cancel::Cancel;
 pub use compensate::Compensate;
 pub use end::{End, Instruction};
@@ -47,6 +49,10 @@ pub enum Intent {
     Skip(Skip),
     /// A step lets time pass.
     Pause(Pause),
+    /// A step asks somebody outside.
+    Ask(Ask),
+    /// A question has its answer.
+    Answered(Answered),
     /// The run gives itself up.
     GiveUp(GiveUp),
     /// The run stops here.

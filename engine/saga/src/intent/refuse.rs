@@ -1,11 +1,11 @@
-//! A step ends without being started.
+//! A step ends without being started, or its question was answered with a no.
 
 use longhaul_model::ids::StepPath;
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Work};
 
-/// The step's expressions could not be evaluated, or what its undo requires does not hold. Nothing was started.
+/// The step's expressions could not be evaluated, what its undo requires does not hold, or somebody said no. Nothing was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refuse {
     /// The step.

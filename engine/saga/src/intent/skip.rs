@@ -13,6 +13,8 @@ pub enum Because {
     Condition(String),
     /// Something it needs failed, or was passed over for that reason. What needs it is passed over as well.
     Need(StepPath),
+    /// Nobody answered its question in time. What needs it is passed over as well.
+    Lapsed,
 }
 
 impl fmt::Display for Because {
@@ -20,6 +22,7 @@ impl fmt::Display for Because {
         match self {
             Self::Condition(condition) => write!(f, "`if: {condition}` is not true"),
             Self::Need(step) => write!(f, "it needs `{step}`"),
+            Self::Lapsed => f.write_str("nobody answered in time"),
         }
     }
 }

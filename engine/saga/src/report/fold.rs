@@ -11,7 +11,7 @@ use super::{
     Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client, verdict,
 };
 use crate::event::{Observation, RunCreated};
-use crate::intent::{Compensate, End, Instruction, Start};
+use crate::intent::{Answered, Compensate, End, Instruction, Start};
 use crate::{Answer, Entry, Event, Intent, Record, Status, Work};
 
 /// The source of the driver's estimates.
@@ -81,14 +81,19 @@ impl Folding {
             Entry::Intent(Intent::Start(start)) => self.start(start, at_ms),
             Entry::Intent(Intent::Compensate(undo)) => self.compensate(undo, at_ms),
             Entry::Intent(Intent::End(end)) => self.end(end),
-            Entry::Intent(
-                Intent::Cancel(_)
-                | Intent::Expand(_)
-                | Intent::Refuse(_)
-                | Intent::Skip(_)
-                | Intent::Pause(_)
-                | Intent::GiveUp(_),
-            ) => {}
+            Entry::Intent(Intent::Ask(ask)) => {
+                self.open_line(&ask.step, Work::Forward, ask.asks.to_string(), at_ms);
+            }
+            Entry::Intent(Intent::Answered(answered)) => self.answered(answered, at_ms),
+            Entry::Intent(Intent::Refuse(refuse)) => {
+                let why = Some(refuse.failure.to_string());
+                self.close(&refuse.step, refuse.work, at_ms, "failed", why);
+            }
+            Entry::Intent(Intent::Skip(skip)) => {
+                let why = Some(skip.because.to_string());
+                self.close(&skip.step, Work::Forward, at_ms, "skipped", why);
+            }
+            Entry::Intent(Intent::Cancel(_) | Intent::Expand(_) | Intent::Pause(_) | Intent::GiveUp(_)) => {}
         }
         if !matches!(record.entry, Entry::Event(Event::Observation(_))) {
             self.report.total_ms = at_ms;
@@ -121,7 +126,11 @@ impl Folding {
             Event::RunCreated(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
+            | Event::RunPaused(_)
+            | Event::RunUnpaused(_)
             | Event::HandleGiven(_)
+            | Event::Voted(_)
+            | Event::Signalled(_)
             | Event::TimerFired(_) => {}
         }
     }
@@ -148,6 +157,15 @@ impl Folding {
 
     fn compensate(&mut self, undo: &Compensate, at_ms: u64) {
         self.open_line(&undo.step, Work::Undo, undo.uses.to_string(), at_ms);
+    }
+
+    fn answered(&mut self, answered: &Answered, at_ms: u64) {
+        self.close(&answered.step, Work::Forward, at_ms, "succeeded", None);
+        let Some(by) = answered.outputs["approved_by"].as_array() else { return };
+        let names: Vec<&str> = by.iter().filter_map(Value::as_str).collect();
+        if let Some(at) = self.open.get(&(answered.step.clone(), Work::Forward)) {
+            self.report.steps[*at].uses = format!("approved by {}", names.join(", "));
+        }
     }
 
     /// Another attempt goes on with the line of the first.

@@ -59,6 +59,8 @@ impl Walk<'_> {
                 Body::Action(action) => self.action(action.uses.kind(), &path, begin),
                 Body::Foreach(foreach) => self.items(foreach, &path, begin),
                 Body::Wait(wait) => begin.saturating_add(pause_ms(wait)),
+                // How long people take is not foreseen.
+                Body::Question(_) => begin,
             };
             ends.insert(step.id.as_str(), end);
         }

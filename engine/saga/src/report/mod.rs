@@ -91,7 +91,7 @@ pub struct Predicted {
 pub struct StepLine {
     /// Its path.
     pub step: String,
-    /// Its action.
+    /// Its action, or what it asks.
     pub uses: String,
     /// Whether this is its undo.
     pub undo: bool,
@@ -101,7 +101,7 @@ pub struct StepLine {
     pub to_ms: Option<u64>,
     /// How many attempts it took.
     pub attempts: u32,
-    /// `running`, `succeeded`, `failed`, `unknown` or `undone`.
+    /// `running`, `succeeded`, `failed`, `skipped`, `unknown` or `undone`.
     pub state: &'static str,
     /// Why it failed.
     pub failure: Option<String>,

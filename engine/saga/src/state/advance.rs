@@ -12,6 +12,7 @@ impl Saga {
     pub(super) fn advance(&mut self, id: FrameId) {
         match self.frame(id).mode {
             Mode::Queued | Mode::Ended(_) => {}
+            _ if self.is_left(id) => self.leave_frame(id),
             Mode::Forward => self.go_forward(id),
             Mode::Draining => self.drain(id),
             Mode::Unwinding => self.unwind(id),
@@ -73,6 +74,7 @@ impl Saga {
             State::Waiting
             | State::Working(_)
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Partial(..)
             | State::Undoing(_)
@@ -88,6 +90,7 @@ impl Saga {
             State::Waiting
             | State::Working(_)
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Done
             | State::Skipped(_)
@@ -126,6 +129,7 @@ impl Saga {
             State::Stuck(stuck) => stuck.effect.is_some(),
             State::Waiting
             | State::Paused(_)
+            | State::Asking(_)
             | State::Skipped(_)
             | State::Failed(_)
             | State::Undoing(_)
@@ -180,6 +184,7 @@ impl Saga {
             Body::Action(action) => self.begin_action(id, action),
             Body::Foreach(_) => self.begin_items(id),
             Body::Wait(wait) => self.begin_pause(id, wait),
+            Body::Question(question) => self.begin_question(id, question),
         }
     }
 

@@ -12,11 +12,16 @@ use super::{Block, Frame, FrameId, Item, Mode, Node, NodeId, Phase, ROOT, Saga, 
 use crate::{Command, Illegal};
 
 impl Saga {
-    /// The saga of a new run, created at `at_unix_ms`, and what is to be done first.
+    /// The saga of a new run, created at `at_unix_ms` by a person if that is known, and what is to be done first.
     ///
     /// # Errors
     /// When a step of `on_failure` or `always` has the name of another one.
-    pub fn create(run: RunId, plan: Plan, at_unix_ms: u64) -> Result<(Self, Vec<Command>), Illegal> {
+    pub fn create(
+        run: RunId,
+        plan: Plan,
+        started_by: Option<String>,
+        at_unix_ms: u64,
+    ) -> Result<(Self, Vec<Command>), Illegal> {
         let mut ids = BTreeSet::new();
         let roots = plan.graph.steps.iter().chain(&plan.on_failure.steps).chain(&plan.always.steps);
         if let Some(step) = roots.into_iter().find(|step| !ids.insert(&step.id)) {
@@ -31,6 +36,10 @@ impl Saga {
             phase: Phase::Main,
             now_unix_ms: at_unix_ms,
             cancelled: false,
+            left: false,
+            paused: None,
+            started_by,
+            signals: BTreeMap::new(),
             stops: 0,
             timers: 0,
             touched: Vec::new(),

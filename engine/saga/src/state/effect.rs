@@ -324,7 +324,12 @@ impl Saga {
         if self.node(id).timer() != Some(timer) {
             return;
         }
-        let Some(effect) = self.node(id).effect() else { return self.end_pause(id) };
+        let Some(effect) = self.node(id).effect() else {
+            return match self.node(id).state {
+                State::Asking(_) => self.question_lapsed(id),
+                _ => self.end_pause(id),
+            };
+        };
         match (effect.stage, &effect.how) {
             (Stage::Running, How::Start { .. }) => self.time_out(id),
             // Safe to call again by contract; the driver has given the first call up.

@@ -51,7 +51,8 @@ impl Saga {
             FrameEnd::Stuck { .. } => Status::NeedsOperator,
             FrameEnd::Unwound | FrameEnd::NeverRan => Status::Failed,
             FrameEnd::Succeeded if self.nodes.iter().all(|node| self.items_agree(node)) => Status::Succeeded,
-            FrameEnd::Succeeded | FrameEnd::Partial => Status::Partial,
+            FrameEnd::Left if self.remains().is_empty() => Status::Failed,
+            FrameEnd::Succeeded | FrameEnd::Partial | FrameEnd::Left => Status::Partial,
         }
     }
 
@@ -69,7 +70,7 @@ impl Saga {
     fn end_run(&mut self, status: Status) {
         self.phase = Phase::Ended(status);
         let (outputs, outputs_error) = self.outputs();
-        let instructions = self.instructions();
+        let instructions = if self.left { self.remains() } else { self.instructions() };
         self.decide(Intent::End(End { status, outputs, outputs_error, instructions }));
     }
 
@@ -96,6 +97,7 @@ impl Saga {
             | State::Waiting
             | State::Working(_)
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Done
             | State::Skipped(_)

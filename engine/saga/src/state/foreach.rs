@@ -65,7 +65,7 @@ impl Saga {
             return;
         };
         let State::Items(work) = self.node(id).state else { return };
-        if work == Work::Forward {
+        if work == Work::Forward && !self.left {
             if policy == OnItemFailure::Fail && self.some_item_failed(id) {
                 self.wind_items(id);
             }
@@ -111,6 +111,12 @@ impl Saga {
 
     /// Every item has ended.
     fn end_items(&mut self, id: NodeId, work: Work, policy: OnItemFailure) {
+        if self.left {
+            let state = State::Failed(Failure::new("cancelled", "left as it is"));
+            self.node_mut(id).state = state;
+            let frame = self.node(id).frame;
+            return self.touch(frame);
+        }
         let state = self.items_state(id, work, policy);
         // A foreach step that failed is not undone as a whole later on: items that had succeeded are undone now.
         if matches!(state, State::Failed(_)) && self.undo_finished(id) {

@@ -43,7 +43,7 @@ impl Saga {
                 uses: action.uses.clone(),
                 params,
             })),
-            Body::Wait(_) => {}
+            Body::Wait(_) | Body::Question(_) => {}
             Body::Foreach(foreach) => {
                 for item in self.items_of(id, foreach).unwrap_or_default() {
                     let mut scope = scope.clone();

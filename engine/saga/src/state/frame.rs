@@ -75,6 +75,8 @@ pub(super) enum FrameEnd {
     /// What could be undone was, the rest stays.
     Partial,
     NeverRan,
+    /// The run was given up, and it stays as it is.
+    Left,
     /// Only a person can say how it goes on; a resume puts it back into the mode it stopped in.
     Stuck {
         unwinding: bool,
@@ -92,6 +94,7 @@ impl Mode {
             Self::Ended(FrameEnd::Unwound) => "failed",
             Self::Ended(FrameEnd::Partial) => "partial",
             Self::Ended(FrameEnd::NeverRan) => "not_started",
+            Self::Ended(FrameEnd::Left) => "left",
             Self::Ended(FrameEnd::Stuck { .. }) => "needs_operator",
         }
     }

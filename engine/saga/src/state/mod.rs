@@ -28,8 +28,10 @@ mod ending;
 mod foreach;
 mod foresee;
 mod frame;
+mod leave;
 mod node;
 mod pause;
+mod question;
 mod resume;
 mod scope;
 mod turn;
@@ -43,9 +45,10 @@ pub(crate) use effect::Stage;
 use effect::{Effect, How};
 pub use foresee::Foreseen;
 use frame::{Block, Frame, FrameEnd, FrameId, Item, Mode};
-use longhaul_model::ids::{RunId, StepPath};
+use longhaul_model::ids::{RunId, StepId, StepPath};
 use longhaul_plan::Plan;
 use node::{Node, NodeId, State, Stuck};
+pub use question::{NoVote, OpenQuestion};
 pub use view::StepView;
 
 use crate::{Command, Event, Illegal, Intent, Status, Work};
@@ -63,6 +66,14 @@ pub struct Saga {
     now_unix_ms: u64,
     /// Given up by an operator.
     cancelled: bool,
+    /// Given up, and everything stays as it is.
+    left: bool,
+    /// Why no further step begins, while that is so.
+    pub(crate) paused: Option<String>,
+    /// The person who started the run, if that is known.
+    started_by: Option<String>,
+    /// What came with each signal last.
+    signals: BTreeMap<StepId, serde_json::Value>,
     /// How often the run has come to an end that an operator had to lift; the incarnation of `always` depends on it.
     stops: u32,
     /// Number of the last timer asked for.
@@ -114,6 +125,12 @@ impl Saga {
         &self.run
     }
 
+    /// Why no further step begins, if an operator holds the run.
+    #[must_use]
+    pub fn paused(&self) -> Option<&str> {
+        self.paused.as_deref()
+    }
+
     /// What the run does.
     #[must_use]
     pub fn plan(&self) -> &Plan {
@@ -141,6 +158,9 @@ impl Saga {
     /// Looks at every touched frame until nothing moves any more. It ends: every look either ends a frame, starts a
     /// node or touches nothing.
     fn settle(&mut self) {
+        if self.paused.is_some() {
+            return;
+        }
         while let Some(frame) = self.touched.pop() {
             self.advance(frame);
         }

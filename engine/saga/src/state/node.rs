@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::effect::Effect;
 use super::frame::FrameId;
 use super::pause::Paused;
+use super::question::Open;
 use crate::intent::Because;
 use crate::{Failure, Work};
 
@@ -47,6 +48,8 @@ pub(super) enum State {
     Working(Box<Effect>),
     /// Time passes.
     Paused(Paused),
+    /// Somebody outside is asked.
+    Asking(Box<Open>),
     /// The items of a foreach step are under way, forward or back.
     Items(Work),
     Done,
@@ -77,7 +80,7 @@ impl State {
     pub(super) fn as_str(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
-            Self::Working(_) | Self::Paused(_) | Self::Items(Work::Forward) => "running",
+            Self::Working(_) | Self::Paused(_) | Self::Asking(_) | Self::Items(Work::Forward) => "running",
             Self::Done => "succeeded",
             Self::Skipped(_) => "skipped",
             Self::Failed(_) => "failed",
@@ -97,6 +100,7 @@ impl Node {
             State::Working(effect) | State::Undoing(effect) => Some(effect),
             State::Waiting
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Done
             | State::Skipped(_)
@@ -113,6 +117,7 @@ impl Node {
             State::Working(effect) | State::Undoing(effect) => Some(effect),
             State::Waiting
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Done
             | State::Skipped(_)
@@ -128,12 +133,16 @@ impl Node {
     pub(super) fn timer(&self) -> Option<u64> {
         match &self.state {
             State::Paused(paused) => Some(paused.timer),
+            State::Asking(open) => open.timer,
             _ => self.effect().and_then(|effect| effect.timer),
         }
     }
 
     pub(super) fn is_active(&self) -> bool {
-        matches!(self.state, State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_))
+        matches!(
+            self.state,
+            State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_) | State::Asking(_)
+        )
     }
 
     /// Whether its `if` asks how steps ended.
@@ -157,22 +166,27 @@ impl Node {
 
     /// What is read of a step that put nothing out: nothing, for every output that somebody reads with a default.
     pub(super) fn absent_outputs(&self) -> Value {
-        let Some(action) = self.action().filter(|action| !action.defaulted.is_empty()) else {
-            return Value::Null;
+        let defaulted = match &self.step.body {
+            Body::Action(action) => &action.defaulted,
+            Body::Question(question) => &question.defaulted,
+            Body::Foreach(_) | Body::Wait(_) => return Value::Null,
         };
-        action.defaulted.iter().map(|name| (name.clone(), Value::Null)).collect()
+        if defaulted.is_empty() {
+            return Value::Null;
+        }
+        defaulted.iter().map(|name| (name.clone(), Value::Null)).collect()
     }
 
     pub(super) fn action(&self) -> Option<&ActionStep> {
         match &self.step.body {
             Body::Action(action) => Some(action),
-            Body::Foreach(_) | Body::Wait(_) => None,
+            Body::Foreach(_) | Body::Wait(_) | Body::Question(_) => None,
         }
     }
 
     pub(super) fn foreach(&self) -> Option<&Foreach> {
         match &self.step.body {
-            Body::Action(_) | Body::Wait(_) => None,
+            Body::Action(_) | Body::Wait(_) | Body::Question(_) => None,
             Body::Foreach(foreach) => Some(foreach),
         }
     }

@@ -53,12 +53,16 @@ impl Saga {
 
     /// Waits for what is left of a pause; none is left of one that is over.
     fn pause_until(&mut self, id: NodeId, until_unix_ms: u64) {
-        let millis = until_unix_ms.saturating_sub(self.now_unix_ms);
-        self.timers += 1;
-        let timer = self.timers;
+        let timer = self.set_timer(id, until_unix_ms.saturating_sub(self.now_unix_ms));
         self.node_mut(id).state = State::Paused(Paused { until_unix_ms, timer });
-        let step = self.node(id).path.clone();
+    }
+
+    /// Asks for a timer; its number.
+    pub(super) fn set_timer(&mut self, id: NodeId, millis: u64) -> u64 {
+        self.timers += 1;
+        let (timer, step) = (self.timers, self.node(id).path.clone());
         self.outbox.push(Command::Wait(Wait { step, timer, millis }));
+        timer
     }
 
     /// A new controller waits for what is left.

@@ -36,6 +36,7 @@ impl Saga {
             self.lift(id, stuck);
         }
         self.pause_again(id);
+        self.watch_question(id);
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         match (effect.stage, effect.last.clone()) {
             (Stage::Backoff, Some(last)) => self.back_off(id, last, 1_000),

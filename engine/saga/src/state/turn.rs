@@ -92,7 +92,7 @@ impl Saga {
     fn standing(&self, need: NodeId, needing: NodeId) -> Standing {
         match &self.node(need).state {
             State::Done | State::Skipped(Because::Condition(_)) => Standing::Met,
-            State::Skipped(Because::Need(_)) => Standing::Unmet,
+            State::Skipped(Because::Need(_) | Because::Lapsed) => Standing::Unmet,
             // Who answers the failure has to see it first; the others see it when it is answered.
             State::Failed(_)
                 if self.is_answered(need) || self.answers(needing, need) || self.in_last_block(need) =>
@@ -102,6 +102,7 @@ impl Saga {
             State::Waiting
             | State::Working(_)
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Failed(_)
             | State::Partial(..)
@@ -150,6 +151,7 @@ impl Saga {
             State::Waiting
             | State::Working(_)
             | State::Paused(_)
+            | State::Asking(_)
             | State::Items(_)
             | State::Done
             | State::Skipped(_)

@@ -18,6 +18,7 @@ impl Saga {
     /// An operator gave the run up.
     pub(crate) fn cancel(&mut self) {
         self.cancelled = true;
+        self.paused = None;
         self.touch(ROOT);
     }
 
@@ -36,7 +37,8 @@ impl Saga {
     /// Whether a node's forward effect is not wanted any more.
     pub(super) fn is_called_off(&self, id: NodeId) -> bool {
         let node = self.node(id);
-        self.frame(node.frame).mode.is_winding() && !node.runs_always()
+        let left = self.is_left(node.frame) && !node.action().is_some_and(|action| action.pivot);
+        left || (self.frame(node.frame).mode.is_winding() && !node.runs_always())
     }
 
     /// Whether an unwound frame still has an effect of this node.
@@ -50,7 +52,9 @@ impl Saga {
     fn undo(&mut self, id: NodeId) -> Step {
         match self.node(id).state {
             State::Waiting | State::Skipped(_) | State::Failed(_) | State::Undone | State::Kept => Step::Past,
-            State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_) => Step::Wait,
+            State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_) | State::Asking(_) => {
+                Step::Wait
+            }
             State::Stuck(_) => Step::Stuck,
             State::Done | State::Partial(..) => self.begin_undo(id),
         }
@@ -114,7 +118,7 @@ impl Saga {
             self.wind_items(id);
             return self.settle_items(id);
         }
-        if matches!(self.node(id).state, State::Paused(_)) {
+        if matches!(self.node(id).state, State::Paused(_) | State::Asking(_)) {
             self.node_mut(id).state = State::Failed(Failure::new("cancelled", "called off"));
         }
         let Some(effect) = self.node(id).effect() else { return };

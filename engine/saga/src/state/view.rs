@@ -14,8 +14,10 @@ use crate::{Command, Intent};
 pub struct StepView {
     /// The step.
     pub step: StepPath,
-    /// Its action; none of a foreach step.
+    /// Its action; none of a step that uses none.
     pub uses: Option<ActionName>,
+    /// What it does in a word: `action`, `foreach`, `wait`, `approve` or `signal`.
+    pub does: &'static str,
     /// `waiting`, `running`, `succeeded`, `skipped`, `failed`, `partial`, `undoing`, `undone`, `kept` or `needs_operator`.
     pub state: &'static str,
     /// The last attempt; 0 before the first.
@@ -42,6 +44,7 @@ fn view(node: &Node) -> StepView {
     StepView {
         step: node.path.clone(),
         uses: node.action().map(|action| action.uses.clone()),
+        does: node.step.body.word(),
         state: node.state.as_str(),
         attempt: node.attempt,
         outputs: node.outputs.clone(),
@@ -55,9 +58,13 @@ fn failure(node: &Node) -> Option<String> {
         State::Stuck(stuck) => Some(stuck.failure.to_string()),
         State::Skipped(because) => Some(because.to_string()),
         State::Working(effect) | State::Undoing(effect) => effect.last.as_ref().map(ToString::to_string),
-        State::Waiting | State::Paused(_) | State::Items(_) | State::Done | State::Undone | State::Kept => {
-            None
-        }
+        State::Waiting
+        | State::Paused(_)
+        | State::Asking(_)
+        | State::Items(_)
+        | State::Done
+        | State::Undone
+        | State::Kept => None,
     }
 }
 
@@ -84,6 +91,8 @@ impl Intent {
             Self::Refuse(refuse) => Some(&refuse.step),
             Self::Skip(skip) => Some(&skip.step),
             Self::Pause(pause) => Some(&pause.step),
+            Self::Ask(ask) => Some(&ask.step),
+            Self::Answered(answered) => Some(&answered.step),
             Self::GiveUp(_) | Self::End(_) => None,
         }
     }

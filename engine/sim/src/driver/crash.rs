@@ -46,6 +46,6 @@ impl Simulation<'_> {
         };
         self.saga = Some(saga);
         self.commit(batch);
-        Ok(())
+        self.read_inbox()
     }
 }

@@ -60,7 +60,9 @@ fn over_records(layout: &Layout, ran: &Ran) -> Vec<Violation> {
                 Intent::Pause(pause) if pause.step.as_str() != Plan::DEADLINE => {
                     needs::of_start(&steps, &pause.step)
                 }
+                Intent::Ask(ask) => needs::of_start(&steps, &ask.step),
                 Intent::Cancel(_)
+                | Intent::Answered(_)
                 | Intent::Refuse(_)
                 | Intent::Skip(_)
                 | Intent::Pause(_)

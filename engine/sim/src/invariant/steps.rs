@@ -64,9 +64,11 @@ impl<'a> Steps<'a> {
             }
             Intent::Skip(skip) => match skip.because {
                 Because::Condition(_) => self.set(&skip.step, Stand::Skipped),
-                Because::Need(_) => self.set(&skip.step, Stand::Failed),
+                Because::Need(_) | Because::Lapsed => self.set(&skip.step, Stand::Failed),
             },
             Intent::Pause(pause) => self.set(&pause.step, Stand::UnderWay),
+            Intent::Ask(ask) => self.set(&ask.step, Stand::UnderWay),
+            Intent::Answered(answered) => self.set(&answered.step, Stand::Done),
             Intent::Refuse(_) | Intent::Cancel(_) | Intent::GiveUp(_) | Intent::End(_) => {}
         }
     }
@@ -87,8 +89,12 @@ impl<'a> Steps<'a> {
             | Event::RunResumed(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
+            | Event::RunPaused(_)
+            | Event::RunUnpaused(_)
             | Event::HandleGiven(_)
             | Event::Unknown(_)
+            | Event::Voted(_)
+            | Event::Signalled(_)
             | Event::Observation(_) => {}
             Event::TimerFired(fired) => {
                 let place = self.layout.place(fired.step.as_str());
@@ -123,7 +129,7 @@ impl<'a> Steps<'a> {
     pub(super) fn is_met(&self, path: &str, node: &Node) -> bool {
         match &node.kind {
             _ if self.stand(path) == Some(Stand::Skipped) => true,
-            Kind::Action { .. } | Kind::Wait => self.stand(path) == Some(Stand::Done),
+            Kind::Action { .. } | Kind::Wait | Kind::Question => self.stand(path) == Some(Stand::Done),
             Kind::Items { steps, on_item_failure } => self.items.get(path).is_some_and(|keys| {
                 keys.iter().all(|key| self.is_settled(path, key, steps, *on_item_failure))
             }),
@@ -143,7 +149,7 @@ impl<'a> Steps<'a> {
     pub(super) fn moves(&self, path: &str, node: &Node) -> bool {
         match &node.kind {
             Kind::Action { .. } => matches!(self.stand(path), Some(Stand::UnderWay | Stand::Undoing)),
-            Kind::Wait => false,
+            Kind::Wait | Kind::Question => false,
             Kind::Items { steps, .. } => self.items.get(path).is_some_and(|keys| {
                 let of_key = |key: &String| {
                     steps.iter().any(|below| self.moves(&format!("{path}/{key}/{}", below.id), below))
@@ -163,7 +169,7 @@ impl<'a> Steps<'a> {
                 );
                 there.then(|| path.to_owned())
             }
-            Kind::Action { .. } | Kind::Wait => None,
+            Kind::Action { .. } | Kind::Wait | Kind::Question => None,
             Kind::Items { steps, .. } => self.items.get(path)?.iter().find_map(|key| {
                 steps.iter().find_map(|below| self.stands_there(&format!("{path}/{key}/{}", below.id), below))
             }),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use longhaul_expr::{Scope, Template};
 use longhaul_model::action::ActionName;
+use longhaul_model::ids::StepPath;
 use longhaul_plan::ValueSchema;
-use longhaul_saga::{Failure, Work};
+use longhaul_saga::{Failure, Work, intent};
 use serde_json::{Map, Value};
 
 use super::shape::{ANY_ITEM, matches};
-use crate::{Asked, Behaviour, Ending, Model, Really};
+use crate::{Asked, Behaviour, Ending, Model, Really, Reply};
 
 /// How long an effect takes if no mock says so.
 pub(super) const TAKES_MS: u64 = 1_000;
@@ -71,18 +72,21 @@ pub(super) struct Mocks {
 impl Mocks {
     /// The mock that says most exactly what is asked: a step, then a step of any item, then an action.
     fn find(&self, asked: &Asked<'_>) -> Option<&Mock> {
+        let of_action = |mock: &&Arc<Mock>| matches!(&mock.of, Of::Action(name) if name == asked.uses);
+        // What undoes a step is another action than its own, unless it is the action's own undo.
+        let own = asked.work == Work::Forward || asked.own_undo;
+        let found = if own { self.of_step(asked.step) } else { None };
+        found.or_else(|| self.mocks.iter().find(of_action).map(Arc::as_ref))
+    }
+
+    fn of_step(&self, step: &StepPath) -> Option<&Mock> {
         let of_step = |mock: &&Arc<Mock>| match &mock.of {
-            Of::Step(path) => matches(path, asked.step.as_str()).is_some(),
+            Of::Step(path) => matches(path, step.as_str()).is_some(),
             Of::Action(_) => false,
         };
         let exact = |mock: &&Arc<Mock>| matches!(&mock.of, Of::Step(path) if !path.split('/').any(|part| part == ANY_ITEM));
-        let of_action = |mock: &&Arc<Mock>| matches!(&mock.of, Of::Action(name) if name == asked.uses);
-        let all = self.mocks.iter();
-        // What undoes a step is another action than its own, unless it is the action's own undo.
-        let own = asked.work == Work::Forward || asked.own_undo;
-        let step = all.clone().filter(|_| own).filter(of_step);
-        let found = step.clone().find(exact).or_else(|| step.clone().next());
-        found.or_else(|| all.clone().find(of_action)).map(Arc::as_ref)
+        let found = self.mocks.iter().filter(of_step);
+        found.clone().find(exact).or_else(|| found.clone().next()).map(Arc::as_ref)
     }
 
     fn outputs(&self, outputs: &Outputs, asked: &Asked<'_>, ends_at_unix_ms: u64) -> Result<Value, String> {
@@ -136,8 +140,7 @@ impl Model for Mocks {
     fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
         let mock = self.find(asked);
         let list = mock.map(|mock| if asked.own_undo { &mock.undo } else { &mock.goes });
-        let last = |list: &&Vec<Goes>| (asked.time as usize).min(list.len());
-        let goes = list.and_then(|list| list.get(last(&list).checked_sub(1)?));
+        let goes = list.and_then(|list| this_time(list, asked.time));
         let Some(goes) = goes else {
             let outputs = self.plain.get(asked.uses).cloned().unwrap_or_default();
             return Behaviour { takes_ms: TAKES_MS, ending: Ending::Done(outputs) };
@@ -145,4 +148,21 @@ impl Model for Mocks {
         let ends_at_unix_ms = asked.at_unix_ms.saturating_add(goes.takes_ms);
         Behaviour { takes_ms: goes.takes_ms, ending: self.ending(&goes.ends, asked, ends_at_unix_ms) }
     }
+    fn reply(&self, step: &StepPath, _asks: &intent::Asked, time: u32) -> Reply {
+        let goes = self.of_step(step).and_then(|mock| this_time(&mock.goes, time));
+        let Some(Goes { takes_ms, ends }) = goes else {
+            return Reply::Yes { after_ms: TAKES_MS, outputs: Value::Null };
+        };
+        let after_ms = *takes_ms;
+        match ends {
+            Ends::Done(Outputs::Fixed(outputs)) => Reply::Yes { after_ms, outputs: outputs.clone() },
+            Ends::Failed(failure) => Reply::No { after_ms, reason: failure.message.clone() },
+            Ends::Done(Outputs::Read { .. }) | Ends::UnknownDone(_) | Ends::Unknown(_) => Reply::Never,
+        }
+    }
+}
+
+/// How it goes this time; the last one stays.
+fn this_time(list: &[Goes], time: u32) -> Option<&Goes> {
+    list.get((time as usize).min(list.len()).checked_sub(1)?)
 }

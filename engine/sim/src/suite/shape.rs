@@ -2,7 +2,8 @@
 
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::nearest;
-use longhaul_model::workflow::{BodySpec, StepSpec, Workflow};
+use longhaul_model::workflow::{AsksSpec, BodySpec, StepSpec, Workflow};
+use serde_json::Value;
 
 /// What stands for any item in a path.
 pub(super) const ANY_ITEM: &str = "*";
@@ -17,7 +18,18 @@ pub(super) struct Step {
     pub(super) uses: Option<ActionName>,
     /// The action that undoes it, if the workflow names one.
     undo: Option<ActionName>,
+    /// The schema of what it puts out, if it asks somebody outside.
+    pub(super) answers: Option<Answers>,
     steps: Vec<Step>,
+}
+
+/// What may come of a question.
+#[derive(Debug, Clone)]
+pub(super) struct Answers {
+    /// The schema of what it puts out.
+    pub(super) schema: Value,
+    /// Whether somebody can say no.
+    pub(super) may_be_no: bool,
 }
 
 impl Shape {
@@ -63,7 +75,7 @@ fn steps(specs: &[StepSpec]) -> Vec<Step> {
 
 fn step(spec: &StepSpec) -> Step {
     let id = spec.id.value.as_str().to_owned();
-    let none = Step { id: id.clone(), uses: None, undo: None, steps: Vec::new() };
+    let none = Step { id: id.clone(), uses: None, undo: None, answers: None, steps: Vec::new() };
     match &spec.body {
         Some(BodySpec::Action(action)) => Step {
             uses: action.uses.as_ref().map(|uses| uses.value.clone()),
@@ -75,6 +87,13 @@ fn step(spec: &StepSpec) -> Step {
             ..none
         },
         Some(BodySpec::Foreach(foreach)) => Step { steps: steps(&foreach.steps), ..none },
+        Some(BodySpec::Question(question)) => Step {
+            answers: Some(Answers {
+                schema: longhaul_plan::answers_schema(question),
+                may_be_no: matches!(question.asks, AsksSpec::Approval { .. }),
+            }),
+            ..none
+        },
         Some(BodySpec::Wait(_)) | None => none,
     }
 }

@@ -10,6 +10,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
+use super::credentials::ROLE;
 use super::{Credentials, Error, files};
 use crate::Identity;
 
@@ -103,8 +104,28 @@ impl Ca {
     /// # Errors
     /// Signing or writing failed.
     pub fn issue(&self, identity: &Identity, validity: Validity) -> Result<Issued, Error> {
+        self.write(identity, &leaf_params(identity, validity)?)
+    }
+
+    /// The same for a person who has these roles. The certificate is good for signing what they say, and for no connection.
+    ///
+    /// # Errors
+    /// The name or a role cannot stand in a certificate, or signing or writing failed.
+    pub fn issue_person(&self, name: &str, roles: &[String], validity: Validity) -> Result<Issued, Error> {
+        let identity = Identity::user(name)?;
+        let mut params = leaf_params(&identity, validity)?;
+        for role in roles {
+            // A role has the letters of a name.
+            Identity::user(role)?;
+            params.subject_alt_names.push(SanType::URI(format!("{ROLE}{role}").try_into()?));
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+        self.write(&identity, &params)
+    }
+
+    fn write(&self, identity: &Identity, params: &CertificateParams) -> Result<Issued, Error> {
         let key = KeyPair::generate()?;
-        let certificate = leaf_params(identity, validity)?.signed_by(&key, &self.issuer)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
         let stem = self.dir.join(identity.file_stem());
         let issued =
             Issued { certificate: stem.with_added_extension("pem"), key: stem.with_added_extension("key") };

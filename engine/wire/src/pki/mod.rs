@@ -5,10 +5,12 @@
 mod ca;
 mod credentials;
 mod files;
+mod statement;
 
 pub use ca::{Ca, Issued, Validity};
 pub(crate) use credentials::identity_of;
-pub use credentials::{Credentials, Loaded};
+pub use credentials::{Credentials, Loaded, Roots};
+pub use statement::{NoProof, Person, SignedText};
 
 use std::path::PathBuf;
 
@@ -47,6 +49,9 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A name cannot stand in a certificate.
+    #[error(transparent)]
+    Name(#[from] crate::identity::ParseError),
     /// A certificate could not be signed.
     #[error("make a certificate")]
     Make(#[from] rcgen::Error),

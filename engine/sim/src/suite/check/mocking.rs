@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::Checker;
 use crate::Really;
 use crate::suite::mocks::{Ends, Goes, Mock, Of, Outputs, TAKES_MS, fill};
+use crate::suite::shape::Answers;
 
 impl Checker<'_> {
     pub(super) fn mocks(&mut self, setup: &SetupSpec) -> Vec<Arc<Mock>> {
@@ -22,6 +23,10 @@ impl Checker<'_> {
     }
 
     fn mock(&mut self, spec: &MockSpec) -> Option<Mock> {
+        let answers = self.shape.find(&spec.of.value).and_then(|step| step.answers.clone());
+        if let Some(answers) = answers {
+            return self.reply(spec, &answers);
+        }
         let (of, action) = if spec.of.value.contains('@') {
             let action = self.check_action(&spec.of)?;
             (Of::Action(action.clone()), action)
@@ -32,6 +37,52 @@ impl Checker<'_> {
         let undo = undo.into_iter().flatten().filter_map(|spec| self.goes(spec, None)).collect();
         let goes: Vec<_> = spec.behaviours.iter().filter_map(|spec| self.goes(spec, Some(&action))).collect();
         Some(Mock { of, goes, undo })
+    }
+
+    /// How somebody outside answers a step's question: `unknown` is no answer at all.
+    fn reply(&mut self, spec: &MockSpec, answers: &Answers) -> Option<Mock> {
+        for behaviour in &spec.behaviours {
+            if matches!(behaviour.outcome, Outcome::Failed(_)) && !answers.may_be_no {
+                let message = "a signal comes or it does not: write `unknown: absent` for one that does not";
+                self.report(Code::MockOutputs, behaviour.span, message);
+            }
+            if let Some(undo) = behaviour.undo.first() {
+                self.report(Code::MockOutputs, undo.span, "an answer is not undone");
+            }
+        }
+        let what = format!("the answer to `{}`", spec.of.value);
+        let goes = spec.behaviours.iter().filter_map(|spec| {
+            let takes_ms = spec.takes.map_or(TAKES_MS, longhaul_model::units::Time::as_millis);
+            let ends = match &spec.outcome {
+                Outcome::Done(node) => {
+                    Ends::Done(self.fixed(node.as_ref(), spec.span, &answers.schema, &what)?)
+                }
+                Outcome::Failed(error) => Ends::Failed(Failure {
+                    class: error.class.clone(),
+                    message: error.message.clone().unwrap_or_else(|| "made up by the test".to_owned()),
+                    code: error.code.clone(),
+                }),
+                Outcome::UnknownDone(_)
+                | Outcome::UnknownAbsent
+                | Outcome::UnknownPartial
+                | Outcome::UnknownForGood => Ends::Unknown(Really::Absent),
+            };
+            Some(Goes { takes_ms, ends })
+        });
+        let goes: Vec<_> = goes.collect();
+        Some(Mock { of: Of::Step(spec.of.value.clone()), goes, undo: Vec::new() })
+    }
+
+    /// An answer, held against the schema of what its question puts out.
+    fn fixed(&mut self, node: Option<&Node>, span: Span, schema: &Value, what: &str) -> Option<Outputs> {
+        let schema = ValueSchema::new(schema).ok()?;
+        let value = node.map_or_else(|| Value::Object(Map::new()), Node::to_json);
+        let misfits = schema.misfits(&value);
+        for misfit in &misfits {
+            let at = node.map_or(span, |node| node.nearest(&misfit.pointer).span);
+            self.report(Code::MockOutputs, at, format!("{what}: {}", misfit.message));
+        }
+        misfits.is_empty().then_some(Outputs::Fixed(value))
     }
 
     /// One behaviour; an action's own undo has no outputs.

@@ -1,0 +1,112 @@
+//! Steps that ask somebody outside: approvals and signals.
+
+use std::fmt;
+
+use longhaul_model::diagnostic::Code;
+use longhaul_model::document::Node;
+use longhaul_model::workflow::{AsksSpec, OnExpire as OnExpireSpec, QuestionSpec};
+use serde_json::{Value, json};
+
+use crate::check::Checker;
+use crate::names::Names;
+use crate::plan::{Asks, Body, OnExpire, Question};
+use crate::schema::{self, ANY};
+use crate::steps::CheckedBody;
+
+impl Checker<'_> {
+    pub(crate) fn question(&mut self, spec: &QuestionSpec, names: &Names<'_>) -> Option<CheckedBody> {
+        let mut reads = Vec::new();
+        let asks = match &spec.asks {
+            AsksSpec::Approval { roles, quorum, forbid_self, message } => {
+                let message = match message {
+                    Some(node) => {
+                        let checked = self.template(node, names)?;
+                        reads = checked.reads;
+                        Some(checked.template)
+                    }
+                    None => None,
+                };
+                Asks::Approval {
+                    roles: roles.iter().map(|role| role.value.clone()).collect(),
+                    quorum: quorum.unwrap_or(1),
+                    forbid_self: *forbid_self,
+                    message,
+                }
+            }
+            AsksSpec::Signal { name, payload } => {
+                let payload = payload.as_ref().and_then(|node| self.payload_schema(node));
+                Asks::Signal { name: name.as_ref()?.value.clone(), payload }
+            }
+        };
+        let on_expire = match spec.on_expire.as_ref().map(|it| it.value) {
+            Some(OnExpireSpec::Skip) => OnExpire::Skip,
+            Some(OnExpireSpec::Continue) => OnExpire::Continue,
+            Some(OnExpireSpec::Fail) | None => OnExpire::Fail,
+        };
+        let question = Question { asks, expires: spec.expires, on_expire, defaulted: Vec::new() };
+        let body = Body::Question(Box::new(question));
+        Some(CheckedBody { body, reads, pivot: None })
+    }
+
+    fn payload_schema(&mut self, node: &Node) -> Option<Value> {
+        let schema = node.to_json();
+        match schema::validator(&schema) {
+            Ok(_) => Some(schema),
+            Err(error) => {
+                self.report(
+                    Code::InvalidSchema,
+                    node.nearest(&error.pointer).span,
+                    format!("the schema of the payload is wrong: {}", error.message),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// The schema of what a question puts out.
+#[must_use]
+pub fn outputs_schema(spec: &QuestionSpec) -> Value {
+    match &spec.asks {
+        AsksSpec::Approval { .. } => json!({
+            "type": "object",
+            "properties": { "approved_by": { "type": "array", "items": { "type": "string" } } },
+            "additionalProperties": false,
+        }),
+        AsksSpec::Signal { payload, .. } => json!({
+            "type": "object",
+            "properties": {
+                "received": { "type": "boolean" },
+                "payload": payload_type(spec, payload.as_ref()),
+            },
+            "additionalProperties": false,
+        }),
+    }
+}
+
+/// What came with a signal; nothing if the run went on without.
+fn payload_type(spec: &QuestionSpec, payload: Option<&Node>) -> Value {
+    let may_lack = spec.on_expire.as_ref().is_some_and(|it| it.value == OnExpireSpec::Continue);
+    payload.filter(|_| !may_lack).map_or(ANY, Node::to_json)
+}
+
+/// In a line: `asks for 2 approvals by migration-operator, within 2h or it fails`.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.asks {
+            Asks::Approval { roles, quorum, forbid_self, message: _ } => {
+                let several = if *quorum == 1 { "" } else { "s" };
+                write!(f, "asks for {quorum} approval{several} by {}", roles.join(" or "))?;
+                f.write_str(if *forbid_self { ", not of who started the run" } else { "" })?;
+            }
+            Asks::Signal { name, .. } => write!(f, "waits for signal {name}")?,
+        }
+        let Some(expires) = self.expires else { return Ok(()) };
+        let end = match self.on_expire {
+            OnExpire::Fail => "it fails",
+            OnExpire::Skip => "it is passed over",
+            OnExpire::Continue => "the run goes on without",
+        };
+        write!(f, ", within {expires} or {end}")
+    }
+}

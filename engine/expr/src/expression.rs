@@ -22,6 +22,8 @@ pub struct Expression {
     text: String,
     references: Vec<Reference>,
     asked: Asked,
+    /// Whether it is nothing but names joined by dots.
+    is_path: bool,
     ast: Arc<AST>,
 }
 
@@ -70,7 +72,9 @@ impl Expression {
         let (asked, questions) = status::questions(&ast, &locate)?;
         let read = reference::references(&ast, &locate).into_iter().map(|read| read.widened(text));
         let references = read.chain(questions).collect();
-        Ok(Self { text: text.to_owned(), references, asked, ast: Arc::new(ast) })
+        let read = Self { text: text.to_owned(), references, asked, is_path: false, ast: Arc::new(ast) };
+        let is_path = matches!(read.shape(), Shape::Reference(_));
+        Ok(Self { is_path, ..read })
     }
 
     /// The text as the author wrote it.
@@ -96,6 +100,9 @@ impl Expression {
     /// # Errors
     /// When something it reads is not there, types do not fit, or a limit is reached.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
+        if let Some(value) = self.at_path(scope) {
+            return Ok(value.clone());
+        }
         let mut names = rhai::Scope::new();
         names.push_constant_dynamic("inputs", self.reached(&Root::Inputs, &scope.inputs));
         names.push_constant_dynamic("run", self.reached(&Root::Run, &scope.run));
@@ -107,6 +114,21 @@ impl Expression {
         let value = if self.asked.any || self.asked.time { facts::with(scope, evaluate) } else { evaluate() };
         let value: Dynamic = value.map_err(|error| self.no_value(describe(*error)))?;
         from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
+    }
+
+    /// The value that a path leads to, where Rhai would hand back the same: most expressions of most workflows. `None`
+    /// says nothing.
+    fn at_path<'s>(&self, scope: &'s Scope) -> Option<&'s Value> {
+        let ([read], true) = (self.references.as_slice(), self.is_path) else { return None };
+        let mut names = read.path.iter();
+        let first = match &read.root {
+            Root::Inputs => scope.inputs.get(names.next()?)?,
+            Root::Run => scope.run.get(names.next()?)?,
+            Root::Steps => scope.steps.get(names.next()?)?,
+            Root::Variable(name) => scope.vars.get(name)?,
+        };
+        let value = names.try_fold(first, |value, name| value.as_object()?.get(name))?;
+        is_plain(value).then_some(value)
     }
 
     /// What of a map it reads, as Rhai has it. A list of hundreds of VMs is not converted for who asks for a site's name.
@@ -158,6 +180,19 @@ impl Expression {
         Error::NoValue { expression: self.text.clone(), message }
     }
 }
+
+/// Whether a value is the same after its way into Rhai and back, and no limit can be reached on that way.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Bool(_) => true,
+        Value::Number(number) => number.is_i64(),
+        Value::String(text) => text.len() <= PLAIN_BYTES_MAX,
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// Longest text that is handed back without asking Rhai, which has limits of its own.
+const PLAIN_BYTES_MAX: usize = 1 << 16;
 
 /// Operators and functions whose value is a truth value whatever they are given.
 const TRUTHS: [&str; 11] =

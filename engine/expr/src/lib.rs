@@ -25,4 +25,4 @@ pub use functions::FUNCTIONS;
 pub use reference::{Reference, Root};
 pub use scope::Scope;
 pub use status::Asked;
-pub use template::{Placed, Template};
+pub use template::{Partial, Placed, Template};

@@ -44,6 +44,17 @@ pub struct Placed<'a> {
     pub expression: &'a Expression,
 }
 
+/// A template's value before everything that it reads is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partial {
+    /// The value; a string that is not known stands in it as it is written.
+    pub value: Value,
+    /// JSON pointers of the strings that are not known, those that have no value included.
+    pub unknown: Vec<String>,
+    /// What has no value although all that it reads is known, by the JSON pointer of its string.
+    pub failed: Vec<(String, Error)>,
+}
+
 impl Template {
     /// Reads every string of a JSON value.
     ///
@@ -67,6 +78,15 @@ impl Template {
     /// The first expression that has no value, or cannot stand inside text.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
         self.node.evaluate(scope)
+    }
+
+    /// Its value as far as it is known: expressions that `is_known` says no to are left as they are written, and so is the
+    /// whole string around one.
+    #[must_use]
+    pub fn evaluate_known(&self, scope: &Scope, is_known: &dyn Fn(&Expression) -> bool) -> Partial {
+        let mut partial = Partial::default();
+        partial.value = self.node.evaluate_known(String::new(), scope, is_known, &mut partial);
+        partial
     }
 
     /// Every expression in it, with its place.
@@ -133,6 +153,69 @@ impl Node {
         }
     }
 
+    fn evaluate_known(
+        &self,
+        pointer: String,
+        scope: &Scope,
+        is_known: &dyn Fn(&Expression) -> bool,
+        partial: &mut Partial,
+    ) -> Value {
+        match self {
+            Self::Literal(value) => value.clone(),
+            Self::Whole(_) | Self::Text(_) => self.evaluate_string(pointer, scope, is_known, partial),
+            Self::List(items) => items
+                .iter()
+                .zip(0..)
+                .map(|(item, index)| item.evaluate_known(below(&pointer, index), scope, is_known, partial))
+                .collect(),
+            Self::Map(entries) => {
+                let mut entry = |(key, node): &(String, Self)| {
+                    let value =
+                        node.evaluate_known(format!("{pointer}/{}", token(key)), scope, is_known, partial);
+                    (key.clone(), value)
+                };
+                Value::Object(entries.iter().map(&mut entry).collect())
+            }
+        }
+    }
+
+    /// A string's value, or the string as it is written.
+    fn evaluate_string(
+        &self,
+        pointer: String,
+        scope: &Scope,
+        is_known: &dyn Fn(&Expression) -> bool,
+        partial: &mut Partial,
+    ) -> Value {
+        if self.expressions().all(is_known) {
+            match self.evaluate(scope) {
+                Ok(value) => return value,
+                Err(error) => partial.failed.push((pointer.clone(), error)),
+            }
+        }
+        partial.unknown.push(pointer);
+        Value::String(self.written())
+    }
+
+    /// The expressions of a string.
+    fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let (whole, parts) = match self {
+            Self::Whole(expression) => (Some(expression), [].as_slice()),
+            Self::Text(parts) => (None, parts.as_slice()),
+            Self::Literal(_) | Self::List(_) | Self::Map(_) => (None, [].as_slice()),
+        };
+        whole.into_iter().chain(parts.iter().filter_map(Part::expression))
+    }
+
+    /// A string as the author wrote it.
+    fn written(&self) -> String {
+        match self {
+            Self::Whole(expression) => expression.as_str().to_owned(),
+            Self::Text(parts) => parts.iter().map(Part::written).collect(),
+            Self::Literal(_) | Self::List(_) | Self::Map(_) => String::new(),
+        }
+    }
+
     fn collect<'a>(&'a self, pointer: String, found: &mut Vec<Placed<'a>>) {
         match self {
             Self::Literal(_) => {}
@@ -140,19 +223,43 @@ impl Node {
             Self::Text(parts) => found.extend(parts.iter().filter_map(|part| part.placed(&pointer))),
             Self::List(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    item.collect(format!("{pointer}/{index}"), found);
+                    item.collect(below(&pointer, index), found);
                 }
             }
             Self::Map(entries) => {
                 for (key, node) in entries {
-                    node.collect(format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+                    node.collect(format!("{pointer}/{}", token(key)), found);
                 }
             }
         }
     }
 }
 
+/// The pointer of a list's item.
+fn below(pointer: &str, index: usize) -> String {
+    format!("{pointer}/{index}")
+}
+
+/// A key as it stands in a JSON pointer.
+fn token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 impl Part {
+    fn expression(&self) -> Option<&Expression> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Expression { expression, .. } => Some(expression),
+        }
+    }
+
+    fn written(&self) -> &str {
+        match self {
+            Self::Literal(text) => text,
+            Self::Expression { expression, .. } => expression.as_str(),
+        }
+    }
+
     fn evaluate(&self, scope: &Scope) -> Result<String, Error> {
         match self {
             Self::Literal(text) => Ok(text.clone()),
@@ -223,6 +330,23 @@ mod tests {
         let [placed] = template.expressions().try_into().unwrap_or_else(|_| panic!("one expression"));
         assert_eq!((placed.pointer.as_str(), placed.offset, placed.whole), ("/a~1b/0", 2, false));
         assert_eq!(template.references()[0].root, crate::Root::Variable("vm".into()));
+    }
+
+    /// What is known is worked out, a string with something unknown stays as it is written, and what has no value is told.
+    #[test]
+    fn what_is_known_is_worked_out() {
+        let source = json!({"a": "${{ inputs.present }}", "b/c": ["x ${{ vm }}-${{ run.id }}", 7],
+            "d": "${{ inputs.nothing }}", "e": "is ${{ [1] }}"});
+        let template = Template::parse(source).unwrap();
+        let inputs_only =
+            |one: &Expression| one.references().iter().all(|read| read.root == crate::Root::Inputs);
+        let partial = template.evaluate_known(&scope(), &inputs_only);
+        let expected = json!({"a": 0.5, "b/c": ["x ${{ vm }}-${{ run.id }}", 7],
+            "d": "${{ inputs.nothing }}", "e": "is ${{ [1] }}"});
+        assert_eq!(partial.value, expected);
+        assert_eq!(partial.unknown, ["/b~1c/0", "/d", "/e"]);
+        let failed: Vec<&str> = partial.failed.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(failed, ["/d", "/e"]);
     }
 
     /// A list inside text is refused, and a mistake is placed within its string.

@@ -90,8 +90,11 @@ impl Diagnostic {
 #[must_use]
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(written, name);
-    let bound = 1 + written.chars().count() / 4;
-    known.into_iter().min_by_key(distance).filter(|name| distance(name) <= bound)
+    let length = written.chars().count();
+    let bound = 1 + length / 4;
+    // Names that differ more in length alone are too far: with thousands of steps the distance of each would be too much.
+    let may_be_near = |name: &&str| name.chars().count().abs_diff(length) <= bound;
+    known.into_iter().filter(may_be_near).min_by_key(distance).filter(|name| distance(name) <= bound)
 }
 
 /// Mistakes, in the order in which they were found.

@@ -7,6 +7,8 @@
 mod build;
 mod flow;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Number, Value};
 
 use crate::diagnostic::Diagnostics;
@@ -47,13 +49,13 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// A document that could be read; what it says has not been looked at.
+/// A document that could be read; what it says has not been looked at. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// What it was read from.
     pub source: Source,
     /// Its outermost value, a map.
-    pub root: Node,
+    pub root: Arc<Node>,
 }
 
 impl Document {

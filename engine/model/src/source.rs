@@ -72,11 +72,17 @@ impl Source {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
+    /// The line of a byte, from 1; quick also where a line is long. Beyond the end it is the end's.
+    #[must_use]
+    pub fn line(&self, byte: usize) -> usize {
+        self.lines.partition_point(|start| *start <= byte.min(self.text.len()))
+    }
+
     /// The line and column of a byte. Beyond the end it is the end's.
     #[must_use]
     pub fn place(&self, byte: usize) -> Place {
         let byte = if self.text.is_char_boundary(byte) { byte } else { self.text.len() };
-        let line = self.lines.partition_point(|start| *start <= byte);
+        let line = self.line(byte);
         let start = self.lines[line - 1];
         Place { line, column: self.text[start..byte].chars().count() + 1 }
     }
@@ -94,6 +100,7 @@ mod tests {
             let Place { line, column } = source.place(byte);
             (line, column)
         });
+        assert_eq!([0, 3, 4, 5, 6, 99].map(|byte| source.line(byte)), [1, 1, 1, 2, 3, 3]);
         assert_eq!(places, [(1, 1), (1, 2), (1, 4), (2, 1), (3, 1), (3, 2), (3, 2), (3, 2)]);
     }
 }

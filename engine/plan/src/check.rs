@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::inputs::{self, Declared};
 use crate::names::Names;
 use crate::plan::{Body, Graph, OnExpire, Plan, WorkflowPin};
+use crate::schema::Validators;
 
 /// Checks a workflow without values for its inputs, as far as that is possible.
 ///
@@ -77,6 +78,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) found: Diagnostics,
     /// The outputs of each step that something reads with a default.
     pub(crate) defaulted: BTreeMap<StepId, BTreeSet<String>>,
+    /// Of actions by their names, and of formats.
+    pub(crate) validators: Validators,
 }
 
 /// What a plan is made of besides its inputs.
@@ -90,7 +93,8 @@ struct Parts {
 
 impl<'a> Checker<'a> {
     fn new(workflow: &'a Workflow, catalogue: &'a Catalogue, found: Diagnostics) -> Self {
-        Self { workflow, catalogue, scope: None, found, defaulted: BTreeMap::new() }
+        let (defaulted, validators) = (BTreeMap::new(), Validators::default());
+        Self { workflow, catalogue, scope: None, found, defaulted, validators }
     }
 
     /// A mistake in the document, not yet noted.
@@ -156,7 +160,7 @@ impl<'a> Checker<'a> {
 
 /// The steps that may be passed over in a run that goes well: by their own `if`, or because something failed and was
 /// answered.
-fn passed_over(graph: &Graph) -> Vec<StepId> {
+fn passed_over(graph: &Graph) -> BTreeSet<StepId> {
     let conditions = graph.steps.iter().filter_map(|step| step.condition.as_ref());
     let answered: BTreeSet<&str> =
         conditions.flat_map(|condition| &condition.asked().failed).map(String::as_str).collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use longhaul_model::diagnostic::{Code, Label};
 use longhaul_model::ids::StepId;
 use longhaul_model::source::Span;
-use petgraph::algo::{has_path_connecting, tarjan_scc};
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::check::Checker;
@@ -23,14 +23,18 @@ pub(crate) struct Vertex {
 impl Checker<'_> {
     /// Puts steps into an order in which each comes after those it needs, file order among the rest.
     pub(crate) fn order(&mut self, vertices: Vec<Vertex>) -> Graph {
-        let edges = edges(&vertices);
-        self.report_cycles(&vertices, &edges);
-        self.report_pivots(&vertices, &edges);
-        Graph { steps: in_order(vertices) }
+        let needs = needs(&vertices);
+        let order = in_order(&needs);
+        if order.len() < vertices.len() {
+            self.report_cycles(&vertices, &edges(&needs));
+        }
+        self.report_pivots(&vertices, &needs, &order);
+        Graph { steps: arranged(vertices, &order) }
     }
 
     fn report_cycles(&mut self, vertices: &[Vertex], edges: &DiGraph<usize, ()>) {
-        let mut cycles: Vec<Vec<usize>> = tarjan_scc(edges)
+        // Not Tarjan's way, which is written as a recursion: a chain of thousands of steps would be as deep.
+        let mut cycles: Vec<Vec<usize>> = kosaraju_scc(edges)
             .into_iter()
             .filter(|component| component.len() > 1)
             .map(|component| cycle_in(&component, edges))
@@ -49,44 +53,49 @@ impl Checker<'_> {
         }
     }
 
-    fn report_pivots(&mut self, vertices: &[Vertex], edges: &DiGraph<usize, ()>) {
-        let pivots: Vec<(usize, Span)> =
-            vertices.iter().enumerate().filter_map(|(at, vertex)| Some((at, vertex.pivot?))).collect();
-        for (index, (first, first_span)) in pivots.iter().enumerate() {
-            for (second, second_span) in &pivots[index + 1..] {
-                let connected = |from: usize, to: usize| {
-                    has_path_connecting(edges, NodeIndex::new(from), NodeIndex::new(to), None)
-                };
-                if connected(*first, *second) || connected(*second, *first) {
-                    let (a, b) = (&vertices[*first].step.id, &vertices[*second].step.id);
-                    let message = format!("`{a}` and `{b}` are pivots on one branch");
-                    let one = self
-                        .mistake(Code::Pivots, *second_span, message)
-                        .and_at(*first_span, "the first one");
-                    self.found
-                        .push(one.help("after its pivot a run only goes forward, so there is at most one"));
-                }
+    /// Notes every pivot that another one stands before. Steps of a cycle have no place in the order and are left out.
+    fn report_pivots(&mut self, vertices: &[Vertex], needs: &[Vec<usize>], order: &[usize]) {
+        // The pivot nearest before each step, itself included.
+        let mut last: Vec<Option<usize>> = vec![None; vertices.len()];
+        for at in order {
+            let before = needs[*at].iter().find_map(|needed| last[*needed]);
+            let is_pivot = vertices[*at].pivot.is_some();
+            if let (Some(before), true) = (before, is_pivot) {
+                self.report_two_pivots(vertices, before, *at);
             }
+            last[*at] = if is_pivot { Some(*at) } else { before };
         }
+    }
+
+    fn report_two_pivots(&mut self, vertices: &[Vertex], one: usize, other: usize) {
+        let [first, second] = [one.min(other), one.max(other)].map(|at| &vertices[at]);
+        let [Some(first_span), Some(second_span)] = [first.pivot, second.pivot] else { return };
+        let message = format!("`{}` and `{}` are pivots on one branch", first.step.id, second.step.id);
+        let one = self.mistake(Code::Pivots, second_span, message).and_at(first_span, "the first one");
+        self.found.push(one.help("after its pivot a run only goes forward, so there is at most one"));
     }
 }
 
+/// For each step those that it needs, by their places in the file, each once.
+fn needs(vertices: &[Vertex]) -> Vec<Vec<usize>> {
+    let index: BTreeMap<&StepId, usize> =
+        vertices.iter().enumerate().map(|(at, vertex)| (&vertex.step.id, at)).collect();
+    let of = |vertex: &Vertex| -> BTreeSet<usize> {
+        vertex.step.needs.iter().filter_map(|id| index.get(id).copied()).collect()
+    };
+    vertices.iter().map(|vertex| of(vertex).into_iter().collect()).collect()
+}
+
 /// From each step to those that it needs.
-fn edges(vertices: &[Vertex]) -> DiGraph<usize, ()> {
+fn edges(needs: &[Vec<usize>]) -> DiGraph<usize, ()> {
     let mut edges = DiGraph::new();
-    let nodes: Vec<NodeIndex> = (0..vertices.len()).map(|at| edges.add_node(at)).collect();
-    let index = index(vertices);
-    for (at, vertex) in vertices.iter().enumerate() {
-        for needed in vertex.step.needs.iter().filter_map(|id| index.get(id)) {
+    let nodes: Vec<NodeIndex> = (0..needs.len()).map(|at| edges.add_node(at)).collect();
+    for (at, needs) in needs.iter().enumerate() {
+        for needed in needs {
             edges.add_edge(nodes[at], nodes[*needed], ());
         }
     }
     edges
-}
-
-/// Where in the file's order each step stands.
-fn index(vertices: &[Vertex]) -> BTreeMap<&StepId, usize> {
-    vertices.iter().enumerate().map(|(at, vertex)| (&vertex.step.id, at)).collect()
 }
 
 /// A way round inside a strongly connected component, from its first step in the file.
@@ -112,23 +121,18 @@ fn cycle_in(component: &[NodeIndex], edges: &DiGraph<usize, ()>) -> Vec<usize> {
     way.into_iter().map(NodeIndex::index).collect()
 }
 
-/// The first of the file among those whose needs are in place, again and again. Steps of a cycle come last, in file
-/// order; they are never run.
-fn in_order(vertices: Vec<Vertex>) -> Vec<Step> {
-    let index = index(&vertices);
-    let mut missing: Vec<usize> = Vec::with_capacity(vertices.len());
-    let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); vertices.len()];
-    for (at, vertex) in vertices.iter().enumerate() {
-        let needs: BTreeSet<usize> =
-            vertex.step.needs.iter().filter_map(|id| index.get(id).copied()).collect();
-        missing.push(needs.len());
-        needs.into_iter().for_each(|needed| waiting[needed].push(at));
+/// The first of the file among those whose needs are in place, again and again. Steps of a cycle, and what comes after
+/// them, are not in it.
+fn in_order(needs: &[Vec<usize>]) -> Vec<usize> {
+    let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
+    let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
+    for (at, needs) in needs.iter().enumerate() {
+        needs.iter().for_each(|needed| waiting[*needed].push(at));
     }
-    let mut ready: BTreeSet<usize> = (0..vertices.len()).filter(|at| missing[*at] == 0).collect();
-    let mut rest: Vec<Option<Step>> = vertices.into_iter().map(|vertex| Some(vertex.step)).collect();
-    let mut steps = Vec::with_capacity(rest.len());
+    let mut ready: BTreeSet<usize> = (0..needs.len()).filter(|at| missing[*at] == 0).collect();
+    let mut order = Vec::with_capacity(needs.len());
     while let Some(at) = ready.pop_first() {
-        steps.extend(rest[at].take());
+        order.push(at);
         for later in &waiting[at] {
             missing[*later] -= 1;
             if missing[*later] == 0 {
@@ -136,6 +140,13 @@ fn in_order(vertices: Vec<Vertex>) -> Vec<Step> {
             }
         }
     }
+    order
+}
+
+/// The steps in that order. Those that are not in it come last, in file order; they are never run.
+fn arranged(vertices: Vec<Vertex>, order: &[usize]) -> Vec<Step> {
+    let mut rest: Vec<Option<Step>> = vertices.into_iter().map(|vertex| Some(vertex.step)).collect();
+    let mut steps: Vec<Step> = order.iter().filter_map(|at| rest[*at].take()).collect();
     steps.extend(rest.into_iter().flatten());
     steps
 }

@@ -39,7 +39,7 @@ pub(crate) fn declare<'a>(input: &'a Input, checker: &mut Checker<'a>) -> Declar
         Err(error) => {
             let message = format!("the schema of input `{}` is wrong: {}", name.value, error.message);
             checker.report(Code::InvalidSchema, input.schema.nearest(&error.pointer).span, message);
-            Declared { input, schema: ANY, validator: None }
+            Declared { input, schema: ANY.clone(), validator: None }
         }
     }
 }

@@ -21,6 +21,7 @@ mod questions;
 mod reasons;
 mod render;
 mod schema;
+mod seen;
 mod steps;
 mod values;
 

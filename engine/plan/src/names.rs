@@ -1,28 +1,37 @@
 //! What an expression can see at its place, and what is known of the types behind the names.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use longhaul_expr::{Asked, Expression, Reference, Root, Shape};
-use longhaul_model::action::{Catalogue, Descriptor};
+use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, nearest};
 use longhaul_model::ids::StepId;
-use longhaul_model::workflow::{BodySpec, QuestionSpec, StepSpec};
+use longhaul_model::workflow::StepSpec;
 use serde_json::{Value, json};
 
 use crate::inputs::Declared;
 use crate::questions;
 use crate::schema::{self, ANY};
+use crate::seen::{Seen, SeenKind, SeenStep};
 
 /// What `run.` has.
 const RUN_FIELDS: [&str; 1] = ["id"];
 
-/// The names that can be seen from some place of a workflow.
+/// Most names that a message lists.
+const LISTED_MAX: usize = 20;
+
+/// What is known of a value: a schema of the workflow or of an action, or one made here.
+pub(crate) type Known<'k> = Cow<'k, Value>;
+
+/// The names that can be seen from some place of a workflow. Cheap to clone: every step has its own.
 #[derive(Clone)]
 pub(crate) struct Names<'a> {
     inputs: &'a [Declared<'a>],
-    steps: Vec<SeenStep<'a>>,
+    steps: Rc<Seen<'a>>,
     /// Item variables of the foreach steps around, innermost last.
-    variables: Vec<(String, Value)>,
-    /// Ids of steps that exist and cannot be seen, with the foreach step they are in.
-    hidden: Vec<(&'a StepId, &'a StepId)>,
+    variables: Vec<(String, Rc<Value>)>,
     /// Steps that are still running here: the foreach steps around.
     around: Vec<&'a StepId>,
     /// The step that reads.
@@ -32,27 +41,9 @@ pub(crate) struct Names<'a> {
     /// Steps that certainly succeeded when this is read.
     succeeded: Vec<String>,
     /// Steps that may have been passed over although the run went well.
-    passed_over: Vec<StepId>,
+    passed_over: Rc<BTreeSet<StepId>>,
     /// In a compensation: the step it belongs to, the only one it may read.
     compensates: Option<&'a StepId>,
-}
-
-#[derive(Clone, Copy)]
-struct SeenStep<'a> {
-    id: &'a StepId,
-    /// Whether it has an `if` of its own.
-    is_conditional: bool,
-    kind: SeenKind<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum SeenKind<'a> {
-    Action(&'a Descriptor),
-    Foreach,
-    Wait,
-    Question(&'a QuestionSpec),
-    /// Its own mistake is reported where it stands.
-    Broken,
 }
 
 /// Why a reference cannot be resolved.
@@ -71,48 +62,29 @@ impl Unresolved {
 impl<'a> Names<'a> {
     /// What the outermost steps see.
     pub(crate) fn root(inputs: &'a [Declared<'a>], steps: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
-        let empty = Self {
+        Self {
             inputs,
-            steps: Vec::new(),
+            steps: Rc::new(Seen::new(None, steps, catalogue)),
             variables: Vec::new(),
-            hidden: Vec::new(),
             around: Vec::new(),
             own: None,
             unsure: 0,
             succeeded: Vec::new(),
-            passed_over: Vec::new(),
+            passed_over: Rc::default(),
             compensates: None,
-        };
-        empty.with_steps(steps, catalogue)
+        }
     }
 
     /// The same with the steps of one more graph, which hide none of those around.
     pub(crate) fn with_steps(mut self, steps: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
-        for step in steps {
-            let kind = match &step.body {
-                Some(BodySpec::Action(action)) => action
-                    .uses
-                    .as_ref()
-                    .and_then(|uses| catalogue.get(&uses.value))
-                    .map_or(SeenKind::Broken, SeenKind::Action),
-                Some(BodySpec::Wait(_)) => SeenKind::Wait,
-                Some(BodySpec::Question(question)) => SeenKind::Question(question),
-                Some(BodySpec::Foreach(foreach)) => {
-                    self.hidden.extend(foreach.steps.iter().map(|nested| (&nested.id.value, &step.id.value)));
-                    SeenKind::Foreach
-                }
-                None => SeenKind::Broken,
-            };
-            let is_conditional = step.condition.is_some();
-            self.steps.push(SeenStep { id: &step.id.value, is_conditional, kind });
-        }
+        self.steps = Rc::new(Seen::new(Some(self.steps), steps, catalogue));
         self
     }
 
     /// What the steps inside a foreach step see besides: the item.
     pub(crate) fn inside(&self, foreach: &'a StepId, variable: Option<(String, Value)>) -> Self {
         let mut names = self.clone();
-        names.variables.extend(variable);
+        names.variables.extend(variable.map(|(name, schema)| (name, Rc::new(schema))));
         names.around.push(foreach);
         names
     }
@@ -139,8 +111,8 @@ impl<'a> Names<'a> {
     }
 
     /// What is seen when the steps went well, but for those that may have been passed over.
-    pub(crate) fn when_well(&self, passed_over: Vec<StepId>) -> Self {
-        Self { passed_over, ..self.clone() }
+    pub(crate) fn when_well(&self, passed_over: BTreeSet<StepId>) -> Self {
+        Self { passed_over: Rc::new(passed_over), ..self.clone() }
     }
 
     /// What the compensation of a step sees.
@@ -150,7 +122,7 @@ impl<'a> Names<'a> {
 
     /// Whether a step of that id can be seen.
     pub(crate) fn has_step(&self, id: &StepId) -> bool {
-        self.steps.iter().any(|step| step.id == id)
+        self.steps.find(id.as_str()).is_some()
     }
 
     /// Whether an item variable of that name can be seen.
@@ -159,21 +131,22 @@ impl<'a> Names<'a> {
     }
 
     /// The schema of an expression's value, as far as it is known.
-    pub(crate) fn type_of(&self, expression: &Expression) -> Value {
-        match expression.shape() {
-            Shape::Reference(reference) => self.resolve(&reference).unwrap_or(ANY),
-            Shape::Boolean => json!({"type": "boolean"}),
-            Shape::Integer => json!({"type": "integer"}),
-            Shape::Number => json!({"type": "number"}),
-            Shape::Text => json!({"type": "string"}),
-            Shape::List => json!({"type": "array"}),
-            Shape::Map => json!({"type": "object"}),
-            Shape::Any => ANY,
-        }
+    pub(crate) fn type_of(&self, expression: &Expression) -> Known<'_> {
+        let name = match expression.shape() {
+            Shape::Reference(reference) => return self.resolve(&reference).unwrap_or(Cow::Borrowed(&ANY)),
+            Shape::Any => return Cow::Borrowed(&ANY),
+            Shape::Boolean => "boolean",
+            Shape::Integer => "integer",
+            Shape::Number => "number",
+            Shape::Text => "string",
+            Shape::List => "array",
+            Shape::Map => "object",
+        };
+        of_type(name)
     }
 
     /// The schema of what a reference reads.
-    pub(crate) fn resolve(&self, reference: &Reference) -> Result<Value, Unresolved> {
+    pub(crate) fn resolve(&self, reference: &Reference) -> Result<Known<'_>, Unresolved> {
         match &reference.root {
             Root::Inputs => self.resolve_input(&reference.path),
             Root::Run => resolve_run(&reference.path),
@@ -182,22 +155,22 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn resolve_input(&self, path: &[String]) -> Result<Value, Unresolved> {
-        let Some((name, rest)) = path.split_first() else { return Ok(json!({"type": "object"})) };
+    fn resolve_input(&self, path: &[String]) -> Result<Known<'_>, Unresolved> {
+        let Some((name, rest)) = path.split_first() else { return Ok(of_type("object")) };
         let known = || self.inputs.iter().map(|one| one.input.name.value.as_str());
         let Some(declared) = self.inputs.iter().find(|one| one.input.name.value == *name) else {
             let help = suggestion(name, known(), "the workflow declares");
             return Err(Unresolved::new(Code::UnknownInput, format!("there is no input `{name}`"), help));
         };
-        schema::walk(&declared.schema, rest).ok_or_else(|| {
+        schema::walk(&declared.schema, rest).map(Cow::Borrowed).ok_or_else(|| {
             let message = format!("input `{name}` has no `{}`", rest.join("."));
             Unresolved::new(Code::UnknownInput, message, None)
         })
     }
 
-    fn resolve_variable(&self, name: &str, path: &[String]) -> Result<Value, Unresolved> {
+    fn resolve_variable(&self, name: &str, path: &[String]) -> Result<Known<'_>, Unresolved> {
         if let Some((_, schema)) = self.variables.iter().rev().find(|(known, _)| known == name) {
-            return Ok(schema::walk(schema, path).unwrap_or(ANY));
+            return Ok(Cow::Borrowed(schema::walk(schema, path).unwrap_or(&ANY)));
         }
         let variables = self.variables.iter().map(|(name, _)| name.as_str());
         let near = nearest(name, variables.chain(["inputs", "steps", "run"])).map(str::to_owned);
@@ -207,12 +180,12 @@ impl<'a> Names<'a> {
         Err(Unresolved::new(Code::UnknownName, format!("there is nothing called `{name}` here"), help))
     }
 
-    fn resolve_step(&self, path: &[String], has_default: bool) -> Result<Value, Unresolved> {
+    fn resolve_step(&self, path: &[String], has_default: bool) -> Result<Known<'_>, Unresolved> {
         let Some((id, rest)) = path.split_first() else {
             let message = "`steps` is read as a whole: name the step".to_owned();
             return Err(Unresolved::new(Code::UnknownStep, message, None));
         };
-        let step = self.find_step(id)?;
+        let (place, step) = self.find_step(id)?;
         if let Some(owner) = self.compensates
             && owner != step.id
         {
@@ -228,7 +201,7 @@ impl<'a> Names<'a> {
         if let [part, output, ..] = rest
             && part == "outputs"
             && !has_default
-            && self.may_lack(&step)
+            && self.may_lack(place, &step)
         {
             return Err(without_default(step.id, output));
         }
@@ -236,24 +209,21 @@ impl<'a> Names<'a> {
     }
 
     /// Whether a step may have put nothing out when this is read.
-    fn may_lack(&self, step: &SeenStep<'_>) -> bool {
+    fn may_lack(&self, place: usize, step: &SeenStep<'_>) -> bool {
         let sure = self.compensates.is_some() || self.succeeded.iter().any(|id| id == step.id.as_str());
-        let place = self.steps.iter().position(|seen| seen.id == step.id);
-        let unsure = place.is_some_and(|place| place < self.unsure);
+        let unsure = place < self.unsure;
         !sure && (step.is_conditional || unsure || self.passed_over.contains(step.id))
     }
 
-    fn find_step(&self, id: &str) -> Result<SeenStep<'a>, Unresolved> {
-        if let Some(step) = self.steps.iter().rev().find(|step| step.id.as_str() == id) {
-            return Ok(*step);
+    /// The step of that id, and how many stand before it.
+    fn find_step(&self, id: &str) -> Result<(usize, SeenStep<'a>), Unresolved> {
+        if let Some(found) = self.steps.find(id) {
+            return Ok(found);
         }
         let message = format!("there is no step `{id}` to be seen here");
-        let hidden = self.hidden.iter().find(|(nested, _)| nested.as_str() == id);
-        let help = match hidden {
-            Some((_, parent)) => {
-                Some(format!("`{id}` stands inside `{parent}`: read `steps.{parent}.items`"))
-            }
-            None => suggestion(id, self.steps.iter().map(|step| step.id.as_str()), "there are"),
+        let help = match self.steps.hiding(id) {
+            Some(parent) => Some(format!("`{id}` stands inside `{parent}`: read `steps.{parent}.items`")),
+            None => suggestion(id, self.steps.ids().into_iter(), "there are"),
         };
         Err(Unresolved::new(Code::UnknownStep, message, help))
     }
@@ -277,38 +247,52 @@ pub(crate) fn suggestion<'n>(
     match nearest(name, known.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if known.is_empty() => None,
-        None => Some(format!("{intro}: {}", known.join(", "))),
+        None => Some(format!("{intro}: {}", listed(&known))),
     }
 }
 
-fn resolve_run(path: &[String]) -> Result<Value, Unresolved> {
+/// Names in a message; of very many the first ones.
+fn listed(names: &[&str]) -> String {
+    let (shown, rest) = names.split_at(names.len().min(LISTED_MAX));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// What is known of a value of which only its type is.
+fn of_type(name: &str) -> Known<'static> {
+    Cow::Owned(json!({ "type": name }))
+}
+
+fn resolve_run(path: &[String]) -> Result<Known<'static>, Unresolved> {
     match path.first() {
         Some(field) if !RUN_FIELDS.contains(&field.as_str()) => {
             let help = suggestion(field, RUN_FIELDS.into_iter(), "there is");
             Err(Unresolved::new(Code::UnknownName, format!("`run` has no `{field}`"), help))
         }
-        Some(_) => Ok(json!({"type": "string"})),
-        None => Ok(json!({"type": "object"})),
+        Some(_) => Ok(of_type("string")),
+        None => Ok(of_type("object")),
     }
 }
 
-fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresolved> {
+fn resolve_in_step<'a>(step: SeenStep<'a>, path: &[String]) -> Result<Known<'a>, Unresolved> {
     let id = step.id;
-    let Some((part, rest)) = path.split_first() else { return Ok(json!({"type": "object"})) };
+    let Some((part, rest)) = path.split_first() else { return Ok(of_type("object")) };
     let parts: &[&str] = match step.kind {
         SeenKind::Action(_) | SeenKind::Question(_) => &["outputs", "status"],
         SeenKind::Foreach => &["items", "status"],
         SeenKind::Wait => &["status"],
-        SeenKind::Broken => return Ok(ANY),
+        SeenKind::Broken => return Ok(Cow::Borrowed(&ANY)),
     };
     match (part.as_str(), step.kind) {
-        ("status", _) => Ok(json!({"type": "string"})),
-        ("items", SeenKind::Foreach) => Ok(json!({"type": "array"})),
+        ("status", _) => Ok(of_type("string")),
+        ("items", SeenKind::Foreach) => Ok(of_type("array")),
         ("outputs", SeenKind::Action(descriptor)) => {
             resolve_output(id, &format!("`{}`", descriptor.name), &descriptor.outputs, rest)
+                .map(Cow::Borrowed)
         }
         ("outputs", SeenKind::Question(question)) => {
-            resolve_output(id, "a question", &questions::outputs_schema(question), rest)
+            let outputs = questions::outputs_schema(question);
+            resolve_output(id, "a question", &outputs, rest).map(|schema| Cow::Owned(schema.clone()))
         }
         _ => {
             let help = suggestion(part, parts.iter().copied(), "there are");
@@ -317,8 +301,13 @@ fn resolve_in_step(step: SeenStep<'_>, path: &[String]) -> Result<Value, Unresol
     }
 }
 
-fn resolve_output(id: &StepId, what: &str, outputs: &Value, path: &[String]) -> Result<Value, Unresolved> {
-    let Some(name) = path.first() else { return Ok(outputs.clone()) };
+fn resolve_output<'k>(
+    id: &StepId,
+    what: &str,
+    outputs: &'k Value,
+    path: &[String],
+) -> Result<&'k Value, Unresolved> {
+    let Some(name) = path.first() else { return Ok(outputs) };
     let properties = outputs.get("properties").and_then(Value::as_object);
     let known: Vec<&str> = properties.into_iter().flat_map(|all| all.keys()).map(String::as_str).collect();
     match schema::walk(outputs, path) {

@@ -1,6 +1,6 @@
 //! Expressions and templates of a document: read, their names resolved, their types compared with what is asked for.
 
-use longhaul_expr::{Error, Expression, Root, Template};
+use longhaul_expr::{Error, Expression, Partial, Placed, Root, Scope, Template};
 use longhaul_model::action::{Descriptor, Finding};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::{Content, Entry, Node};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::check::Checker;
 use crate::inputs::describe;
-use crate::names::{Names, suggestion};
+use crate::names::{Known, Names, suggestion};
 use crate::{formats, schema};
 
 /// Functions of the language that need facts or times which this version does not record.
@@ -59,42 +59,36 @@ impl Checker<'_> {
 
     /// Reads a value whose strings may hold expressions. Every string is looked at, also behind a broken one.
     pub(crate) fn template(&mut self, node: &Node, names: &Names<'_>) -> Option<CheckedTemplate> {
+        let Ok(template) = Template::parse(node.to_json()) else {
+            self.strings(node, names);
+            return None;
+        };
         let mut reads = Vec::new();
-        let whole = self.strings(node, names, &mut reads);
-        let template = whole.then(|| Template::parse(node.to_json()).ok()).flatten()?;
+        for placed in template.expressions() {
+            let string = node.nearest(&placed.pointer);
+            reads.extend(self.references(placed.expression, placed.offset, string, names));
+        }
         Some(CheckedTemplate { template, reads })
     }
 
-    /// Checks every string below a node; whether all could be read.
-    fn strings(&mut self, node: &Node, names: &Names<'_>, reads: &mut Vec<StepRead>) -> bool {
+    /// Notes what is wrong with each string below a node: a mistake in one must not hide those in the others.
+    fn strings(&mut self, node: &Node, names: &Names<'_>) {
         match &node.content {
-            Content::Text(text) => self.string(text, node, names, reads),
-            // Collected before it is asked: a mistake in one string must not hide those in the others.
-            Content::List(items) => {
-                let whole: Vec<bool> = items.iter().map(|item| self.strings(item, names, reads)).collect();
-                !whole.contains(&false)
-            }
-            Content::Map(entries) => {
-                let read = |entry: &Entry| self.strings(&entry.value, names, reads);
-                let whole: Vec<bool> = entries.iter().map(read).collect();
-                !whole.contains(&false)
-            }
-            Content::Null | Content::Bool(_) | Content::Number(_) => true,
+            Content::Text(text) => self.string(text, node, names),
+            Content::List(items) => items.iter().for_each(|item| self.strings(item, names)),
+            Content::Map(entries) => entries.iter().for_each(|entry| self.strings(&entry.value, names)),
+            Content::Null | Content::Bool(_) | Content::Number(_) => {}
         }
     }
 
-    fn string(&mut self, text: &str, node: &Node, names: &Names<'_>, reads: &mut Vec<StepRead>) -> bool {
+    fn string(&mut self, text: &str, node: &Node, names: &Names<'_>) {
         match Template::parse(Value::from(text)) {
             Ok(template) => {
                 for placed in template.expressions() {
-                    reads.extend(self.references(placed.expression, placed.offset, node, names));
+                    self.references(placed.expression, placed.offset, node, names);
                 }
-                true
             }
-            Err(error) => {
-                self.expression_error(&error, node);
-                false
-            }
+            Err(error) => self.expression_error(&error, node),
         }
     }
 
@@ -183,10 +177,9 @@ impl Checker<'_> {
     /// Compares the types of whole-value expressions with the schema of the parameters.
     fn parameter_types(&mut self, node: &Node, template: &Template, action: &Descriptor, names: &Names<'_>) {
         for placed in template.expressions() {
-            let have =
-                if placed.whole { names.type_of(placed.expression) } else { json!({"type": "string"}) };
+            let have = type_of(&placed, names);
             let want = schema::at_pointer(&action.params, &placed.pointer);
-            if let Some(why) = schema::conflict(&have, &want) {
+            if let Some(why) = schema::conflict(&have, want) {
                 let name = placed.pointer.trim_start_matches('/').replace('/', ".");
                 let message = format!("parameter `{name}` of `{}` does not take this: {why}", action.name);
                 self.report(Code::TypeMismatch, node.nearest(&placed.pointer).span, message);
@@ -197,9 +190,9 @@ impl Checker<'_> {
     /// Validates what is written out, and what the inputs make known, against the schema of the parameters.
     fn parameter_values(&mut self, node: &Node, template: &Template, action: &Descriptor) {
         // A broken schema is the action's mistake and its own tests find it.
-        let Ok(validator) = schema::validator(&action.params) else { return };
-        let unknown = self.unknown_pointers(node, template);
-        let value = self.known_value(template, &unknown);
+        let validator = self.validators.named(action.name.to_string(), &action.params);
+        let Some(validator) = validator else { return };
+        let Partial { value, unknown, .. } = self.known(node, template);
         let mut fits = true;
         for error in validator.iter_errors(&value) {
             let at = error.instance_path().as_str();
@@ -235,55 +228,33 @@ impl Checker<'_> {
     ) {
         let wanted = json!({"type": "string", "format": format});
         let have = match template.expressions().as_slice() {
-            [placed] if placed.whole => names.type_of(placed.expression),
+            [placed] => type_of(placed, names).into_owned(),
             _ => json!({"type": "string"}),
         };
         if let Some(why) = schema::conflict(&have, &wanted) {
             return self.report(Code::TypeMismatch, node.span, why);
         }
-        let unknown = self.unknown_pointers(node, template);
-        let value = self.known_value(template, &unknown);
-        let fits = schema::validator(&wanted).is_ok_and(|validator| validator.is_valid(&value));
+        let Partial { value, unknown, .. } = self.known(node, template);
+        let validator = self.validators.named(format!("format {format}"), &wanted);
+        let fits = validator.is_some_and(|validator| validator.is_valid(&value));
         if unknown.is_empty() && !fits {
             let example = formats::example(format).unwrap_or_default();
             self.report(Code::Malformed, node.span, format!("{value} is not {example}"));
         }
     }
 
-    /// The strings whose values nobody knows yet.
-    fn unknown_pointers(&mut self, node: &Node, template: &Template) -> Vec<String> {
-        let mut unknown = Vec::new();
-        for placed in template.expressions() {
-            let only_inputs = placed.expression.references().iter().all(|read| read.root == Root::Inputs);
-            let from_inputs = only_inputs && !placed.expression.asked().time;
-            let value = match &self.scope {
-                Some(scope) if from_inputs => placed.expression.evaluate(scope),
-                Some(_) | None => {
-                    unknown.push(placed.pointer);
-                    continue;
-                }
-            };
-            if let Err(error) = value {
-                self.report(Code::Expression, node.nearest(&placed.pointer).span, error.to_string());
-                unknown.push(placed.pointer);
-            }
+    /// The template's value as far as the inputs make it known, and the strings that nobody knows yet.
+    fn known(&mut self, node: &Node, template: &Template) -> Partial {
+        let nothing = Scope::default();
+        let (scope, is_known): (&Scope, fn(&Expression) -> bool) = match &self.scope {
+            Some(scope) => (scope, reads_inputs_alone),
+            None => (&nothing, |_| false),
+        };
+        let partial = template.evaluate_known(scope, &is_known);
+        for (pointer, error) in &partial.failed {
+            self.report(Code::Expression, node.nearest(pointer).span, error.to_string());
         }
-        unknown
-    }
-
-    /// The template's value, with the strings that nobody knows as they are written.
-    fn known_value(&self, template: &Template, unknown: &[String]) -> Value {
-        let mut value = template.source().clone();
-        let Some(scope) = &self.scope else { return value };
-        for placed in template.expressions() {
-            let string = value.pointer_mut(&placed.pointer);
-            let Some(string) = string.filter(|_| !unknown.contains(&placed.pointer)) else { continue };
-            let evaluated = Template::parse(string.clone()).and_then(|template| template.evaluate(scope));
-            if let Ok(evaluated) = evaluated {
-                *string = evaluated;
-            }
-        }
-        value
+        partial
     }
 
     fn parameter_error(&mut self, error: &jsonschema::ValidationError<'_>, node: &Node, action: &Descriptor) {
@@ -294,7 +265,7 @@ impl Checker<'_> {
             Kind::AdditionalProperties { unexpected } => {
                 let known = schema::at_pointer(&action.params, at);
                 for name in unexpected {
-                    self.unexpected_parameter(name, node, &known, action);
+                    self.unexpected_parameter(name, node, known, action);
                 }
             }
             Kind::Required { property } => {
@@ -321,6 +292,16 @@ impl Checker<'_> {
         one.help = suggestion(name, known.keys().map(String::as_str), "it takes");
         self.found.push(one);
     }
+}
+
+/// What is known of a string with an expression: text, unless the expression is all of it.
+fn type_of<'n>(placed: &Placed<'_>, names: &'n Names<'_>) -> Known<'n> {
+    if placed.whole { names.type_of(placed.expression) } else { Known::Owned(json!({"type": "string"})) }
+}
+
+/// Whether the inputs alone make an expression's value.
+fn reads_inputs_alone(expression: &Expression) -> bool {
+    !expression.asked().time && expression.references().iter().all(|read| read.root == Root::Inputs)
 }
 
 /// Whether the value at a place, or a part of it, is not known yet.

@@ -89,7 +89,7 @@ pub struct Step {
 }
 
 /// Why a step waits for another one; for people, the order follows from `needs` alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Reason {
     /// The file says so.

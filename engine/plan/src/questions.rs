@@ -87,7 +87,7 @@ pub fn outputs_schema(spec: &QuestionSpec) -> Value {
 /// What came with a signal; nothing if the run went on without.
 fn payload_type(spec: &QuestionSpec, payload: Option<&Node>) -> Value {
     let may_lack = spec.on_expire.as_ref().is_some_and(|it| it.value == OnExpireSpec::Continue);
-    payload.filter(|_| !may_lack).map_or(ANY, Node::to_json)
+    payload.filter(|_| !may_lack).map_or(ANY.clone(), Node::to_json)
 }
 
 /// In a line: `asks for 2 approvals by migration-operator, within 2h or it fails`.

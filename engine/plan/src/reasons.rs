@@ -1,5 +1,7 @@
 //! Why a step waits for another one.
 
+use std::collections::BTreeSet;
+
 use longhaul_model::workflow::StepSpec;
 
 use crate::check::Checker;
@@ -18,12 +20,7 @@ impl Checker<'_> {
             field: read.field.clone(),
             line: self.line(read.span),
         });
-        let mut all = Vec::new();
-        for reason in written.chain(read) {
-            if !all.contains(&reason) {
-                all.push(reason);
-            }
-        }
-        all
+        let mut seen = BTreeSet::new();
+        written.chain(read).filter(|reason| seen.insert(reason.clone())).collect()
     }
 }

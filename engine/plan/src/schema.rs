@@ -1,5 +1,8 @@
 //! JSON Schema 2020-12: building validators, and the little arithmetic of types that expressions need.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -40,17 +43,17 @@ fn no_schema(error: &jsonschema::ValidationError<'_>) -> NoSchema {
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
 /// The schema that accepts everything: what is known of a value that cannot be typed.
-pub(crate) const ANY: Value = Value::Bool(true);
+pub(crate) static ANY: Value = Value::Bool(true);
 
 /// The schema of a value reached from one of `schema` by these names. `None` if there certainly is no such value.
-pub(crate) fn walk(schema: &Value, path: &[String]) -> Option<Value> {
-    let Some((name, rest)) = path.split_first() else { return Some(schema.clone()) };
+pub(crate) fn walk<'s>(schema: &'s Value, path: &[String]) -> Option<&'s Value> {
+    let Some((name, rest)) = path.split_first() else { return Some(schema) };
     match (schema.get("properties").and_then(|all| all.get(name)), schema.get("additionalProperties")) {
         (Some(next), _) => walk(next, rest),
         (None, Some(Value::Bool(false))) => None,
         (None, Some(Value::Object(_))) => walk(&schema["additionalProperties"], rest),
         (None, _) if is_only(schema, &["string", "number", "integer", "boolean", "null"]) => None,
-        (None, _) => Some(ANY),
+        (None, _) => Some(&ANY),
     }
 }
 
@@ -96,14 +99,24 @@ fn format_conflict(source: &Value, target: &Value) -> Option<String> {
 }
 
 /// The schema below `schema` at a JSON pointer into a value; [`ANY`] where it says nothing.
-pub(crate) fn at_pointer(schema: &Value, pointer: &str) -> Value {
-    let mut schema = schema.clone();
-    for token in pointer.split('/').skip(1) {
+pub(crate) fn at_pointer<'s>(schema: &'s Value, pointer: &str) -> &'s Value {
+    let step = |schema: &'s Value, token: &str| {
         let key = token.replace("~1", "/").replace("~0", "~");
         let next = schema.get("properties").and_then(|all| all.get(&key)).or_else(|| schema.get("items"));
-        schema = next.cloned().unwrap_or(ANY);
+        next.unwrap_or(&ANY)
+    };
+    pointer.split('/').skip(1).fold(schema, step)
+}
+
+/// Validators that were built, for a workflow of thousands of steps uses a few actions.
+#[derive(Default)]
+pub(crate) struct Validators(BTreeMap<String, Option<Rc<Validator>>>);
+
+impl Validators {
+    /// The validator of a schema that has this name; none if it is no schema.
+    pub(crate) fn named(&mut self, name: String, schema: &Value) -> Option<Rc<Validator>> {
+        self.0.entry(name).or_insert_with(|| validator(schema).ok().map(Rc::new)).clone()
     }
-    schema
 }
 
 #[cfg(test)]

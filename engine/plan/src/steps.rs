@@ -1,5 +1,7 @@
 //! Steps of a document to steps of a plan.
 
+use std::collections::BTreeSet;
+
 use longhaul_expr::{Expression, Scope, Template};
 use longhaul_model::action::{ActionName, Descriptor, Effects};
 use longhaul_model::diagnostic::Code;
@@ -45,20 +47,27 @@ pub(crate) struct CheckedBody {
     pub(crate) pivot: Option<Span>,
 }
 
-impl Checker<'_> {
+/// The steps of one graph, and their ids.
+struct Beside<'s> {
+    specs: &'s [StepSpec],
+    ids: BTreeSet<&'s StepId>,
+}
+
+impl<'a> Checker<'a> {
     /// Checks the steps of one graph. `names` already sees them.
     pub(crate) fn graph(&mut self, specs: &[StepSpec], names: &Names<'_>) -> CheckedGraph {
+        let beside = Beside { specs, ids: specs.iter().map(|spec| &spec.id.value).collect() };
         let mut vertices = Vec::new();
         let mut reads_around = Vec::new();
         for spec in specs {
             self.check_id(spec);
-            let needs = self.needs(spec, specs);
+            let needs = self.needs(spec, &beside);
             let (condition, names) = self.condition(spec, names);
             let Some(checked) = self.body(spec, &names) else { continue };
             let (condition, asks) = condition.map(|it| (it.expression, it.reads)).unzip();
             let reads = asks.into_iter().flatten().chain(checked.reads);
             let (own, around): (Vec<StepRead>, Vec<StepRead>) =
-                reads.partition(|read| specs.iter().any(|step| step.id.value == read.step));
+                reads.partition(|read| beside.ids.contains(&read.step));
             reads_around.extend(around);
             self.check_pivot_runs(spec, condition.as_ref(), checked.pivot);
             let step = Step {
@@ -134,7 +143,7 @@ impl Checker<'_> {
     }
 
     pub(crate) fn line(&self, span: Span) -> u32 {
-        u32::try_from(self.workflow.document.source.place(span.start).line).unwrap_or(u32::MAX)
+        u32::try_from(self.workflow.document.source.line(span.start)).unwrap_or(u32::MAX)
     }
 
     /// Refuses ids that an expression could not read.
@@ -153,14 +162,15 @@ impl Checker<'_> {
         }
     }
 
-    fn needs(&mut self, spec: &StepSpec, siblings: &[StepSpec]) -> Vec<StepId> {
+    fn needs(&mut self, spec: &StepSpec, beside: &Beside<'_>) -> Vec<StepId> {
         for needed in &spec.needs {
             if needed.value == spec.id.value {
                 self.report(Code::Cycle, needed.span, format!("step `{}` needs itself", spec.id.value));
-            } else if !siblings.iter().any(|step| step.id.value == needed.value) {
+            } else if !beside.ids.contains(&needed.value) {
                 let message =
                     format!("`{}` needs `{}`, which is no step beside it", spec.id.value, needed.value);
-                let others = siblings
+                let others = beside
+                    .specs
                     .iter()
                     .map(|step| step.id.value.as_str())
                     .filter(|id| *id != spec.id.value.as_str());
@@ -169,9 +179,7 @@ impl Checker<'_> {
                 self.found.push(one);
             }
         }
-        let known = |id: &&Spanned<StepId>| {
-            id.value != spec.id.value && siblings.iter().any(|step| step.id.value == id.value)
-        };
+        let known = |id: &&Spanned<StepId>| id.value != spec.id.value && beside.ids.contains(&id.value);
         spec.needs.iter().filter(known).map(|needed| needed.value.clone()).collect()
     }
 
@@ -188,17 +196,17 @@ impl Checker<'_> {
     fn action<'n>(&mut self, id: &'n StepId, spec: &'n ActionSpec, names: &Names<'n>) -> Option<CheckedBody> {
         let descriptor = spec.uses.as_ref().and_then(|uses| self.descriptor(uses));
         let uses_span = spec.uses.as_ref().map_or_else(Span::default, |uses| uses.span);
-        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor.as_ref(), names);
+        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor, names);
         let compensate =
             spec.compensate.as_ref().map(|spec| self.compensation(spec, &names.compensating(id)));
-        if let (Some(descriptor), Some(asserted)) = (&descriptor, &spec.effects) {
+        if let (Some(descriptor), Some(asserted)) = (descriptor, &spec.effects) {
             self.check_effects(descriptor, asserted);
         }
-        self.check_scope(spec, descriptor.as_ref());
+        self.check_scope(spec, descriptor);
         let (descriptor, with) = (descriptor?, with?);
         let defaults = &self.workflow.defaults;
         let step = ActionStep {
-            uses: descriptor.name,
+            uses: descriptor.name.clone(),
             with: with.template,
             effects: descriptor.effects,
             timeout: spec.timeout.or(defaults.timeout).unwrap_or(TIMEOUT),
@@ -225,9 +233,9 @@ impl Checker<'_> {
     }
 
     /// What an action says about itself; a mistake if there is none of that name.
-    fn descriptor(&mut self, uses: &Spanned<ActionName>) -> Option<Descriptor> {
+    fn descriptor(&mut self, uses: &Spanned<ActionName>) -> Option<&'a Descriptor> {
         if let Some(descriptor) = self.catalogue.get(&uses.value) {
-            return Some(descriptor.clone());
+            return Some(descriptor);
         }
         let names: Vec<String> = self.catalogue.iter().map(|action| action.name.to_string()).collect();
         let written = uses.value.to_string();
@@ -270,12 +278,12 @@ impl Checker<'_> {
     fn compensation(&mut self, spec: &CompensateSpec, names: &Names<'_>) -> Option<Compensation> {
         let descriptor = spec.uses.as_ref().and_then(|uses| self.descriptor(uses));
         let uses_span = spec.uses.as_ref().map_or(spec.span, |uses| uses.span);
-        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor.as_ref(), names);
+        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor, names);
         let requires: Vec<Option<CheckedExpression>> =
             spec.requires.iter().map(|node| self.expression(node, names)).collect();
         let requires: Option<Vec<_>> =
             requires.into_iter().map(|checked| Some(checked?.expression)).collect();
-        Some(Compensation { uses: descriptor?.name, with: with?.template, requires: requires? })
+        Some(Compensation { uses: descriptor?.name.clone(), with: with?.template, requires: requires? })
     }
 
     fn foreach<'n>(
@@ -315,7 +323,7 @@ impl Checker<'_> {
         over: Option<&CheckedExpression>,
         names: &Names<'_>,
     ) -> Value {
-        let (Some(node), Some(over)) = (&spec.over, over) else { return ANY };
+        let (Some(node), Some(over)) = (&spec.over, over) else { return ANY.clone() };
         let list = names.type_of(&over.expression);
         if let Some(why) = schema::conflict(&list, &serde_json::json!({"type": "array"})) {
             self.report(Code::TypeMismatch, node.span, format!("`foreach` takes a list: {why}"));
@@ -326,7 +334,7 @@ impl Checker<'_> {
                 format!("item `{twice}` stands twice in the list; its steps could not be told apart");
             self.report(Code::InvalidInput, node.span, message);
         }
-        list.get("items").cloned().unwrap_or(ANY)
+        list.get("items").unwrap_or(&ANY).clone()
     }
 
     fn check_variable(&mut self, spec: &ForeachSpec, names: &Names<'_>) {
@@ -352,7 +360,7 @@ fn known_list(over: &Expression, scope: &Scope) -> Option<Vec<Value>> {
 
 /// An item key that stands twice: the item itself if it is text, else its `key`.
 fn repeated(items: &[Value]) -> Option<String> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let keys =
         items.iter().filter_map(|item| item.as_str().or_else(|| item.get("key").and_then(Value::as_str)));
     keys.into_iter().find(|key| !seen.insert(*key)).map(str::to_owned)
@@ -360,13 +368,9 @@ fn repeated(items: &[Value]) -> Option<String> {
 
 /// Written needs, then those that come from reading, each once.
 fn merged(needs: Vec<StepId>, reads: Vec<StepRead>) -> Vec<StepId> {
-    let mut all = Vec::new();
-    for id in needs.into_iter().chain(reads.into_iter().map(|read| read.step)) {
-        if !all.contains(&id) {
-            all.push(id);
-        }
-    }
-    all
+    let mut seen = BTreeSet::new();
+    let all = needs.into_iter().chain(reads.into_iter().map(|read| read.step));
+    all.filter(|id| seen.insert(id.clone())).collect()
 }
 
 /// What is written, and for the rest the defaults. Without a word about it nothing is tried again.

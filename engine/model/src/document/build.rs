@@ -28,7 +28,7 @@ pub(super) fn document(source: &Source) -> Result<Document, Diagnostics> {
         found: Diagnostics::new(),
     };
     let root = builder.stream().ok();
-    builder.found.or(root.map(|root| Document { source: source.clone(), root }))
+    builder.found.or(root.map(|root| Document { source: source.clone(), root: root.into() }))
 }
 
 struct Builder<'a> {

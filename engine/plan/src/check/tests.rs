@@ -382,3 +382,26 @@ fn a_pivot_does_not_run_always() {
     assert_eq!(codes(items(&format!("{always}, ")).replace("'x'", "`x`")), [Code::Pivots]);
     assert_eq!(codes(items("").replace("'x'", "`x`")), []);
 }
+
+/// A chain or a circle of thousands of steps, and a step that needs them all, is as good as a short one: nothing calls
+/// itself once for each, and the order is the file's.
+#[test]
+fn thousands_of_steps_are_planned() {
+    const STEPS: usize = 8_000;
+    let all: Vec<String> = (0..STEPS).map(|step| format!("s{step}")).collect();
+    let chain = |first: &str| {
+        let step = |(at, id): (usize, &String)| {
+            let needed = at.checked_sub(1).map_or_else(|| first.to_owned(), |before| all[before].clone());
+            format!("  {id}: {{ needs: [{needed}], uses: gtm.prepare@1, with: {{ vm: vm-a, ttl: 5 }} }}\n")
+        };
+        all.iter().enumerate().map(step).collect::<String>()
+    };
+    let last = format!("  last: {{ needs: [{}], wait: 1s }}\n  first: {{ wait: 1s }}\n", all.join(", "));
+    let plan = plan(&format!("{HEAD}steps:\n{}{last}", chain("first")), &json!({})).unwrap();
+    let order = order(&plan.graph);
+    assert_eq!((order[0], order[1], order[STEPS], order[STEPS + 1]), ("first", "s0", "s7999", "last"));
+    assert_eq!(plan.graph.steps[STEPS + 1].reasons.len(), STEPS);
+    let circle = format!("{HEAD}steps:\n{}{last}", chain("s7999"));
+    let found = validate(&document(&circle), &catalogue()).unwrap_err();
+    assert_eq!(codes(&found), [(Code::Cycle, "s0")]);
+}

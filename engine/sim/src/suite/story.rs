@@ -1,8 +1,9 @@
 //! What happened in a run, as expectations ask for it: when each step began and ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_model::action::ActionName;
+use longhaul_saga::intent::{Answered, Refuse};
 use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
 
 /// A step instance's own effect in the run's records.
@@ -20,11 +21,18 @@ pub(super) struct Story {
     /// The most of each action at once, and the record at which it was so.
     pub(super) most: BTreeMap<ActionName, (u32, u64)>,
     under_way: BTreeMap<String, ActionName>,
+    /// Steps that let time pass.
+    waits: BTreeSet<String>,
 }
 
 impl Story {
     pub(super) fn of(records: &[Record]) -> Self {
-        let mut story = Self { steps: BTreeMap::new(), most: BTreeMap::new(), under_way: BTreeMap::new() };
+        let mut story = Self {
+            steps: BTreeMap::new(),
+            most: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            waits: BTreeSet::new(),
+        };
         records.iter().for_each(|record| story.take(record));
         story
     }
@@ -38,6 +46,20 @@ impl Story {
                 self.count(start.step.as_str(), &start.uses, record.seq);
             }
             Entry::Intent(Intent::Expand(expand)) => self.begin(expand.step.as_str(), record.seq),
+            Entry::Intent(Intent::Pause(pause)) => {
+                self.waits.insert(pause.step.as_str().to_owned());
+                self.begin(pause.step.as_str(), record.seq);
+            }
+            Entry::Event(Event::TimerFired(fired)) if self.waits.contains(fired.step.as_str()) => {
+                self.end(fired.step.as_str(), Work::Forward, record.seq);
+            }
+            Entry::Intent(Intent::Ask(ask)) => self.begin(ask.step.as_str(), record.seq),
+            Entry::Intent(Intent::Answered(Answered { step, .. })) => {
+                self.end(step.as_str(), Work::Forward, record.seq);
+            }
+            Entry::Intent(Intent::Refuse(Refuse { step, work, .. })) => {
+                self.end(step.as_str(), *work, record.seq);
+            }
             Entry::Event(Event::Done(done)) => self.end(done.step.as_str(), done.work, record.seq),
             Entry::Event(Event::Failed(failed)) => self.end(failed.step.as_str(), failed.work, record.seq),
             Entry::Event(Event::Probed(probed))

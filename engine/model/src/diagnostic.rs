@@ -22,6 +22,17 @@ pub struct Label {
     pub text: String,
 }
 
+/// A place in another file that a diagnostic speaks of: usually the one that uses the file with the mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The other text.
+    pub source: Source,
+    /// The place in it.
+    pub span: Span,
+    /// What is there, in a few words.
+    pub text: String,
+}
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -37,6 +48,8 @@ pub struct Diagnostic {
     pub label: String,
     /// Other places it speaks of.
     pub labels: Vec<Label>,
+    /// Places in other files that it speaks of.
+    pub elsewhere: Vec<Elsewhere>,
     /// What would be right.
     pub help: Option<String>,
 }
@@ -53,6 +66,7 @@ impl Diagnostic {
             span,
             label,
             labels: Vec::new(),
+            elsewhere: Vec::new(),
             help: None,
         }
     }
@@ -68,6 +82,23 @@ impl Diagnostic {
     pub fn and_at(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
         self
+    }
+
+    /// The same with places in other files, unless it speaks of some already.
+    #[must_use]
+    pub fn and_elsewhere(mut self, places: &[Elsewhere]) -> Self {
+        if self.elsewhere.is_empty() {
+            self.elsewhere = places.to_vec();
+        }
+        self
+    }
+
+    /// Whether it is the same mistake, whatever other files it speaks of.
+    fn is_same(&self, other: &Self) -> bool {
+        let Self { code, message, source, span, label, labels, elsewhere: _, help } = self;
+        (*code, *span) == (other.code, other.span)
+            && (message, label, labels, help) == (&other.message, &other.label, &other.labels, &other.help)
+            && source == &other.source
     }
 
     /// The same with what would be right.
@@ -128,6 +159,26 @@ impl Diagnostics {
     /// Adds all of another list.
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// Adds what is not there yet; a mistake that is there learns of the other files alone.
+    pub fn merge(&mut self, other: Self) {
+        for one in other.0 {
+            match self.0.iter_mut().find(|known| known.is_same(&one)) {
+                Some(known) => {
+                    let unknown = one.elsewhere.into_iter().filter(|place| !known.elsewhere.contains(place));
+                    let unknown: Vec<_> = unknown.collect();
+                    known.elsewhere.extend(unknown);
+                }
+                None => self.0.push(one),
+            }
+        }
+    }
+
+    /// All of them with these places in other files, but for those that speak of some already.
+    #[must_use]
+    pub fn and_elsewhere(self, places: &[Elsewhere]) -> Self {
+        Self(self.0.into_iter().map(|one| one.and_elsewhere(places)).collect())
     }
 
     /// All of them.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
 use serde_json::{Value, json};
 
-use super::{Diagnostic, Diagnostics};
-use crate::source::Span;
+use super::{Diagnostic, Diagnostics, Elsewhere};
+use crate::source::{Source, Span};
 
 /// Characters in a line of rendered text. Fixed, so that the same mistake looks the same everywhere.
 const WIDTH: usize = 110;
@@ -28,7 +28,8 @@ impl Diagnostics {
         text
     }
 
-    /// All of them as a JSON list of `{code, message, file, line, column, end: {line, column}, help}`.
+    /// All of them as a JSON list of `{code, message, file, line, column, end: {line, column}, help}`, with `elsewhere`, a list
+    /// of `{file, line, column, message}`, where a mistake concerns other files.
     #[must_use]
     pub fn to_json(&self) -> Value {
         self.iter().map(Diagnostic::to_json).collect()
@@ -40,7 +41,7 @@ impl Diagnostic {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (start, end) = (self.source.place(self.span.start), self.source.place(self.span.end));
-        json!({
+        let mut one = json!({
             "code": self.code.as_str(),
             "message": self.message,
             "file": self.source.name(),
@@ -48,8 +49,17 @@ impl Diagnostic {
             "column": start.column,
             "end": {"line": end.line, "column": end.column},
             "help": self.help,
-        })
+        });
+        if !self.elsewhere.is_empty() {
+            one["elsewhere"] = self.elsewhere.iter().map(elsewhere).collect();
+        }
+        one
     }
+}
+
+fn elsewhere(other: &Elsewhere) -> Value {
+    let place = other.source.place(other.span.start);
+    json!({ "file": other.source.name(), "line": place.line, "column": place.column, "message": other.text })
 }
 
 /// A diagnostic in the form that miette draws.
@@ -57,27 +67,40 @@ impl Diagnostic {
 struct Report<'a> {
     diagnostic: &'a Diagnostic,
     source: NamedSource<String>,
+    others: Vec<Other<'a>>,
+}
+
+/// A place in another file, in the form that miette draws.
+#[derive(Debug)]
+struct Other<'a> {
+    elsewhere: &'a Elsewhere,
+    source: NamedSource<String>,
 }
 
 impl<'a> Report<'a> {
     fn of(diagnostic: &'a Diagnostic) -> Self {
-        let source = NamedSource::new(diagnostic.source.name(), diagnostic.source.text().to_owned());
-        Self { diagnostic, source }
+        let other = |elsewhere: &'a Elsewhere| Other { elsewhere, source: named(&elsewhere.source) };
+        let others = diagnostic.elsewhere.iter().map(other).collect();
+        Self { diagnostic, source: named(&diagnostic.source), others }
     }
+}
 
-    /// A span that miette can draw: inside the text, and on one line, for a mistake's extent can be a whole block.
-    fn drawable(&self, span: Span) -> Span {
-        let text = self.diagnostic.source.text();
-        let start = span.start.min(text.len());
-        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        Span::new(start, span.end.clamp(start, line_end))
-    }
+fn named(source: &Source) -> NamedSource<String> {
+    NamedSource::new(source.name(), source.text().to_owned())
+}
 
-    fn label(&self, span: Span, text: &str) -> LabeledSpan {
-        let span = self.drawable(span);
-        let text = (!text.is_empty()).then(|| text.to_owned());
-        LabeledSpan::new(text, span.start, span.end - span.start)
-    }
+/// A span that miette can draw: inside the text, and on one line, for a mistake's extent can be a whole block.
+fn drawable(source: &Source, span: Span) -> Span {
+    let text = source.text();
+    let start = span.start.min(text.len());
+    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    Span::new(start, span.end.clamp(start, line_end))
+}
+
+fn label(source: &Source, span: Span, text: &str) -> LabeledSpan {
+    let span = drawable(source, span);
+    let text = (!text.is_empty()).then(|| text.to_owned());
+    LabeledSpan::new(text, span.start, span.end - span.start)
 }
 
 impl fmt::Display for Report<'_> {
@@ -102,8 +125,37 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let first = self.label(self.diagnostic.span, &self.diagnostic.label);
-        let others = self.diagnostic.labels.iter().map(|label| self.label(label.span, &label.text));
+        let one = self.diagnostic;
+        let first = label(&one.source, one.span, &one.label);
+        let others = one.labels.iter().map(|other| label(&one.source, other.span, &other.text));
         Some(Box::new(std::iter::once(first).chain(others)))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        let others = self.others.iter().map(|other| other as &dyn miette::Diagnostic);
+        (!self.others.is_empty()).then(|| Box::new(others) as Box<dyn Iterator<Item = _>>)
+    }
+}
+
+impl fmt::Display for Other<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("seen from here")
+    }
+}
+
+impl std::error::Error for Other<'_> {}
+
+impl miette::Diagnostic for Other<'_> {
+    fn severity(&self) -> Option<Severity> {
+        Some(Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let Elsewhere { source, span, text } = self.elsewhere;
+        Some(Box::new(std::iter::once(label(source, *span, text))))
     }
 }

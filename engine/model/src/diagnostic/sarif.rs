@@ -53,12 +53,10 @@ fn result(one: &Diagnostic, codes: &[Code]) -> Value {
         Some(help) => format!("{}\n{help}", one.message),
         None => one.message.clone(),
     };
-    let others: Vec<Value> = one
-        .labels
-        .iter()
-        .zip(1..)
-        .map(|(label, id)| other(&one.source, label.span, &label.text, id))
-        .collect();
+    let here = one.labels.iter().map(|label| (&one.source, label.span, &label.text));
+    let elsewhere = one.elsewhere.iter().map(|place| (&place.source, place.span, &place.text));
+    let places = here.chain(elsewhere).zip(1..);
+    let others: Vec<Value> = places.map(|((source, span, text), id)| other(source, span, text, id)).collect();
     json!({
         "ruleId": one.code.as_str(),
         "ruleIndex": codes.binary_search(&one.code).unwrap_or_default(),

@@ -135,6 +135,35 @@ fn only_an_operator_resumes_a_stopped_run() {
     assert_eq!(simulated(Fault::None, 1).status(), Status::Succeeded);
 }
 
+fn each(id: &str, needs: &[&str], steps: &[Value]) -> Value {
+    json!({ "id": id, "needs": needs, "line": 1, "body": { "foreach": {
+        "over": "${{ inputs.vms2 }}", "variable": "vm", "max_parallel": 2, "on_item_failure": "fail",
+        "graph": { "steps": steps },
+    }}})
+}
+
+/// What the way to a pivot stands on stays also when it was done item by item.
+#[test]
+fn items_under_a_pivot_are_kept() {
+    let steps = json!([
+        each("copies", &[], &[action("copy", &[], "reversible", false)]),
+        each("moves", &["copies"], &[action("go", &[], "irreversible", true)]),
+        action("beside", &[], "reversible", false),
+    ]);
+    let late = |asked: &Asked<'_>| match asked.step.as_str() {
+        "beside" => Behaviour {
+            takes_ms: 60_000,
+            ending: Ending::Failed(longhaul_saga::Failure::new("permanent", "made up")),
+        },
+        _ => fine(asked),
+    };
+    let plan = plan(&steps, &[]);
+    let ran = run(&plan, &late, Fault::None, 1);
+    assert_eq!(ran.status(), Status::Partial);
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+    assert!(ran.world.effects().values().all(|effect| effect.there), "{:?}", ran.world.effects());
+}
+
 /// Five hundred VMs, twenty at a time, over twelve simulated hours: every record and every invariant.
 #[test]
 fn a_large_evacuation_is_simulated() {

@@ -62,6 +62,10 @@ impl Saga {
 
     fn begin_undo(&mut self, id: NodeId) -> Step {
         if self.node(id).foreach().is_some() {
+            if self.is_stood_on_by_pivot(id) {
+                self.node_mut(id).state = State::Kept;
+                return Step::Past;
+            }
             return self.undo_items(id);
         }
         let undo = self.undo_of(id);
@@ -98,10 +102,14 @@ impl Saga {
         Step::Wait
     }
 
-    /// Whether a node that stands on this one holds a pivot that has happened: then this one stays.
+    /// Whether a node holds a pivot that has happened, or is stood on by one that does: then it stays.
     fn carries_pivot(&self, id: NodeId) -> bool {
+        self.holds_pivot(id) || self.is_stood_on_by_pivot(id)
+    }
+
+    fn is_stood_on_by_pivot(&self, id: NodeId) -> bool {
         let siblings = &self.frame(self.node(id).frame).nodes;
-        siblings.iter().any(|other| self.holds_pivot(*other) && (*other == id || self.reaches(*other, id)))
+        siblings.iter().any(|other| self.holds_pivot(*other) && self.reaches(*other, id))
     }
 
     /// Whether `from` needs `to`, directly or not.

@@ -11,9 +11,7 @@ pub(super) fn of_undo(steps: &Steps<'_>, step: &StepPath) -> Vec<Shown> {
         return Vec::new();
     }
     let mut shown = pivot::of_undo(steps, step);
-    let Some(place) = place else { return shown };
-    let standing = place.dependents().find_map(|other| steps.stands_there(&place.sibling(&other.id), other));
-    shown.extend(standing.map(|other| {
+    shown.extend(standing_on(steps, step).map(|other| {
         (
             Invariant::UndoneInReverse,
             step.clone(),
@@ -21,4 +19,15 @@ pub(super) fn of_undo(steps: &Steps<'_>, step: &StepPath) -> Vec<Shown> {
         )
     }));
     shown
+}
+
+/// What stands on a step, or on a step that it is inside.
+fn standing_on(steps: &Steps<'_>, step: &StepPath) -> Option<String> {
+    let path = step.as_str();
+    let around = path.match_indices('/').map(|(end, _)| &path[..end]);
+    // The path of an item is no step's.
+    let places = around.chain([path]).filter_map(|path| steps.layout.place(path));
+    places.into_iter().find_map(|place| {
+        place.dependents().find_map(|other| steps.stands_there(&place.sibling(&other.id), other))
+    })
 }

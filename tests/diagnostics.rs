@@ -2,7 +2,8 @@
 //!
 //! `LHnnnn-*.yaml` holds a mistake of that code, `many-*.yaml` three or more mistakes, announced on their lines by
 //! `# expect: LHnnnn`. A workflow with a key `x-given` is
-//! checked with these inputs, one without is validated.
+//! checked with these inputs, one without is validated. The files that workflows use stand in `used/`; those that a
+//! `many-NAME.yaml` is to be judged with are called `used/NAME-*.yaml`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::test::TestFile;
+use longhaul_model::workflow::{Resolved, Texts};
 use longhaul_model::{Source, parse_site, parse_sites, parse_vm};
 use longhaul_sim::suite::Suite;
 
@@ -45,12 +47,25 @@ fn fixtures() -> Vec<(String, Source)> {
     found
 }
 
+/// The files that fixtures use, by their names as seen from the fixtures.
+fn used() -> Texts {
+    let folder = repository().join("tests/fixtures/workflows/used");
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let name = format!("used/{}", path.file_name().unwrap().to_str().unwrap());
+        (name, std::fs::read_to_string(path).unwrap())
+    };
+    let own = fixtures().into_iter().map(|(_, source)| (source.name().to_owned(), source.text().to_owned()));
+    Texts(std::fs::read_dir(folder).unwrap().map(read).chain(own).collect())
+}
+
 /// What a person is told about a file, through the entry that its kind has.
 fn mistakes(source: &Source) -> Diagnostics {
     let document = match Document::parse(source) {
         Ok(document) => document,
         Err(found) => return found,
     };
+    let workflow = || Resolved::read(&document, &used());
     let given = document.root.get("x-given").map(longhaul_model::document::Node::to_json);
     let result = match (document.kind(), given) {
         (Some("Vm"), _) => parse_vm(source).map(drop),
@@ -58,9 +73,9 @@ fn mistakes(source: &Source) -> Diagnostics {
         (Some("Site"), _) => parse_site(source).map(drop),
         (Some("Sites"), _) => parse_sites(source).map(drop),
         (_, Some(given)) => {
-            longhaul_plan::check(&document, given.as_object().unwrap(), &catalogue()).map(drop)
+            longhaul_plan::check(&workflow(), given.as_object().unwrap(), &catalogue()).map(drop)
         }
-        (_, None) => longhaul_plan::validate(&document, &catalogue()),
+        (_, None) => longhaul_plan::validate(&workflow(), &catalogue()),
     };
     result.expect_err("a fixture is broken")
 }
@@ -100,23 +115,29 @@ fn many_mistakes_are_reported_at_once() {
     for (name, source) in many {
         let found = mistakes(&source);
         assert!(found.len() >= MANY, "{name}:\n{}", found.render(false));
-        let mut told: Vec<_> =
-            found.iter().map(|one| (source.place(one.span.start).line, one.code.as_str())).collect();
+        let tell = |one: &Diagnostic| {
+            let line = one.source.place(one.span.start).line;
+            (one.source.name().to_owned(), line, one.code.to_string())
+        };
+        let mut told: Vec<_> = found.iter().map(tell).collect();
         told.sort_unstable();
-        assert_eq!(told, planted(&source), "{name}:\n{}", found.render(false));
+        let own = format!("used/{}-", name.trim_start_matches("many-"));
+        let with = used().0.into_iter().filter(|(file, _)| file.starts_with(&own));
+        let mut announced = planted(source.name(), source.text());
+        announced.extend(with.flat_map(|(file, text)| planted(&file, &text)));
+        announced.sort_unstable();
+        assert_eq!(told, announced, "{name}:\n{}", found.render(false));
         insta::assert_snapshot!(name, found.render(false));
     }
 }
 
 /// The lines and codes that a file's own comments announce: `# expect: LHnnnn`, a code for each mistake of the line.
-fn planted(source: &Source) -> Vec<(usize, &str)> {
-    let announced = source.text().lines().zip(1..).filter_map(|(text, line)| {
+fn planted(file: &str, text: &str) -> Vec<(String, usize, String)> {
+    let announced = text.lines().zip(1..).filter_map(|(text, line)| {
         let (_, codes) = text.split_once("# expect:")?;
-        Some(codes.split_whitespace().map(move |code| (line, code)))
+        Some(codes.split_whitespace().map(move |code| (file.to_owned(), line, code.to_owned())))
     });
-    let mut planted: Vec<_> = announced.flatten().collect();
-    planted.sort_unstable();
-    planted
+    announced.flatten().collect()
 }
 
 /// The JSON form has the same mistakes in the same places.
@@ -126,7 +147,8 @@ fn json_says_the_same() {
         let found = mistakes(&source);
         let json = found.to_json();
         for (one, json) in found.iter().zip(json.as_array().unwrap()) {
-            let place = source.place(one.span.start);
+            let place = one.source.place(one.span.start);
+            assert_eq!(json["file"], one.source.name(), "{name}");
             assert_eq!(json["code"], one.code.as_str(), "{name}");
             assert_eq!(
                 (&json["line"], &json["column"]),

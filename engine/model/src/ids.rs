@@ -114,6 +114,12 @@ impl StepPath {
         Self(format!("{}/{key}/{id}", self.0))
     }
 
+    /// The path of a step of the workflow that the step at `self` runs.
+    #[must_use]
+    pub fn child(&self, id: &StepId) -> Self {
+        Self(format!("{}/{id}", self.0))
+    }
+
     /// The path as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -3,13 +3,21 @@
 //! Reading never gives up: what is broken is noted and left out, so that the checks that follow can find the mistakes
 //! in everything else.
 
+mod child;
+mod files;
 mod question;
+mod resolved;
 mod retry;
+mod shared;
 mod step;
 
+pub use child::ChildSpec;
+pub use files::{Files, Found, NoFiles, Texts, beside};
 pub use question::{AsksSpec, OnExpire, QuestionSpec};
+pub use resolved::{Part, Resolved};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
+pub use shared::read_shared;
 pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -33,6 +41,8 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     /// Where `inputs` stands, or the document's head.
     pub inputs_span: Span,
+    /// Files with shared defaults, in file order.
+    pub include: Vec<Spanned<String>>,
     /// What holds for steps that say nothing themselves.
     pub defaults: Defaults,
     /// `deadline`: the expression of the time after which the run is given up.
@@ -67,12 +77,13 @@ pub struct Defaults {
     pub retry: Option<RetrySpec>,
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "apiVersion",
     "kind",
     "name",
     "version",
     "summary",
+    "include",
     "inputs",
     "defaults",
     "deadline",
@@ -83,7 +94,7 @@ const KEYS: [&str; 12] = [
 ];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 5] = ["plugins", "policy", "resources", "triggers", "include"];
+const LATER: [&str; 4] = ["plugins", "policy", "resources", "triggers"];
 
 impl Workflow {
     /// Reads a workflow and everything that is wrong with its form.
@@ -104,7 +115,8 @@ impl Workflow {
             summary: reader.optional(root, "summary"),
             inputs: read_inputs(root, &mut reader),
             inputs_span: inputs_key.map_or(head, |entry| entry.key.span),
-            defaults: read_defaults(root, &mut reader),
+            include: reader.optional(root, "include").unwrap_or_default(),
+            defaults: shared::read_defaults(root, &mut reader),
             deadline: root.get("deadline").cloned(),
             steps: read_steps(root, &mut reader),
             outputs: entries(root, "outputs", &mut reader).into_iter().cloned().collect(),
@@ -170,16 +182,6 @@ fn read_inputs(root: &Node, reader: &mut Reader<'_>) -> Vec<Input> {
         inputs.push(Input { name: entry.key.clone(), schema: entry.value.clone() });
     }
     inputs
-}
-
-fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
-    let Some(node) = root.get("defaults") else { return Defaults::default() };
-    reader.fields(node, "the defaults", &["timeout", "heartbeat", "retry"], &[]);
-    Defaults {
-        timeout: reader.optional(node, "timeout"),
-        heartbeat: reader.optional(node, "heartbeat"),
-        retry: reader.optional(node, "retry"),
-    }
 }
 
 #[cfg(test)]

@@ -1,29 +1,32 @@
 //! The way from a document to a plan.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use longhaul_expr::{Expression, Scope, Template};
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
-use longhaul_model::document::Document;
 use longhaul_model::ids::StepId;
 use longhaul_model::source::Span;
-use longhaul_model::workflow::Workflow;
+use longhaul_model::workflow::{Resolved, Workflow};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
+use crate::family::{Family, Given, Uses};
 use crate::inputs::{self, Declared};
 use crate::names::Names;
-use crate::plan::{Body, Graph, OnExpire, Plan, WorkflowPin};
+use crate::plan::{Body, Graph, OnExpire, Plan};
 use crate::schema::Validators;
+use crate::steps::CheckedGraph;
 
 /// Checks a workflow without values for its inputs, as far as that is possible.
 ///
 /// # Errors
 /// Every mistake in it, sorted by place.
-pub fn validate(document: &Document, catalogue: &Catalogue) -> Result<(), Diagnostics> {
-    outline(document, catalogue).map(drop)
+pub fn validate<'w>(
+    workflow: impl Into<Cow<'w, Resolved>>,
+    catalogue: &Catalogue,
+) -> Result<(), Diagnostics> {
+    outline(workflow, catalogue).map(drop)
 }
 
 /// The steps of a workflow without values for its inputs.
@@ -40,39 +43,43 @@ pub struct Outline {
 /// Checks a workflow as [`validate`] does, and says which steps it has and why they wait for each other.
 ///
 /// # Errors
-/// Every mistake in it, sorted by place.
-pub fn outline(document: &Document, catalogue: &Catalogue) -> Result<Outline, Diagnostics> {
-    let (workflow, found) = Workflow::read(document);
-    let mut checker = Checker::new(&workflow, catalogue, found);
-    let declared = checker.declared_inputs();
-    let Parts { graph, on_failure, always, .. } = checker.parts(&declared);
-    checker.found.or(Some(Outline { graph, on_failure, always }))
+/// Every mistake in it and in the files that it names, sorted by place.
+pub fn outline<'w>(
+    workflow: impl Into<Cow<'w, Resolved>>,
+    catalogue: &Catalogue,
+) -> Result<Outline, Diagnostics> {
+    let resolved = workflow.into();
+    let (family, mut found) = Family::check(&resolved, catalogue);
+    let looked = family.root(Given::Nothing);
+    found.append(looked.found);
+    let Parts { graph, on_failure, always, .. } = looked.parts;
+    found.or(Some(Outline { graph, on_failure, always }))
 }
 
 /// Checks a workflow with these inputs and makes a plan of it. Defaults are filled in.
 ///
 /// # Errors
-/// Every mistake in the workflow and in the inputs, sorted by place.
-pub fn check(
-    document: &Document,
+/// Every mistake in the workflow, in the files that it names and in the inputs, sorted by place.
+pub fn check<'w>(
+    workflow: impl Into<Cow<'w, Resolved>>,
     given: &Map<String, Value>,
     catalogue: &Catalogue,
 ) -> Result<Plan, Diagnostics> {
-    let (workflow, found) = Workflow::read(document);
-    let mut checker = Checker::new(&workflow, catalogue, found);
-    let declared = checker.declared_inputs();
-    let bound = inputs::bind(&declared, given, &mut checker);
-    checker.scope = bound.clone().map(|inputs| Scope { inputs, ..Scope::default() });
-    let Parts { deadline, graph, outputs, on_failure, always } = checker.parts(&declared);
-    let inputs = bound.unwrap_or_default();
-    let plan = Plan { workflow: pin(&workflow), inputs, deadline, graph, outputs, on_failure, always };
-    checker.found.or(Some(plan))
+    let resolved = workflow.into();
+    let (family, mut found) = Family::check(&resolved, catalogue);
+    let looked = family.root(Given::ByAPerson(given));
+    found.append(looked.found);
+    let Parts { deadline, graph, outputs, on_failure, always, .. } = looked.parts;
+    let inputs = looked.bound.unwrap_or_default();
+    found.or(Some(Plan { workflow: looked.pin, inputs, deadline, graph, outputs, on_failure, always }))
 }
 
 /// What the parts of a check share.
 pub(crate) struct Checker<'a> {
     pub(crate) workflow: &'a Workflow,
     pub(crate) catalogue: &'a Catalogue,
+    /// Everything that a step can use.
+    pub(crate) uses: Uses<'a>,
     /// The inputs, if they are known and right.
     pub(crate) scope: Option<Scope>,
     pub(crate) found: Diagnostics,
@@ -80,21 +87,36 @@ pub(crate) struct Checker<'a> {
     pub(crate) defaulted: BTreeMap<StepId, BTreeSet<String>>,
     /// Of actions by their names, and of formats.
     pub(crate) validators: Validators,
+    /// How many steps the workflows that its steps run have in all.
+    pub(crate) steps_of_children: usize,
 }
 
 /// What a plan is made of besides its inputs.
-struct Parts {
-    deadline: Option<Expression>,
-    graph: Graph,
-    outputs: Vec<(String, Template)>,
-    on_failure: Graph,
-    always: Graph,
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) deadline: Option<Expression>,
+    pub(crate) graph: Graph,
+    pub(crate) outputs: Vec<(String, Template)>,
+    /// The schema of what it puts out, as far as that is known.
+    pub(crate) outputs_schema: Value,
+    pub(crate) on_failure: Graph,
+    pub(crate) always: Graph,
+    /// Where the steps have a pivot.
+    pub(crate) pivot: Option<Span>,
 }
 
 impl<'a> Checker<'a> {
-    fn new(workflow: &'a Workflow, catalogue: &'a Catalogue, found: Diagnostics) -> Self {
-        let (defaulted, validators) = (BTreeMap::new(), Validators::default());
-        Self { workflow, catalogue, scope: None, found, defaulted, validators }
+    pub(crate) fn new(workflow: &'a Workflow, uses: Uses<'a>) -> Self {
+        Self {
+            workflow,
+            catalogue: uses.catalogue(),
+            uses,
+            scope: None,
+            found: Diagnostics::new(),
+            defaulted: BTreeMap::new(),
+            validators: Validators::default(),
+            steps_of_children: 0,
+        }
     }
 
     /// A mistake in the document, not yet noted.
@@ -108,32 +130,34 @@ impl<'a> Checker<'a> {
         self.found.push(one);
     }
 
-    fn declared_inputs(&mut self) -> Vec<Declared<'a>> {
+    pub(crate) fn declared_inputs(&mut self) -> Vec<Declared<'a>> {
         let workflow = self.workflow;
         workflow.inputs.iter().map(|input| inputs::declare(input, self)).collect()
     }
 
-    fn parts(&mut self, declared: &[Declared<'a>]) -> Parts {
+    pub(crate) fn parts(&mut self, declared: &[Declared<'a>]) -> Parts {
         let workflow = self.workflow;
-        let root = Names::root(declared, &workflow.steps, self.catalogue);
+        let root = Names::root(declared, &workflow.steps, self.uses);
         let deadline = self.deadline(declared);
-        let mut graph = self.graph(&workflow.steps, &root).graph;
-        let outputs = self.outputs(&root.when_well(passed_over(&graph)));
+        let CheckedGraph { mut graph, pivot, .. } = self.graph(&workflow.steps, &root);
+        let names = root.when_well(passed_over(&graph));
+        let outputs = self.outputs(&names);
+        let outputs_schema = names.schema_of(&outputs);
         let end = root.at_the_end();
         let mut on_failure = self.last(&workflow.on_failure, "on_failure", &end);
-        let end = end.with_steps(&workflow.on_failure, self.catalogue).at_the_end();
+        let end = end.with_steps(&workflow.on_failure, self.uses).at_the_end();
         let mut always = self.last(&workflow.always, "always", &end);
         for graph in [&mut graph, &mut on_failure, &mut always] {
             note_defaulted(graph, &self.defaulted);
         }
-        Parts { deadline, graph, outputs, on_failure, always }
+        Parts { deadline, graph, outputs, outputs_schema, on_failure, always, pivot }
     }
 
     /// Worked out when the run begins, so it sees the inputs alone.
     fn deadline(&mut self, declared: &[Declared<'a>]) -> Option<Expression> {
         let workflow = self.workflow;
         let node = workflow.deadline.as_ref()?;
-        let names = Names::root(declared, &[], self.catalogue);
+        let names = Names::root(declared, &[], self.uses);
         for spec in workflow.steps.iter().chain(&workflow.on_failure).chain(&workflow.always) {
             if spec.id.value.as_str() == Plan::DEADLINE {
                 let message = format!("`{}` is the id of the workflow's own deadline", Plan::DEADLINE);
@@ -178,11 +202,11 @@ fn passed_over(graph: &Graph) -> BTreeSet<StepId> {
 
 fn note_defaulted(graph: &mut Graph, defaulted: &BTreeMap<StepId, BTreeSet<String>>) {
     for step in &mut graph.steps {
+        let names = defaulted.get(&step.id).into_iter().flatten();
         match &mut step.body {
-            Body::Action(action) => {
-                let names = defaulted.get(&step.id).into_iter().flatten();
-                action.defaulted = names.cloned().collect();
-            }
+            Body::Action(action) => action.defaulted = names.cloned().collect(),
+            // Its own steps were looked at with its own names.
+            Body::Workflow(child) => child.defaulted = names.cloned().collect(),
             Body::Foreach(foreach) => note_defaulted(&mut foreach.graph, defaulted),
             Body::Question(question) => {
                 let names = defaulted.get(&step.id).into_iter().flatten();
@@ -191,24 +215,6 @@ fn note_defaulted(graph: &mut Graph, defaulted: &BTreeMap<StepId, BTreeSet<Strin
             Body::Wait(_) => {}
         }
     }
-}
-
-fn pin(workflow: &Workflow) -> WorkflowPin {
-    WorkflowPin {
-        name: workflow.name.clone(),
-        version: workflow.version.clone(),
-        sha256: sha256(&workflow.document.root.to_json()),
-        file: workflow.document.source.name().to_owned(),
-    }
-}
-
-/// The digest of a resolved document: aliases expanded, comments and layout gone, order kept because it is meant.
-fn sha256(resolved: &Value) -> String {
-    let digest = Sha256::digest(resolved.to_string().as_bytes());
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing into a string cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longhaul_model::diagnostic::{Code, Label};
+use longhaul_model::diagnostic::{Code, Elsewhere, Label};
 use longhaul_model::ids::StepId;
 use longhaul_model::source::Span;
 use petgraph::algo::kosaraju_scc;
@@ -18,6 +18,8 @@ pub(crate) struct Vertex {
     pub(crate) span: Span,
     /// Where it says that it is a pivot, or one of its nested steps does.
     pub(crate) pivot: Option<Span>,
+    /// The pivot of the workflow that it runs.
+    pub(crate) pivot_inside: Option<Elsewhere>,
 }
 
 impl Checker<'_> {
@@ -71,7 +73,11 @@ impl Checker<'_> {
         let [first, second] = [one.min(other), one.max(other)].map(|at| &vertices[at]);
         let [Some(first_span), Some(second_span)] = [first.pivot, second.pivot] else { return };
         let message = format!("`{}` and `{}` are pivots on one branch", first.step.id, second.step.id);
-        let one = self.mistake(Code::Pivots, second_span, message).and_at(first_span, "the first one");
+        let inside = [first, second].into_iter().filter_map(|at| at.pivot_inside.clone());
+        let one = self
+            .mistake(Code::Pivots, second_span, message)
+            .and_at(first_span, "the first one")
+            .and_elsewhere(&inside.collect::<Vec<_>>());
         self.found.push(one.help("after its pivot a run only goes forward, so there is at most one"));
     }
 }

@@ -10,7 +10,10 @@
 //! ```
 
 mod check;
+mod child;
+mod digest;
 mod drawing;
+mod family;
 mod formats;
 mod graph;
 mod inputs;
@@ -28,9 +31,8 @@ mod values;
 pub use check::{Outline, check, outline, validate};
 pub use drawing::{dot, mermaid, terminal};
 pub use plan::{
-    ActionStep, Asks, Backoff, Body, Compensation, Foreach, Graph, OnExpire, OnItemFailure, Plan, Question,
-    Reason, Retry, Step, Wait, WorkflowPin,
+    ActionStep, Asks, Backoff, Body, Child, ChildInput, Compensation, Foreach, Graph, OnExpire,
+    OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin,
 };
-pub use questions::outputs_schema as answers_schema;
 pub use render::render_text;
 pub use values::ValueSchema;

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use longhaul_expr::{Asked, Expression, Reference, Root, Shape};
-use longhaul_model::action::Catalogue;
+use longhaul_expr::{Asked, Expression, Reference, Root, Shape, Template};
 use longhaul_model::diagnostic::{Code, nearest};
 use longhaul_model::ids::StepId;
 use longhaul_model::workflow::StepSpec;
 use serde_json::{Value, json};
 
+use crate::family::Uses;
 use crate::inputs::Declared;
 use crate::questions;
 use crate::schema::{self, ANY};
@@ -61,10 +61,10 @@ impl Unresolved {
 
 impl<'a> Names<'a> {
     /// What the outermost steps see.
-    pub(crate) fn root(inputs: &'a [Declared<'a>], steps: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
+    pub(crate) fn root(inputs: &'a [Declared<'a>], steps: &'a [StepSpec], uses: Uses<'a>) -> Self {
         Self {
             inputs,
-            steps: Rc::new(Seen::new(None, steps, catalogue)),
+            steps: Rc::new(Seen::new(None, steps, uses)),
             variables: Vec::new(),
             around: Vec::new(),
             own: None,
@@ -76,8 +76,8 @@ impl<'a> Names<'a> {
     }
 
     /// The same with the steps of one more graph, which hide none of those around.
-    pub(crate) fn with_steps(mut self, steps: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
-        self.steps = Rc::new(Seen::new(Some(self.steps), steps, catalogue));
+    pub(crate) fn with_steps(mut self, steps: &'a [StepSpec], uses: Uses<'a>) -> Self {
+        self.steps = Rc::new(Seen::new(Some(self.steps), steps, uses));
         self
     }
 
@@ -143,6 +143,22 @@ impl<'a> Names<'a> {
             Shape::Map => "object",
         };
         of_type(name)
+    }
+
+    /// The schema of a map of templates' values, as far as it is known. Every one of them is there.
+    pub(crate) fn schema_of(&self, templates: &[(String, Template)]) -> Value {
+        let schema = |template: &Template| match (template.source(), template.expressions().as_slice()) {
+            (Value::String(_), [placed]) if placed.whole => self.type_of(placed.expression).into_owned(),
+            (Value::String(_), _) => json!({"type": "string"}),
+            (Value::Object(_), _) => json!({"type": "object"}),
+            (Value::Array(_), _) => json!({"type": "array"}),
+            (Value::Number(_), _) => json!({"type": "number"}),
+            (Value::Bool(_), _) => json!({"type": "boolean"}),
+            (Value::Null, _) => json!({"type": "null"}),
+        };
+        let properties: serde_json::Map<_, _> =
+            templates.iter().map(|(name, template)| (name.clone(), schema(template))).collect();
+        json!({"type": "object", "properties": properties, "additionalProperties": false})
     }
 
     /// The schema of what a reference reads.
@@ -278,7 +294,7 @@ fn resolve_in_step<'a>(step: SeenStep<'a>, path: &[String]) -> Result<Known<'a>,
     let id = step.id;
     let Some((part, rest)) = path.split_first() else { return Ok(of_type("object")) };
     let parts: &[&str] = match step.kind {
-        SeenKind::Action(_) | SeenKind::Question(_) => &["outputs", "status"],
+        SeenKind::Action(_) | SeenKind::Workflow(_) | SeenKind::Question(_) => &["outputs", "status"],
         SeenKind::Foreach => &["items", "status"],
         SeenKind::Wait => &["status"],
         SeenKind::Broken => return Ok(Cow::Borrowed(&ANY)),
@@ -289,6 +305,10 @@ fn resolve_in_step<'a>(step: SeenStep<'a>, path: &[String]) -> Result<Known<'a>,
         ("outputs", SeenKind::Action(descriptor)) => {
             resolve_output(id, &format!("`{}`", descriptor.name), &descriptor.outputs, rest)
                 .map(Cow::Borrowed)
+        }
+        ("outputs", SeenKind::Workflow(child)) => {
+            let what = format!("`{}`", child.pin.name);
+            resolve_output(id, &what, &child.parts.outputs_schema, rest).map(Cow::Borrowed)
         }
         ("outputs", SeenKind::Question(question)) => {
             let outputs = questions::outputs_schema(question);

@@ -1,7 +1,7 @@
 //! Expressions and templates of a document: read, their names resolved, their types compared with what is asked for.
 
 use longhaul_expr::{Error, Expression, Partial, Placed, Root, Scope, Template};
-use longhaul_model::action::{Descriptor, Finding};
+use longhaul_model::action::{ActionName, Descriptor, Finding};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::{Content, Entry, Node};
 use longhaul_model::ids::StepId;
@@ -35,6 +35,28 @@ pub(crate) struct StepRead {
     pub(crate) field: String,
     /// Where it stands.
     pub(crate) span: Span,
+}
+
+/// What a step's `with` is held against.
+pub(crate) struct Takes<'t> {
+    /// The action, or the workflow's file.
+    pub(crate) name: String,
+    /// What it calls one of them: a parameter, an input.
+    pub(crate) what: &'static str,
+    pub(crate) schema: &'t Value,
+    /// The action, which may have more to say than its schema.
+    action: Option<&'t ActionName>,
+}
+
+impl<'t> Takes<'t> {
+    pub(crate) fn of_action(action: &'t Descriptor) -> Self {
+        let name = action.name.to_string();
+        Self { name, what: "parameter", schema: &action.params, action: Some(&action.name) }
+    }
+
+    pub(crate) fn of_workflow(file: &str, schema: &'t Value) -> Self {
+        Self { name: file.to_owned(), what: "input", schema, action: None }
+    }
 }
 
 impl Checker<'_> {
@@ -151,12 +173,12 @@ impl Checker<'_> {
         self.found.push(one);
     }
 
-    /// Reads the parameters of an action and compares them with what it takes.
+    /// Reads a step's `with` and compares it with what is taken.
     pub(crate) fn parameters(
         &mut self,
         with: Option<&Node>,
         uses: Span,
-        action: Option<&Descriptor>,
+        takes: Option<&Takes<'_>>,
         names: &Names<'_>,
     ) -> Option<CheckedTemplate> {
         let empty = Node { content: Content::Map(Vec::new()), span: uses };
@@ -167,53 +189,53 @@ impl Checker<'_> {
             return None;
         }
         let checked = self.template(node, names)?;
-        if let Some(action) = action {
-            self.parameter_types(node, &checked.template, action, names);
-            self.parameter_values(node, &checked.template, action);
+        if let Some(takes) = takes {
+            self.parameter_types(node, &checked.template, takes, names);
+            self.parameter_values(node, &checked.template, takes);
         }
         Some(checked)
     }
 
     /// Compares the types of whole-value expressions with the schema of the parameters.
-    fn parameter_types(&mut self, node: &Node, template: &Template, action: &Descriptor, names: &Names<'_>) {
+    fn parameter_types(&mut self, node: &Node, template: &Template, takes: &Takes<'_>, names: &Names<'_>) {
         for placed in template.expressions() {
             let have = type_of(&placed, names);
-            let want = schema::at_pointer(&action.params, &placed.pointer);
+            let want = schema::at_pointer(takes.schema, &placed.pointer);
             if let Some(why) = schema::conflict(&have, want) {
                 let name = placed.pointer.trim_start_matches('/').replace('/', ".");
-                let message = format!("parameter `{name}` of `{}` does not take this: {why}", action.name);
+                let message =
+                    format!("{} `{name}` of `{}` does not take this: {why}", takes.what, takes.name);
                 self.report(Code::TypeMismatch, node.nearest(&placed.pointer).span, message);
             }
         }
     }
 
     /// Validates what is written out, and what the inputs make known, against the schema of the parameters.
-    fn parameter_values(&mut self, node: &Node, template: &Template, action: &Descriptor) {
+    fn parameter_values(&mut self, node: &Node, template: &Template, takes: &Takes<'_>) {
         // A broken schema is the action's mistake and its own tests find it.
-        let validator = self.validators.named(action.name.to_string(), &action.params);
-        let Some(validator) = validator else { return };
+        let Some(validator) = self.validators.named(takes.name.clone(), takes.schema) else { return };
         let Partial { value, unknown, .. } = self.known(node, template);
         let mut fits = true;
         for error in validator.iter_errors(&value) {
             let at = error.instance_path().as_str();
             if !hidden(&unknown, at) || concerns_keys(&error) {
-                self.parameter_error(&error, node.nearest(at), action);
+                self.parameter_error(&error, node.nearest(at), takes);
                 fits = false;
             }
         }
-        if fits {
+        if let (true, Some(action)) = (fits, takes.action) {
             self.parameter_findings(node, &value, &unknown, action);
         }
     }
 
     /// What the action itself finds wrong, where everything it may have looked at is known.
-    fn parameter_findings(&mut self, node: &Node, value: &Value, unknown: &[String], action: &Descriptor) {
-        for Finding { pointer, message } in self.catalogue.check(&action.name, value) {
+    fn parameter_findings(&mut self, node: &Node, value: &Value, unknown: &[String], action: &ActionName) {
+        for Finding { pointer, message } in self.catalogue.check(action, value) {
             if hidden(unknown, &pointer) {
                 continue;
             }
             let place = pointer.trim_start_matches('/').replace('/', ".");
-            let message = format!("parameter `{place}` of `{}`: {message}", action.name);
+            let message = format!("parameter `{place}` of `{action}`: {message}");
             self.report(Code::InvalidParameter, node.nearest(&pointer).span, message);
         }
     }
@@ -257,29 +279,29 @@ impl Checker<'_> {
         partial
     }
 
-    fn parameter_error(&mut self, error: &jsonschema::ValidationError<'_>, node: &Node, action: &Descriptor) {
+    fn parameter_error(&mut self, error: &jsonschema::ValidationError<'_>, node: &Node, takes: &Takes<'_>) {
         use jsonschema::error::ValidationErrorKind as Kind;
         let at = error.instance_path().as_str();
         let place = at.trim_start_matches('/').replace('/', ".");
         match error.kind() {
             Kind::AdditionalProperties { unexpected } => {
-                let known = schema::at_pointer(&action.params, at);
+                let known = schema::at_pointer(takes.schema, at);
                 for name in unexpected {
-                    self.unexpected_parameter(name, node, known, action);
+                    self.unexpected_parameter(name, node, known, takes);
                 }
             }
             Kind::Required { property } => {
-                let message = format!("`{}` needs parameter {}", action.name, joined(&place, property));
+                let message = format!("`{}` needs {} {}", takes.name, takes.what, joined(&place, property));
                 self.report(Code::InvalidParameter, node.span, message);
             }
             _ => {
-                let message = format!("parameter `{place}` of `{}`: {}", action.name, describe(error));
+                let message = format!("{} `{place}` of `{}`: {}", takes.what, takes.name, describe(error));
                 self.report(Code::InvalidParameter, node.span, message);
             }
         }
     }
 
-    fn unexpected_parameter(&mut self, name: &str, node: &Node, schema: &Value, action: &Descriptor) {
+    fn unexpected_parameter(&mut self, name: &str, node: &Node, schema: &Value, takes: &Takes<'_>) {
         let none = Map::new();
         let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let entry = node.entries().iter().find(|entry: &&Entry| entry.key.value == name);
@@ -287,7 +309,7 @@ impl Checker<'_> {
         let mut one = self.mistake(
             Code::InvalidParameter,
             span,
-            format!("`{}` takes no parameter `{name}`", action.name),
+            format!("`{}` takes no {} `{name}`", takes.name, takes.what),
         );
         one.help = suggestion(name, known.keys().map(String::as_str), "it takes");
         self.found.push(one);

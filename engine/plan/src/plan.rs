@@ -138,6 +138,8 @@ pub enum Body {
     Action(Box<ActionStep>),
     /// Runs a graph once for each item of a list.
     Foreach(Foreach),
+    /// Runs another workflow.
+    Workflow(Box<Child>),
     /// Lets time pass.
     Wait(Wait),
     /// Asks somebody outside.
@@ -145,12 +147,13 @@ pub enum Body {
 }
 
 impl Body {
-    /// What it does in a word: `action`, `foreach`, `wait`, `approve` or `signal`.
+    /// What it does in a word: `action`, `foreach`, `workflow`, `wait`, `approve` or `signal`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Action(_) => "action",
             Self::Foreach(_) => "foreach",
+            Self::Workflow(_) => "workflow",
             Self::Wait(_) => "wait",
             Self::Question(question) => match question.asks {
                 Asks::Approval { .. } => "approve",
@@ -212,6 +215,42 @@ pub enum OnExpire {
     Skip,
     /// The run goes on as if the signal had come.
     Continue,
+}
+
+/// A workflow that runs as a step. Its graphs see its own inputs and steps, and nothing of the workflow around it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Child {
+    /// What it was made from. The lines of its steps are those of its file.
+    pub workflow: WorkflowPin,
+    /// What its inputs are given, expressions not yet evaluated: they see what the step sees.
+    pub with: Template,
+    /// Its inputs, in file order.
+    pub inputs: Vec<ChildInput>,
+    /// The time after which it is given up: what has not passed its pivot by then is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Expression>,
+    /// Its steps.
+    pub graph: Graph,
+    /// What it puts out when it has succeeded, in file order.
+    pub outputs: Vec<(String, Template)>,
+    /// Its steps that run when it did not succeed, after what had to be undone was.
+    #[serde(default, skip_serializing_if = "Graph::is_empty")]
+    pub on_failure: Graph,
+    /// Its steps that run at its end, whatever the outcome.
+    #[serde(default, skip_serializing_if = "Graph::is_empty")]
+    pub always: Graph,
+    /// The outputs that are read with a default, for the case that there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defaulted: Vec<String>,
+}
+
+/// An input of a workflow that runs as a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChildInput {
+    /// Its name.
+    pub name: String,
+    /// Its JSON Schema, its default among it.
+    pub schema: serde_json::Value,
 }
 
 /// How long time passes. It goes on passing while no controller runs.

@@ -65,48 +65,76 @@ impl Checker<'_> {
 }
 
 /// The schema of what a question puts out.
-#[must_use]
-pub fn outputs_schema(spec: &QuestionSpec) -> Value {
+pub(crate) fn outputs_schema(spec: &QuestionSpec) -> Value {
+    let may_lack = spec.on_expire.as_ref().is_some_and(|it| it.value == OnExpireSpec::Continue);
     match &spec.asks {
-        AsksSpec::Approval { .. } => json!({
-            "type": "object",
-            "properties": { "approved_by": { "type": "array", "items": { "type": "string" } } },
-            "additionalProperties": false,
-        }),
-        AsksSpec::Signal { payload, .. } => json!({
-            "type": "object",
-            "properties": {
-                "received": { "type": "boolean" },
-                "payload": payload_type(spec, payload.as_ref()),
-            },
-            "additionalProperties": false,
-        }),
+        AsksSpec::Approval { .. } => approval_schema(),
+        AsksSpec::Signal { payload, .. } => {
+            signal_schema(payload.as_ref().filter(|_| !may_lack).map(Node::to_json))
+        }
     }
 }
 
-/// What came with a signal; nothing if the run went on without.
-fn payload_type(spec: &QuestionSpec, payload: Option<&Node>) -> Value {
-    let may_lack = spec.on_expire.as_ref().is_some_and(|it| it.value == OnExpireSpec::Continue);
-    payload.filter(|_| !may_lack).map_or(ANY.clone(), Node::to_json)
+impl Question {
+    /// The schema of what it puts out.
+    #[must_use]
+    pub fn outputs_schema(&self) -> Value {
+        match &self.asks {
+            Asks::Approval { .. } => approval_schema(),
+            Asks::Signal { payload, .. } => {
+                signal_schema(payload.clone().filter(|_| self.on_expire != OnExpire::Continue))
+            }
+        }
+    }
+}
+
+fn approval_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "approved_by": { "type": "array", "items": { "type": "string" } } },
+        "additionalProperties": false,
+    })
+}
+
+/// `payload` is what comes with it; anything, and nothing if the run may go on without.
+fn signal_schema(payload: Option<Value>) -> Value {
+    json!({
+        "type": "object",
+        "properties": { "received": { "type": "boolean" }, "payload": payload.unwrap_or(ANY.clone()) },
+        "additionalProperties": false,
+    })
 }
 
 /// In a line: `asks for 2 approvals by migration-operator, within 2h or it fails`.
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.asks {
-            Asks::Approval { roles, quorum, forbid_self, message: _ } => {
-                let several = if *quorum == 1 { "" } else { "s" };
-                write!(f, "asks for {quorum} approval{several} by {}", roles.join(" or "))?;
-                f.write_str(if *forbid_self { ", not of who started the run" } else { "" })?;
-            }
-            Asks::Signal { name, .. } => write!(f, "waits for signal {name}")?,
-        }
-        let Some(expires) = self.expires else { return Ok(()) };
+        write!(f, "{}", self.asks)?;
+        self.end().map_or(Ok(()), |end| write!(f, ", {end}"))
+    }
+}
+
+impl Question {
+    /// What happens when nobody answers: `within 2h or it fails`.
+    pub(crate) fn end(&self) -> Option<String> {
         let end = match self.on_expire {
             OnExpire::Fail => "it fails",
             OnExpire::Skip => "it is passed over",
             OnExpire::Continue => "the run goes on without",
         };
-        write!(f, ", within {expires} or {end}")
+        self.expires.map(|expires| format!("within {expires} or {end}"))
+    }
+}
+
+/// `asks for 2 approvals by migration-operator, not of who started the run`, `waits for signal storm_is_near`.
+impl fmt::Display for Asks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approval { roles, quorum, forbid_self, message: _ } => {
+                let several = if *quorum == 1 { "" } else { "s" };
+                write!(f, "asks for {quorum} approval{several} by {}", roles.join(" or "))?;
+                f.write_str(if *forbid_self { ", not of who started the run" } else { "" })
+            }
+            Self::Signal { name, .. } => write!(f, "waits for signal {name}"),
+        }
     }
 }

@@ -6,8 +6,9 @@ use std::fmt::Write;
 use longhaul_expr::{Expression, Root, Shape, Template};
 use longhaul_model::action::Effects;
 use longhaul_model::ids::StepId;
+use serde_json::Value;
 
-use crate::plan::{ActionStep, Asks, Body, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
+use crate::plan::{ActionStep, Asks, Body, Child, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
 
 /// The plan as text: steps in order, edges with their reasons, the undo order, and what cannot be typed.
 #[must_use]
@@ -80,6 +81,7 @@ impl Text {
             match &step.body {
                 Body::Action(action) => self.action(step, action, depth),
                 Body::Foreach(foreach) => self.foreach(step, foreach, depth),
+                Body::Workflow(child) => self.child(step, child, depth),
                 Body::Wait(wait) => self.wait(step, wait, depth),
                 Body::Question(question) => {
                     self.line(depth, &format!("{}: {question}", step.id));
@@ -116,6 +118,32 @@ impl Text {
         self.graph(&foreach.graph, depth + 1);
     }
 
+    fn child(&mut self, step: &Step, child: &Child, depth: usize) {
+        let pin = &child.workflow;
+        let digest = pin.sha256.get(..12).unwrap_or(&pin.sha256);
+        let line =
+            format!("{}: workflow {} {} ({}, sha256 {digest})", step.id, pin.name, pin.version, pin.file);
+        self.line(depth, &line);
+        self.needs(step, depth + 1);
+        if let Value::Object(with) = child.with.source() {
+            with.iter()
+                .for_each(|(name, value)| self.line(depth + 1, &format!("with {name}: {}", plain(value))));
+        }
+        if let Some(deadline) = &child.deadline {
+            let line = format!("deadline {deadline}: what has not passed its pivot by then is undone");
+            self.line(depth + 1, &line);
+        }
+        self.graph(&child.graph, depth + 1);
+        let blocks = [
+            ("on_failure, if it does not succeed:", &child.on_failure),
+            ("always, at its end:", &child.always),
+        ];
+        for (title, graph) in blocks.into_iter().filter(|(_, graph)| !graph.is_empty()) {
+            self.line(depth + 1, title);
+            self.graph(graph, depth + 2);
+        }
+    }
+
     fn wait(&mut self, step: &Step, wait: &Wait, depth: usize) {
         let (how, template) = match wait {
             Wait::For(template) => ("for", template),
@@ -137,6 +165,11 @@ impl Text {
             self.line(depth, &format!("after {needed} ({})", reasons(step, needed)));
         }
     }
+}
+
+/// A value as its author wrote it: text without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Why a step waits for another; from what it reads if the plan is older than its reasons.
@@ -167,6 +200,8 @@ fn expressions(step: &Step) -> Vec<&Expression> {
             all.push(&foreach.over);
             all.extend(foreach.graph.steps.iter().flat_map(expressions));
         }
+        // Its own steps see nothing of those around it.
+        Body::Workflow(child) => all.extend(of_template(&child.with)),
         Body::Wait(Wait::For(template) | Wait::Until(template)) => all.extend(of_template(template)),
         Body::Question(question) => {
             if let Asks::Approval { message: Some(message), .. } = &question.asks {
@@ -205,6 +240,7 @@ fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
             Body::Foreach(foreach) => {
                 collect_undo(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
+            Body::Workflow(child) => collect_undo(&child.graph, &format!("{path}/"), lines),
             Body::Wait(_) | Body::Question(_) => {}
         }
     }
@@ -227,6 +263,7 @@ fn has_pivot(body: &Body) -> bool {
     match body {
         Body::Action(action) => action.pivot,
         Body::Foreach(foreach) => foreach.graph.steps.iter().any(|step| has_pivot(&step.body)),
+        Body::Workflow(child) => child.graph.steps.iter().any(|step| has_pivot(&step.body)),
         Body::Wait(_) | Body::Question(_) => false,
     }
 }
@@ -251,18 +288,28 @@ fn collect_untyped(graph: &Graph, above: &str, lines: &mut Vec<String>) {
     for step in &graph.steps {
         let path = format!("{above}{}", step.id);
         match &step.body {
-            Body::Action(action) => {
-                let placed = action.with.expressions().into_iter().filter(|placed| placed.whole);
-                let untyped = placed.filter(|placed| placed.expression.shape() == Shape::Any);
-                lines.extend(untyped.map(|placed| format!("{path}: {}", placed.expression)));
-            }
+            Body::Action(action) => lines.extend(untyped(&action.with, &path)),
             Body::Foreach(foreach) => {
                 if foreach.over.shape() == Shape::Any {
                     lines.push(format!("{path}: {}", foreach.over));
                 }
                 collect_untyped(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
+            Body::Workflow(child) => {
+                lines.extend(untyped(&child.with, &path));
+                let inside = format!("{path}/");
+                for graph in [&child.graph, &child.on_failure, &child.always] {
+                    collect_untyped(graph, &inside, lines);
+                }
+            }
             Body::Wait(_) | Body::Question(_) => {}
         }
     }
+}
+
+/// What of a step's `with` cannot be typed.
+fn untyped(with: &Template, path: &str) -> Vec<String> {
+    let placed = with.expressions().into_iter().filter(|placed| placed.whole);
+    let untyped = placed.filter(|placed| placed.expression.shape() == Shape::Any);
+    untyped.map(|placed| format!("{path}: {}", placed.expression)).collect()
 }

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use longhaul_model::action::{Catalogue, Descriptor};
+use longhaul_model::action::Descriptor;
 use longhaul_model::ids::StepId;
 use longhaul_model::workflow::{BodySpec, QuestionSpec, StepSpec};
+
+use crate::family::{Checked, Uses};
 
 /// The steps of one graph, and around it those of others.
 pub(crate) struct Seen<'a> {
@@ -37,6 +39,7 @@ pub(crate) enum SeenKind<'a> {
     Action(&'a Descriptor),
     Foreach,
     Wait,
+    Workflow(&'a Checked),
     Question(&'a QuestionSpec),
     /// Its own mistake is reported where it stands.
     Broken,
@@ -44,7 +47,7 @@ pub(crate) enum SeenKind<'a> {
 
 impl<'a> Seen<'a> {
     /// The steps of a graph, which hide none of those around.
-    pub(crate) fn new(around: Option<Rc<Self>>, specs: &'a [StepSpec], catalogue: &'a Catalogue) -> Self {
+    pub(crate) fn new(around: Option<Rc<Self>>, specs: &'a [StepSpec], uses: Uses<'a>) -> Self {
         let before = around.as_ref().map_or(0, |around| around.len());
         let mut seen =
             Self { around, before, steps: Vec::new(), by_id: BTreeMap::new(), hidden: BTreeMap::new() };
@@ -53,7 +56,7 @@ impl<'a> Seen<'a> {
             seen.steps.push(SeenStep {
                 id: &spec.id.value,
                 is_conditional: spec.condition.is_some(),
-                kind: kind(spec, catalogue),
+                kind: kind(spec, uses),
             });
             if let Some(BodySpec::Foreach(foreach)) = &spec.body {
                 let nested = foreach.steps.iter().map(|nested| (nested.id.value.as_str(), &spec.id.value));
@@ -90,13 +93,16 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn kind<'a>(spec: &'a StepSpec, catalogue: &'a Catalogue) -> SeenKind<'a> {
+fn kind<'a>(spec: &'a StepSpec, uses: Uses<'a>) -> SeenKind<'a> {
     match &spec.body {
         Some(BodySpec::Action(action)) => action
             .uses
             .as_ref()
-            .and_then(|uses| catalogue.get(&uses.value))
+            .and_then(|named| uses.catalogue().get(&named.value))
             .map_or(SeenKind::Broken, SeenKind::Action),
+        Some(BodySpec::Workflow(child)) => {
+            uses.child(&child.file.value).map_or(SeenKind::Broken, SeenKind::Workflow)
+        }
         Some(BodySpec::Wait(_)) => SeenKind::Wait,
         Some(BodySpec::Question(question)) => SeenKind::Question(question),
         Some(BodySpec::Foreach(_)) => SeenKind::Foreach,

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::check::Checker;
 use crate::graph::Vertex;
 use crate::names::{Names, suggestion};
-use crate::parameters::{CheckedExpression, StepRead};
+use crate::parameters::{CheckedExpression, StepRead, Takes};
 use crate::plan::{
     ActionStep, Backoff, Body, Compensation, Foreach, Graph, OnItemFailure, Retry, Step, Wait,
 };
@@ -37,7 +37,7 @@ const BACKOFF: Backoff = Backoff {
 pub(crate) struct CheckedGraph {
     pub(crate) graph: Graph,
     reads_around: Vec<StepRead>,
-    pivot: Option<Span>,
+    pub(crate) pivot: Option<Span>,
 }
 
 /// A checked body, the steps that it reads, and its pivot.
@@ -78,7 +78,8 @@ impl<'a> Checker<'a> {
                 condition,
                 body: checked.body,
             };
-            vertices.push(Vertex { step, span: spec.id.span, pivot: checked.pivot });
+            let pivot_inside = self.pivot_inside(spec);
+            vertices.push(Vertex { step, span: spec.id.span, pivot: checked.pivot, pivot_inside });
         }
         let pivot = vertices.iter().find_map(|vertex| vertex.pivot);
         CheckedGraph { graph: self.order(vertices), reads_around, pivot }
@@ -126,6 +127,7 @@ impl<'a> Checker<'a> {
             self.check_shadow(spec, around);
             let later = match &spec.body {
                 Some(BodySpec::Foreach(_)) => Some((spec.id.span, "foreach")),
+                Some(BodySpec::Workflow(child)) => Some((child.file.span, "a workflow as a step")),
                 Some(BodySpec::Wait(_) | BodySpec::Question(_)) | None => None,
                 Some(BodySpec::Action(action)) => action
                     .pivot
@@ -134,11 +136,12 @@ impl<'a> Checker<'a> {
                     .or_else(|| action.compensate.as_ref().map(|compensate| (compensate.span, "compensate"))),
             };
             if let Some((span, what)) = later {
-                let message = format!("`{what}` below `{block}` is not available in this version");
+                let what = if what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
+                let message = format!("{what} below `{block}` is not available in this version");
                 self.report(Code::NotAvailable, span, message);
             }
         }
-        let names = around.clone().with_steps(specs, self.catalogue);
+        let names = around.clone().with_steps(specs, self.uses);
         self.graph(specs, &names).graph
     }
 
@@ -187,6 +190,7 @@ impl<'a> Checker<'a> {
         let id = &spec.id.value;
         match spec.body.as_ref()? {
             BodySpec::Action(action) => self.action(id, action, names),
+            BodySpec::Workflow(child) => self.child(child, names),
             BodySpec::Foreach(foreach) => self.foreach(id, foreach, names),
             BodySpec::Wait(wait) => self.wait(wait, names),
             BodySpec::Question(question) => self.question(question, names),
@@ -196,7 +200,8 @@ impl<'a> Checker<'a> {
     fn action<'n>(&mut self, id: &'n StepId, spec: &'n ActionSpec, names: &Names<'n>) -> Option<CheckedBody> {
         let descriptor = spec.uses.as_ref().and_then(|uses| self.descriptor(uses));
         let uses_span = spec.uses.as_ref().map_or_else(Span::default, |uses| uses.span);
-        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor, names);
+        let takes = descriptor.map(Takes::of_action);
+        let with = self.parameters(spec.with.as_ref(), uses_span, takes.as_ref(), names);
         let compensate =
             spec.compensate.as_ref().map(|spec| self.compensation(spec, &names.compensating(id)));
         if let (Some(descriptor), Some(asserted)) = (descriptor, &spec.effects) {
@@ -278,7 +283,8 @@ impl<'a> Checker<'a> {
     fn compensation(&mut self, spec: &CompensateSpec, names: &Names<'_>) -> Option<Compensation> {
         let descriptor = spec.uses.as_ref().and_then(|uses| self.descriptor(uses));
         let uses_span = spec.uses.as_ref().map_or(spec.span, |uses| uses.span);
-        let with = self.parameters(spec.with.as_ref(), uses_span, descriptor, names);
+        let takes = descriptor.map(Takes::of_action);
+        let with = self.parameters(spec.with.as_ref(), uses_span, takes.as_ref(), names);
         let requires: Vec<Option<CheckedExpression>> =
             spec.requires.iter().map(|node| self.expression(node, names)).collect();
         let requires: Option<Vec<_>> =
@@ -299,7 +305,7 @@ impl<'a> Checker<'a> {
             self.check_shadow(nested, names);
         }
         let variable = spec.variable.as_ref().map(|variable| (variable.value.clone(), item));
-        let inside = names.inside(id, variable).with_steps(&spec.steps, self.catalogue);
+        let inside = names.inside(id, variable).with_steps(&spec.steps, self.uses);
         let nested = self.graph(&spec.steps, &inside);
         let over = over?;
         let foreach = Foreach {

@@ -168,6 +168,11 @@ fn collect<'p>(graph: &'p Graph, signals: &mut Vec<(&'p StepId, &'p Option<Value
                 }
             }
             Body::Foreach(foreach) => collect(&foreach.graph, signals),
+            Body::Workflow(child) => {
+                for graph in [&child.graph, &child.on_failure, &child.always] {
+                    collect(graph, signals);
+                }
+            }
             Body::Action(_) | Body::Wait(_) => {}
         }
     }

@@ -62,6 +62,7 @@ const INTENTS: &[&str] = &[
     "compensate",
     "cancel",
     "expand",
+    "enter",
     "refuse",
     "skip",
     "pause",

@@ -275,6 +275,7 @@ impl<'a> Simulation<'a> {
             Command::Intent(Intent::Cancel(cancel)) => self.ask_to_stop(&cancel.step),
             Command::Intent(
                 Intent::Expand(_)
+                | Intent::Enter(_)
                 | Intent::Refuse(_)
                 | Intent::Skip(_)
                 | Intent::Pause(_)

@@ -37,6 +37,11 @@ pub(crate) enum Kind {
         steps: Vec<Node>,
         on_item_failure: OnItemFailure,
     },
+    /// Another workflow: its steps, and those of its `on_failure` and `always`.
+    Workflow {
+        steps: Vec<Node>,
+        last: Vec<Node>,
+    },
 }
 
 /// A step instance and what is around it.
@@ -45,7 +50,8 @@ pub(crate) struct Place<'a> {
     pub(crate) node: &'a Node,
     /// The steps of its graph, itself included.
     pub(crate) beside: &'a [Node],
-    /// The path of its item with a `/` at its end; empty for a step of the outermost graph.
+    /// The path of its item, or of the step that runs its workflow, with a `/` at its end; empty for a step of the outermost
+    /// graph.
     pub(crate) prefix: &'a str,
     /// Whether it belongs to `on_failure` or `always`.
     pub(crate) is_last: bool,
@@ -65,6 +71,19 @@ impl Layout {
         place(&self.steps, false).or_else(|| place(&self.last, true))
     }
 
+    /// Whether it is the wait for a deadline: of the run, or of a workflow that a step runs.
+    pub(crate) fn is_deadline(&self, path: &StepPath) -> bool {
+        let within = match path.as_str().rsplit_once('/') {
+            None => Some(true),
+            Some((owner, Plan::DEADLINE)) => {
+                self.place(owner).map(|place| matches!(place.node.kind, Kind::Workflow { .. }))
+            }
+            Some(_) => None,
+        };
+        let is_named_so = path.as_str().rsplit('/').next() == Some(Plan::DEADLINE);
+        is_named_so && within == Some(true) && self.place(path.as_str()).is_none()
+    }
+
     /// Whether the step leaves something behind that an undo takes away or a person sees: not a step that only looks, and
     /// not one of `on_failure` or `always`.
     pub(crate) fn has_effect(&self, path: &StepPath) -> bool {
@@ -77,7 +96,7 @@ impl Node {
     pub(crate) fn effects(&self) -> Effects {
         match self.kind {
             Kind::Action { effects, .. } => effects,
-            Kind::Items { .. } | Kind::Wait | Kind::Question => Effects::None,
+            Kind::Items { .. } | Kind::Workflow { .. } | Kind::Wait | Kind::Question => Effects::None,
         }
     }
 
@@ -114,6 +133,10 @@ fn nodes(graph: &Graph) -> Vec<Node> {
             }
             Body::Wait(_) => Kind::Wait,
             Body::Question(_) => Kind::Question,
+            Body::Workflow(child) => {
+                let last = nodes(&child.on_failure).into_iter().chain(nodes(&child.always)).collect();
+                Kind::Workflow { steps: nodes(&child.graph), last }
+            }
             Body::Foreach(foreach) => {
                 Kind::Items { steps: nodes(&foreach.graph), on_item_failure: foreach.on_item_failure }
             }
@@ -132,6 +155,10 @@ fn find<'a>(beside: &'a [Node], path: &'a str, from: usize, is_last: bool) -> Op
         (Some(rest), Kind::Items { steps, .. }) => {
             let (key, _) = rest.split_once('/')?;
             find(steps, path, from + id.len() + 1 + key.len() + 1, is_last)
+        }
+        (Some(_), Kind::Workflow { steps, last }) => {
+            let below = from + id.len() + 1;
+            find(steps, path, below, is_last).or_else(|| find(last, path, below, true))
         }
         (Some(_), Kind::Action { .. } | Kind::Wait | Kind::Question) => None,
     }

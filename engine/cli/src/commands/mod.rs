@@ -11,6 +11,7 @@ mod disk_server;
 mod documents;
 mod driving;
 mod explain;
+mod files;
 mod format;
 mod generate;
 mod graph;

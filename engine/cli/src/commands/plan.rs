@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use longhaul_model::diagnostic::Diagnostics;
+use longhaul_model::workflow::Resolved;
 use longhaul_plan::Plan;
 
 use crate::commands::documents::{self, Format, Shown};
+use crate::commands::files::Disk;
 use crate::commands::inputs::Inputs;
 use crate::errors::Result;
 use crate::{exit_code, output};
@@ -36,6 +38,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 pub(super) fn make(file: &Path, inputs: &Inputs, shown: Shown) -> Result<Plan> {
     let given = inputs.gather(shown)?;
     let document = documents::document(file)?.map_err(|found| shown.refuse(file, &found))?;
-    let checked = longhaul_plan::check(&document, &given, &longhaul_steps::catalogue());
+    let workflow = Resolved::read(&document, &Disk);
+    let checked = longhaul_plan::check(&workflow, &given, &longhaul_steps::catalogue());
     checked.map_err(|found| shown.refuse(file, &found))
 }

@@ -54,7 +54,8 @@ fn starter(args: &Args, run: &RunId, plan: &Plan, settings: &Settings) -> Result
         let signed = me.sign(&Statement::start(run, &plan.workflow.sha256))?;
         return Ok(Some(Starter { name: me.name, signed: Some(signed) }));
     }
-    match not_by_self(&plan.graph) {
+    let graphs = [&plan.graph, &plan.on_failure, &plan.always];
+    match graphs.into_iter().find_map(not_by_self) {
         None => Ok(None),
         Some(step) => {
             let message = format!(
@@ -75,6 +76,9 @@ fn not_by_self(graph: &Graph) -> Option<&Step> {
             matches!(question.asks, Asks::Approval { forbid_self: true, .. }).then_some(step)
         }
         Body::Foreach(foreach) => not_by_self(&foreach.graph),
+        Body::Workflow(child) => {
+            [&child.graph, &child.on_failure, &child.always].into_iter().find_map(not_by_self)
+        }
         Body::Action(_) | Body::Wait(_) => None,
     })
 }

@@ -48,7 +48,11 @@ fn one(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
         output::data(format_args!("run {run}: {}{paused}", saga.status()));
         let mut table = Table::new(["step", "action", "state", "attempt", "why"]);
         for view in saga.steps() {
-            let uses = view.uses.map_or_else(|| view.does.to_owned(), |uses| uses.to_string());
+            let uses = match (view.uses, view.workflow) {
+                (Some(uses), _) => uses.to_string(),
+                (None, Some(workflow)) => format!("workflow {workflow}"),
+                (None, None) => view.does.to_owned(),
+            };
             let why = view.failure.unwrap_or_default();
             table.row([view.step.to_string(), uses, view.state.to_owned(), view.attempt.to_string(), why]);
         }

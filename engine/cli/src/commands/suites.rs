@@ -6,11 +6,14 @@ use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::source::Source;
 use longhaul_model::test::TestFile;
+use longhaul_model::workflow::Resolved;
 use longhaul_sim::suite::Suite;
+
+use crate::commands::files::Disk;
 
 /// Holds a test file against the workflow that it names, seen from the file's own folder.
 pub(super) fn check(path: &Path, test: &Document) -> Result<Suite, Diagnostics> {
-    let workflow = workflow(path, test)?;
+    let workflow = Resolved::read(&workflow(path, test)?, &Disk);
     Suite::check(test, &workflow, &longhaul_steps::catalogue())
 }
 

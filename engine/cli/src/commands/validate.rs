@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::read::KINDS;
+use longhaul_model::workflow::{Resolved, read_shared};
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
 use crate::commands::documents::{self, Format, Shown};
+use crate::commands::files::Disk;
 use crate::commands::suites;
 use crate::errors::Result;
 use crate::{exit_code, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Workflow, Test, Sites, Site and Vm files
+    /// Workflow, Defaults, Test, Sites, Site and Vm files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -52,7 +54,13 @@ fn check(path: &Path) -> Result<Diagnostics> {
     };
     let source = &document.source;
     let found = match document.kind() {
-        Some("Workflow") => longhaul_plan::validate(&document, &longhaul_steps::catalogue()),
+        Some("Workflow") => {
+            longhaul_plan::validate(&Resolved::read(&document, &Disk), &longhaul_steps::catalogue())
+        }
+        Some("Defaults") => {
+            let (_, found) = read_shared(&document);
+            found.or(Some(()))
+        }
         Some("Test") => suites::check(path, &document).map(drop),
         Some("Site") => parse_site(source).map(drop),
         Some("Sites") => parse_sites(source).map(drop),

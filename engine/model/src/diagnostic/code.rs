@@ -80,7 +80,7 @@ codes! {
     Kind, "LH0007", "not expected here", "the document is of another kind",
         "`kind` says what the file describes, and something else was expected, or the kind does not exist.",
         "kind: Virtualmachine",
-        "Write one of Workflow, Vm, Site, Sites, and name the right file.";
+        "Write one of Workflow, Defaults, Test, Vm, Site, Sites, and name the right file.";
     UnknownKey, "LH0008", "unknown", "a key is unknown",
         "The map has no such key. Keys that begin with `x-` are free.",
         "steps:\n  move:\n    use: vm.move@1",
@@ -102,9 +102,17 @@ codes! {
         "steps:\n  gate:\n    approve: { roles: [operator] }",
         "Leave it out, or use a version that has it.";
     StepBody, "LH0013", "in this step", "a step does nothing, or two things",
-        "A step either uses an action (`uses`) or repeats steps (`foreach` with `steps`), and a key belongs to only one of the two.",
+        "A step uses an action or another workflow (`uses`), repeats steps (`foreach` with `steps`), or waits; a key that belongs to one of these does not belong to the others.",
         "steps:\n  wait: { needs: [move] }",
         "Give it `uses`, or `foreach` and `steps`.";
+    OtherFile, "LH0014", "not to be had", "another file cannot be used",
+        "`uses` or `include` names a file that cannot be read, that lies outside the folder its path begins in, or that is nested too deep.",
+        "steps:\n  one: { uses: ./evacaute-one.yaml }",
+        "Correct the path: it begins with `./` or `../` and counts from the folder of the file that names it.";
+    FileCycle, "LH0015", "closes the circle", "workflows use each other in a circle",
+        "A workflow that runs as a step runs, directly or by way of others, itself. Such a run would never begin.",
+        "# in a.yaml\nsteps:\n  b: { uses: ./b.yaml }\n# in b.yaml\nsteps:\n  a: { uses: ./a.yaml }",
+        "Remove one of these uses; put what both need into a third file.";
     Expression, "LH0020", "cannot be read", "an expression cannot be read",
         "What stands inside `${{ }}` is not an expression of the language.",
         "foreach: ${{ inputs.vms[ }}",

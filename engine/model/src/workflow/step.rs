@@ -7,6 +7,7 @@ use crate::ids::StepId;
 use crate::read::{Read, Reader};
 use crate::source::{Span, Spanned};
 use crate::units::Time;
+use crate::workflow::child::{self, ChildSpec};
 use crate::workflow::question::QuestionSpec;
 use crate::workflow::retry::{RetrySpec, bounded};
 
@@ -28,6 +29,8 @@ pub struct StepSpec {
 pub enum BodySpec {
     /// Uses an action.
     Action(Box<ActionSpec>),
+    /// Runs another workflow.
+    Workflow(ChildSpec),
     /// Runs steps once for each item.
     Foreach(ForeachSpec),
     /// Lets time pass.
@@ -152,6 +155,11 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
     let node = &entry.value;
     let has = |key: &str| node.get(key).is_some();
     match (has("uses"), has("foreach") || has("steps")) {
+        (true, false) if child::is_named(node) => {
+            refuse_keys(node, &FOREACH_KEYS, "a step that repeats steps", reader);
+            refuse_keys(node, &WAIT_KEYS, "a step that waits", reader);
+            child::read(node, reader).map(BodySpec::Workflow)
+        }
         (true, false) => {
             refuse_keys(node, &FOREACH_KEYS, "a step that repeats steps", reader);
             refuse_keys(node, &WAIT_KEYS, "a step that waits", reader);
@@ -217,14 +225,16 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
 
 fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>> {
     let uses: Spanned<String> = reader.required(node, "uses")?;
-    if uses.value.starts_with("./") {
-        reader.report(Code::NotAvailable, uses.span, "a workflow as a step is not available in this version");
+    if child::is_path(&uses.value) {
+        let message = "a workflow as a compensation is not available in this version";
+        reader.report(Code::NotAvailable, uses.span, message);
         return None;
     }
     match uses.value.parse() {
         Ok(value) => Some(Spanned { value, span: uses.span }),
         Err(error) => {
-            reader.report(Code::Malformed, uses.span, format!("{error}"));
+            let one = Diagnostic::new(Code::Malformed, reader.source, uses.span, format!("{error}"));
+            reader.found.push(child::or_a_path(one, &uses.value));
             None
         }
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use longhaul_model::Source;
 use longhaul_model::action::Finding;
+use longhaul_model::document::Document;
 use longhaul_model::units::Time;
 use serde_json::json;
 
@@ -42,7 +43,7 @@ fn evacuate_becomes_a_plan() {
     assert_eq!(order(&plan.graph), ["preflight", "tunnel", "move"]);
     assert_eq!((&plan.inputs["present"], &plan.inputs["max_pause"]), (&json!(0.99), &json!("300ms")));
     let Body::Foreach(foreach) = &plan.graph.steps[2].body else { panic!("a foreach") };
-    assert_eq!(order(&foreach.graph), ["prefetch", "prepare_dns", "move_vm", "redirect", "settle"]);
+    assert_eq!(order(&foreach.graph), ["prefetch", "prepare_dns", "gate", "move_vm", "redirect", "settle"]);
     assert_eq!((foreach.max_parallel, foreach.on_item_failure), (1, OnItemFailure::Continue));
     let Body::Action(prefetch) = &foreach.graph.steps[0].body else { panic!("an action") };
     assert_eq!((prefetch.timeout, prefetch.retry.max_attempts), (Time::from_millis(12 * 3_600_000), 4));

@@ -17,7 +17,7 @@ pub fn dot(outline: &Outline) -> String {
     picture.line("node [shape=box, style=rounded];");
     picture.level(&numbered(&outline.graph, &mut next));
     for (id, title, graph) in labels::blocks(outline) {
-        picture.frame(&format!("cluster_{id}"), title, &numbered(graph, &mut next));
+        picture.block(&format!("cluster_{id}"), title, &numbered(graph, &mut next));
     }
     picture.depth -= 1;
     picture.line("}");
@@ -55,16 +55,34 @@ impl Picture {
                 self.line(&format!("n{} [label={label}];", at.number));
             }
             Body::Foreach(foreach) => {
-                self.frame(&cluster(at), &labels::foreach(at.step, foreach), &at.nested);
+                self.frame(&cluster(at), &labels::foreach(at.step, foreach), at);
             }
+            Body::Workflow(child) => self.frame(&cluster(at), &labels::child(at.step, child), at),
         }
     }
 
-    fn frame(&mut self, name: &str, label: &str, steps: &[Numbered<'_>]) {
+    fn frame(&mut self, name: &str, label: &str, at: &Numbered<'_>) {
+        self.open(name, label);
+        self.level(&at.nested);
+        for (id, title, steps) in &at.blocks {
+            self.block(&format!("{name}_{id}"), title, steps);
+        }
+        self.close();
+    }
+
+    fn block(&mut self, name: &str, label: &str, steps: &[Numbered<'_>]) {
+        self.open(name, label);
+        self.level(steps);
+        self.close();
+    }
+
+    fn open(&mut self, name: &str, label: &str) {
         self.line(&format!("subgraph {name} {{"));
         self.depth += 1;
         self.line(&format!("label={};", quoted(label)));
-        self.level(steps);
+    }
+
+    fn close(&mut self) {
         self.depth -= 1;
         self.line("}");
     }

@@ -3,7 +3,7 @@
 use longhaul_model::ids::StepId;
 
 use crate::check::Outline;
-use crate::plan::{ActionStep, Body, Foreach, Graph, Question, Reason, Step, Wait};
+use crate::plan::{ActionStep, Body, Child, Foreach, Graph, Question, Reason, Step, Wait};
 
 /// The blocks behind the steps that have steps: an id, a title, and the steps.
 pub(super) fn blocks(outline: &Outline) -> impl Iterator<Item = (&'static str, &'static str, &Graph)> {
@@ -30,7 +30,9 @@ pub(super) fn wait(step: &Step, wait: &Wait) -> Vec<String> {
 
 /// What a step asks.
 pub(super) fn question(step: &Step, question: &Question) -> Vec<String> {
-    lines(step, question.to_string())
+    let mut all = lines(step, question.asks.to_string());
+    all.splice(2..2, question.end());
+    all
 }
 
 /// A step's lines as one: `tunnel: wan.tunnel@1, if ...`.
@@ -55,6 +57,22 @@ pub(super) fn foreach(step: &Step, foreach: &Foreach) -> String {
     format!("{}: for each {} of {}, {several}{condition}", step.id, foreach.variable, foreach.over)
 }
 
+/// What a step that runs another workflow does.
+pub(super) fn child(step: &Step, child: &Child) -> String {
+    let pin = &child.workflow;
+    let condition = step.condition.iter().map(|condition| format!(", if {condition}")).collect::<String>();
+    format!("{}: workflow {} {} ({}){condition}", step.id, pin.name, pin.version, pin.file)
+}
+
+/// The blocks behind the steps of a workflow that runs as a step: an id, a title, and the steps.
+pub(super) fn blocks_of(child: &Child) -> impl Iterator<Item = (&'static str, &'static str, &Graph)> {
+    let blocks = [
+        ("on_failure", "on_failure, if it does not succeed", &child.on_failure),
+        ("always", "always, at its end", &child.always),
+    ];
+    blocks.into_iter().filter(|(_, _, graph)| !graph.is_empty())
+}
+
 /// Why a step waits for another, a line for each reason. The other step's name is left out: the edge shows it.
 pub(super) fn edge(step: &Step, needed: &StepId) -> Vec<String> {
     let own = format!("steps.{needed}.");
@@ -73,6 +91,8 @@ pub(super) struct Numbered<'a> {
     pub(super) step: &'a Step,
     /// The nested steps.
     pub(super) nested: Vec<Numbered<'a>>,
+    /// Blocks behind the nested steps: an id, a title, and the steps.
+    pub(super) blocks: Vec<(&'static str, &'static str, Vec<Numbered<'a>>)>,
 }
 
 /// The steps of a graph with numbers from `next` on.
@@ -80,11 +100,16 @@ pub(super) fn numbered<'a>(graph: &'a Graph, next: &mut usize) -> Vec<Numbered<'
     let number = |step: &'a Step, next: &mut usize| {
         let number = *next;
         *next += 1;
-        let nested = match &step.body {
-            Body::Action(_) | Body::Wait(_) | Body::Question(_) => Vec::new(),
-            Body::Foreach(foreach) => numbered(&foreach.graph, next),
+        let (nested, blocks) = match &step.body {
+            Body::Action(_) | Body::Wait(_) | Body::Question(_) => (Vec::new(), Vec::new()),
+            Body::Foreach(foreach) => (numbered(&foreach.graph, next), Vec::new()),
+            Body::Workflow(child) => {
+                let nested = numbered(&child.graph, next);
+                let blocks = blocks_of(child).map(|(id, title, graph)| (id, title, numbered(graph, next)));
+                (nested, blocks.collect())
+            }
         };
-        Numbered { number, step, nested }
+        Numbered { number, step, nested, blocks }
     };
     graph.steps.iter().map(|step| number(step, next)).collect()
 }

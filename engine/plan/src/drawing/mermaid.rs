@@ -15,7 +15,7 @@ pub fn mermaid(outline: &Outline) -> String {
     picture.depth += 1;
     picture.level(&numbered(&outline.graph, &mut next));
     for (id, title, graph) in labels::blocks(outline) {
-        picture.frame(id, title, &numbered(graph, &mut next));
+        picture.block(id, title, &numbered(graph, &mut next));
     }
     picture.text
 }
@@ -57,15 +57,35 @@ impl Picture {
                 self.line(&format!("n{}({label})", at.number));
             }
             Body::Foreach(foreach) => {
-                self.frame(&format!("n{}", at.number), &labels::foreach(at.step, foreach), &at.nested);
+                self.frame(&format!("n{}", at.number), &labels::foreach(at.step, foreach), at);
+            }
+            Body::Workflow(child) => {
+                self.frame(&format!("n{}", at.number), &labels::child(at.step, child), at);
             }
         }
     }
 
-    fn frame(&mut self, name: &str, label: &str, steps: &[Numbered<'_>]) {
+    fn frame(&mut self, name: &str, label: &str, at: &Numbered<'_>) {
+        self.open(name, label);
+        self.level(&at.nested);
+        for (id, title, steps) in &at.blocks {
+            self.block(&format!("{name}_{id}"), title, steps);
+        }
+        self.close();
+    }
+
+    fn block(&mut self, name: &str, label: &str, steps: &[Numbered<'_>]) {
+        self.open(name, label);
+        self.level(steps);
+        self.close();
+    }
+
+    fn open(&mut self, name: &str, label: &str) {
         self.line(&format!("subgraph {name} [{}]", quoted(label)));
         self.depth += 1;
-        self.level(steps);
+    }
+
+    fn close(&mut self) {
         self.depth -= 1;
         self.line("end");
     }

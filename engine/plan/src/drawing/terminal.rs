@@ -60,7 +60,7 @@ fn glyph(step: &Step) -> &'static str {
     match &step.body {
         Body::Action(action) if action.pivot => "◆",
         Body::Action(_) | Body::Wait(_) | Body::Question(_) => "○",
-        Body::Foreach(_) => "◇",
+        Body::Foreach(_) | Body::Workflow(_) => "◇",
     }
 }
 
@@ -73,18 +73,33 @@ fn caption(step: &Step) -> String {
             lines.push(format!("{}{pivot}", labels::in_one_line(&labels::action(step, action))));
         }
         Body::Wait(wait) => lines.push(labels::in_one_line(&labels::wait(step, wait))),
-        Body::Question(question) => lines.push(labels::in_one_line(&labels::question(step, question))),
+        Body::Question(question) => {
+            let mut all = labels::question(step, question);
+            let rest = all.split_off(2);
+            lines.push(labels::in_one_line(&all));
+            lines.extend(rest);
+        }
         Body::Foreach(foreach) => lines.push(labels::foreach(step, foreach)),
+        Body::Workflow(child) => lines.push(labels::child(step, child)),
     }
     for needed in &step.needs {
         lines.push(format!("after {needed}: {}", labels::edge(step, needed).join("; ")));
     }
-    if let Body::Foreach(foreach) = &step.body {
-        lines.extend(
-            drawing(&foreach.graph).lines().map(|line| format!("{FRAME}{line}").trim_end().to_owned()),
-        );
-    }
+    lines.extend(inside(step).lines().map(|line| format!("{FRAME}{line}").trim_end().to_owned()));
     lines.join("\n")
+}
+
+/// What is drawn of the steps inside another one.
+fn inside(step: &Step) -> String {
+    match &step.body {
+        Body::Action(_) | Body::Wait(_) | Body::Question(_) => String::new(),
+        Body::Foreach(foreach) => drawing(&foreach.graph),
+        Body::Workflow(child) => {
+            let blocks =
+                labels::blocks_of(child).map(|(_, title, graph)| format!("{title}:\n{}", drawing(graph)));
+            std::iter::once(drawing(&child.graph)).chain(blocks).collect()
+        }
+    }
 }
 
 fn has_pivot(graph: &Graph) -> bool {
@@ -92,5 +107,6 @@ fn has_pivot(graph: &Graph) -> bool {
         Body::Action(action) => action.pivot,
         Body::Wait(_) | Body::Question(_) => false,
         Body::Foreach(foreach) => has_pivot(&foreach.graph),
+        Body::Workflow(child) => has_pivot(&child.graph),
     })
 }

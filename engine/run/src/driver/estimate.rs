@@ -4,6 +4,7 @@
 //! "pause_ms"}}}`. No decision depends on it.
 
 use longhaul_model::action::{ActionName, Effects};
+use longhaul_plan::{Body, Graph};
 use longhaul_saga::event::Observation;
 use longhaul_saga::{Command, Event, Intent, Saga, Work};
 use longhaul_step::{Estimate, Registry};
@@ -15,15 +16,20 @@ pub(super) const SOURCE: &str = "estimate";
 /// Whether a step that only looks has ended: then more is known of the others.
 pub(super) fn brings_facts(saga: &Saga, event: &Event) -> bool {
     let Event::Done(done) = event else { return false };
-    let root = |id: &longhaul_plan::Step| id.id.as_str() == done.step.as_str();
-    let step = saga.plan().graph.steps.iter().find(|step| root(step));
-    let looks = |body: &longhaul_plan::Body| match body {
-        longhaul_plan::Body::Action(action) => action.effects == Effects::None,
-        longhaul_plan::Body::Foreach(_) | longhaul_plan::Body::Wait(_) | longhaul_plan::Body::Question(_) => {
+    looks_only(&saga.plan().graph, done.step.as_str())
+}
+
+/// Whether the step of that path only looks, and is not one of an item.
+fn looks_only(graph: &Graph, path: &str) -> bool {
+    let (own, inside) = path.split_once('/').map_or((path, None), |(own, inside)| (own, Some(inside)));
+    let Some(step) = graph.steps.iter().find(|step| step.id.as_str() == own) else { return false };
+    match (&step.body, inside) {
+        (Body::Action(action), None) => action.effects == Effects::None,
+        (Body::Workflow(child), Some(inside)) => looks_only(&child.graph, inside),
+        (Body::Action(_) | Body::Foreach(_) | Body::Wait(_) | Body::Question(_) | Body::Workflow(_), _) => {
             false
         }
-    };
-    step.is_some_and(|step| looks(&step.body))
+    }
 }
 
 /// The estimates of everything that starts now or is foreseen; none if no action has one.

@@ -225,6 +225,7 @@ impl<'a> Loop<'a> {
             Command::Intent(Intent::Cancel(cancel)) => self.calls.cancel(&cancel.step),
             Command::Intent(
                 Intent::Expand(_)
+                | Intent::Enter(_)
                 | Intent::Refuse(_)
                 | Intent::Skip(_)
                 | Intent::Pause(_)

@@ -113,6 +113,11 @@ fn of_intent(intent: &Intent, record: &Record) -> Vec<String> {
             let keys: Vec<_> = expand.items.iter().map(|item| item.key.as_str()).collect();
             vec![format!("{}: for {}", expand.step, keys.join(", "))]
         }
+        Intent::Enter(enter) => {
+            let inputs: Vec<_> = enter.inputs.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            let with = if inputs.is_empty() { String::new() } else { format!(" with {}", inputs.join(", ")) };
+            vec![format!("{}: begins{with}", enter.step)]
+        }
         Intent::Refuse(refuse) => vec![format!("{}: not started: {}", refuse.step, refuse.failure)],
         Intent::Pause(pause) => vec![format!("{}: waits until {}", pause.step, moment(pause.until_unix_ms))],
         Intent::Ask(ask) => vec![of_ask(ask, record)],

@@ -7,6 +7,7 @@ mod ask;
 mod cancel;
 mod compensate;
 mod end;
+mod enter;
 mod expand;
 mod give_up;
 mod pause;
@@ -18,6 +19,7 @@ pub use ask::{Answered, Ask, Asked};
 pub use cancel::Cancel;
 pub use compensate::Compensate;
 pub use end::{End, Instruction};
+pub use enter::Enter;
 pub use expand::{Expand, ItemKey};
 pub use give_up::GiveUp;
 use longhaul_model::action::ActionName;
@@ -43,6 +45,8 @@ pub enum Intent {
     Cancel(Cancel),
     /// A foreach step's items, as evaluated.
     Expand(Expand),
+    /// A step runs another workflow, with these inputs.
+    Enter(Enter),
     /// A step ends without being started: its expressions could not be evaluated.
     Refuse(Refuse),
     /// A step is passed over.

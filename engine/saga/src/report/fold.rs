@@ -93,7 +93,13 @@ impl Folding {
                 let why = Some(skip.because.to_string());
                 self.close(&skip.step, Work::Forward, at_ms, "skipped", why);
             }
-            Entry::Intent(Intent::Cancel(_) | Intent::Expand(_) | Intent::Pause(_) | Intent::GiveUp(_)) => {}
+            Entry::Intent(
+                Intent::Cancel(_)
+                | Intent::Expand(_)
+                | Intent::Enter(_)
+                | Intent::Pause(_)
+                | Intent::GiveUp(_),
+            ) => {}
         }
         if !matches!(record.entry, Entry::Event(Event::Observation(_))) {
             self.report.total_ms = at_ms;

@@ -58,6 +58,7 @@ impl Walk<'_> {
             let end = match &step.body {
                 Body::Action(action) => self.action(action.uses.kind(), &path, begin),
                 Body::Foreach(foreach) => self.items(foreach, &path, begin),
+                Body::Workflow(child) => self.graph(&child.graph, &format!("{path}/"), begin),
                 Body::Wait(wait) => begin.saturating_add(pause_ms(wait)),
                 // How long people take is not foreseen.
                 Body::Question(_) => begin,

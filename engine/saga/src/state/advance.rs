@@ -113,9 +113,13 @@ impl Saga {
         asked || frame.nodes.iter().any(|node| failed(&node))
     }
 
-    /// Whether a pivot of this very frame has happened, or may have.
+    /// Whether a pivot of this very frame, or of a workflow that one of its steps runs, has happened, or may have.
     pub(super) fn is_forward_only(&self, frame: &Frame) -> bool {
-        frame.nodes.iter().any(|node| self.is_passed_pivot(*node))
+        let inside = |id: NodeId| {
+            let node = self.node(id);
+            node.workflow().is_some() && node.items.iter().any(|it| self.is_forward_only(self.frame(*it)))
+        };
+        frame.nodes.iter().any(|node| self.is_passed_pivot(*node) || inside(*node))
     }
 
     fn is_passed_pivot(&self, id: NodeId) -> bool {
@@ -183,6 +187,7 @@ impl Saga {
         match &step.body {
             Body::Action(action) => self.begin_action(id, action),
             Body::Foreach(_) => self.begin_items(id),
+            Body::Workflow(child) => self.begin_workflow(id, child),
             Body::Wait(wait) => self.begin_pause(id, wait),
             Body::Question(question) => self.begin_question(id, question),
         }
@@ -214,7 +219,7 @@ impl Saga {
         self.frame_mut(id).mode = mode;
         if let Some(item) = &self.frame(id).item {
             let owner = item.owner;
-            self.settle_items(owner);
+            self.settle_inside(owner);
         }
     }
 

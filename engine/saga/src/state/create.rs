@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use longhaul_expr::Template;
-use longhaul_model::ids::{RunId, StepPath};
+use longhaul_expr::{Expression, Template};
+use longhaul_model::ids::{RunId, StepId, StepPath};
 use longhaul_plan::{Body, Graph, Plan, Wait};
 use serde_json::Value;
 
@@ -59,18 +59,14 @@ impl Saga {
     /// Begins to wait for the workflow's deadline, if it has one.
     fn watch_deadline(&mut self) {
         let Some(deadline) = self.plan.deadline.clone() else { return };
-        let until = Template::parse(Value::from(deadline.as_str())).expect("an expression is a template");
-        let step = longhaul_plan::Step {
-            id: Plan::DEADLINE.parse().expect("it is well-formed"),
-            needs: Vec::new(),
-            reasons: Vec::new(),
-            condition: None,
-            line: 0,
-            body: Body::Wait(Wait::Until(until)),
-        };
-        let id = self.add_frame(&Graph { steps: vec![step] }, None, 0);
+        let id = self.add_frame(&wait_for(&deadline), None, 0);
+        self.begin_apart(id, Block::Deadline);
+    }
+
+    /// Begins a graph instance that never unwinds.
+    pub(super) fn begin_apart(&mut self, id: FrameId, block: Block) {
         let frame = self.frame_mut(id);
-        (frame.block, frame.mode) = (Block::Deadline, Mode::Forward);
+        (frame.block, frame.mode) = (block, Mode::Forward);
         self.touch(id);
     }
 
@@ -87,16 +83,22 @@ impl Saga {
             incarnation,
         });
         for step in &graph.steps {
-            let path = match &self.frame(frame).item {
-                Some(item) => self.node(item.owner).path.item(&item.key, &step.id),
-                None => StepPath::root(&step.id),
-            };
+            let path = self.path_in(frame, &step.id);
             let known = self.frame(frame).nodes.iter();
             let needs =
                 known.copied().filter(|node| step.needs.contains(&self.node(*node).step.id)).collect();
             self.add_node(frame, path, Arc::new(step.clone()), needs);
         }
         frame
+    }
+
+    fn path_in(&self, frame: FrameId, step: &StepId) -> StepPath {
+        let Some(item) = &self.frame(frame).item else { return StepPath::root(step) };
+        let owner = &self.node(item.owner).path;
+        match &item.key {
+            Some(key) => owner.item(key, step),
+            None => owner.child(step),
+        }
     }
 
     fn add_node(
@@ -116,6 +118,7 @@ impl Saga {
             frame,
             needs,
             items: Vec::new(),
+            within: None,
             state: State::Waiting,
             params: Value::Null,
             outputs: None,
@@ -124,4 +127,18 @@ impl Saga {
             incarnation,
         });
     }
+}
+
+/// A graph of one wait, for a deadline.
+pub(super) fn wait_for(deadline: &Expression) -> Graph {
+    let until = Template::parse(Value::from(deadline.as_str())).expect("an expression is a template");
+    let step = longhaul_plan::Step {
+        id: Plan::DEADLINE.parse().expect("it is well-formed"),
+        needs: Vec::new(),
+        reasons: Vec::new(),
+        condition: None,
+        line: 0,
+        body: Body::Wait(Wait::Until(until)),
+    };
+    Graph { steps: vec![step] }
 }

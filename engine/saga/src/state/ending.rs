@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use longhaul_plan::Body;
 use serde_json::Map;
 
 use super::{Block, FrameEnd, FrameId, Mode, Node, Phase, ROOT, Saga, State, Stuck};
@@ -63,6 +64,10 @@ impl Saga {
                 .iter()
                 .all(|item| matches!(self.frame(*item).mode, Mode::Ended(end) if ends.contains(&end)))
         };
+        // What is inside another workflow speaks for itself.
+        if node.workflow().is_some() {
+            return true;
+        }
         let failed = matches!(node.state, State::Failed(_));
         all(&[FrameEnd::Succeeded]) || (failed && all(&[FrameEnd::Unwound, FrameEnd::NeverRan]))
     }
@@ -80,7 +85,7 @@ impl Saga {
         if self.frame(ROOT).mode != Mode::Ended(FrameEnd::Succeeded) {
             return (outputs, None);
         }
-        let scope = self.whole_scope();
+        let scope = self.whole_scope(None);
         for (name, template) in &self.plan.outputs {
             match template.evaluate(&scope) {
                 Ok(value) => outputs.insert(name.clone(), value),
@@ -110,7 +115,7 @@ impl Saga {
         self.nodes.iter().filter(|node| !self.frame(node.frame).block.is_apart()).filter_map(stuck).collect()
     }
 
-    /// A foreach step that waits for its items' operator has nothing to say of its own.
+    /// A step that waits for the operator of what is inside it has nothing to say of its own.
     fn is_cause(&self, node: &Node) -> bool {
         let stuck = |item: &FrameId| matches!(self.frame(*item).mode, Mode::Ended(FrameEnd::Stuck { .. }));
         !node.items.iter().any(stuck)
@@ -118,7 +123,11 @@ impl Saga {
 
     fn instruction(&self, node: &Node, stuck: &Stuck) -> Instruction {
         let Stuck { failure, work, effect } = stuck;
-        let uses = node.action().map_or_else(|| "foreach".to_owned(), |action| action.uses.to_string());
+        let uses = match &node.step.body {
+            Body::Action(action) => action.uses.to_string(),
+            Body::Workflow(child) => format!("workflow {}", child.workflow.name),
+            body @ (Body::Foreach(_) | Body::Wait(_) | Body::Question(_)) => body.word().to_owned(),
+        };
         let resume = format!("`longhaul resume {}`", self.run);
         let (problem, action) = match (work, effect) {
             (Work::Forward, Some(_)) => (

@@ -35,7 +35,7 @@ impl Saga {
         let step = self.node(id).path.clone();
         self.decide(Intent::Expand(Expand { step, items: items.clone() }));
         for ItemKey { key, value } in items {
-            let item = Item { owner: id, key, value };
+            let item = Item { owner: id, key: Some(key), value };
             let frame =
                 self.add_frame(&foreach.graph, Some(item), self.frame(self.node(id).frame).incarnation);
             self.node_mut(id).items.push(frame);

@@ -2,10 +2,11 @@
 
 use longhaul_expr::Scope;
 use longhaul_model::action::ActionName;
-use longhaul_model::ids::StepPath;
-use longhaul_plan::{Body, Graph};
+use longhaul_model::ids::{StepId, StepPath};
+use longhaul_plan::{Body, Child, Graph};
 use serde_json::Value;
 
+use super::child::inputs_of;
 use super::{Mode, NodeId, Saga, State};
 
 /// An effect that is to come.
@@ -44,24 +45,37 @@ impl Saga {
                 params,
             })),
             Body::Wait(_) | Body::Question(_) => {}
+            Body::Workflow(child) => foresee_workflow(child, &node.path, &scope, seen),
             Body::Foreach(foreach) => {
                 for item in self.items_of(id, foreach).unwrap_or_default() {
                     let mut scope = scope.clone();
                     scope.vars.insert(foreach.variable.clone(), item.value);
-                    foresee_graph(&foreach.graph, &node.path, &item.key, &scope, seen);
+                    let path = |step: &StepId| node.path.item(&item.key, step);
+                    foresee_graph(&foreach.graph, &path, &scope, seen);
                 }
             }
         }
     }
 }
 
-/// The action steps of an item that does not exist yet. A foreach inside it is not looked into.
-fn foresee_graph(graph: &Graph, owner: &StepPath, key: &str, scope: &Scope, seen: &mut Vec<Foreseen>) {
+/// The action steps of a graph that does not exist yet. A foreach inside it is not looked into.
+fn foresee_graph(graph: &Graph, path: &dyn Fn(&StepId) -> StepPath, scope: &Scope, seen: &mut Vec<Foreseen>) {
     for step in &graph.steps {
-        if let Body::Action(action) = &step.body
-            && let Ok(params) = action.with.evaluate(scope)
-        {
-            seen.push(Foreseen { step: owner.item(key, &step.id), uses: action.uses.clone(), params });
+        match &step.body {
+            Body::Action(action) => seen.extend(action.with.evaluate(scope).ok().map(|params| Foreseen {
+                step: path(&step.id),
+                uses: action.uses.clone(),
+                params,
+            })),
+            Body::Workflow(child) => foresee_workflow(child, &path(&step.id), scope, seen),
+            Body::Foreach(_) | Body::Wait(_) | Body::Question(_) => {}
         }
     }
+}
+
+/// The action steps of another workflow; those that see more than its inputs are not known yet.
+fn foresee_workflow(child: &Child, own: &StepPath, scope: &Scope, seen: &mut Vec<Foreseen>) {
+    let Ok(inputs) = inputs_of(child, scope) else { return };
+    let scope = Scope { inputs, run: scope.run.clone(), now_unix_ms: scope.now_unix_ms, ..Scope::default() };
+    foresee_graph(&child.graph, &|step: &StepId| own.child(step), &scope, seen);
 }

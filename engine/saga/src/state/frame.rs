@@ -1,4 +1,4 @@
-//! A graph instance: the root, an item of a foreach, `on_failure` or `always`.
+//! A graph instance: the root, an item of a foreach, a workflow that runs as a step, `on_failure` or `always`.
 
 use serde_json::Value;
 
@@ -8,18 +8,25 @@ use super::node::NodeId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FrameId(pub(super) usize);
 
-/// The item a frame belongs to.
+/// What a frame belongs to: an item of a foreach step, or a step that runs another workflow.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) owner: NodeId,
-    pub(super) key: String,
+    /// None of a workflow.
+    pub(super) key: Option<String>,
     pub(super) value: Value,
+}
+
+impl Item {
+    pub(super) fn of_workflow(owner: NodeId) -> Self {
+        Self { owner, key: None, value: Value::Null }
+    }
 }
 
 /// A graph instance.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// None for the root and for the last blocks.
+    /// None for the root and for the run's own last blocks.
     pub(super) item: Option<Item>,
     /// In topological order.
     pub(super) nodes: Vec<NodeId>,

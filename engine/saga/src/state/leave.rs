@@ -48,7 +48,7 @@ impl Saga {
                         self.frame_mut(item).mode = Mode::Ended(FrameEnd::NeverRan);
                     }
                 }
-                self.settle_items(id);
+                self.settle_inside(id);
             }
             State::Working(effect) if effect.work == Work::Forward && !pivot => match effect.stage {
                 Stage::Running => self.ask_to_stop(id, "left"),
@@ -67,7 +67,7 @@ impl Saga {
         let there = |node: &&Node| match &node.state {
             State::Done => node.action().is_some_and(|action| action.effects != Effects::None),
             State::Partial(..) | State::Kept => true,
-            State::Stuck(stuck) => stuck.effect.is_some(),
+            State::Stuck(stuck) => stuck.effect.is_some() || stuck.work == Work::Undo,
             _ => false,
         };
         let told = |node: &Node| {

@@ -1,11 +1,11 @@
 //! The state of a run and the rules by which it changes.
 //!
 //! ```text
-//!  frame: a graph instance (the root, an item of a foreach, `on_failure`, `always`)
+//!  frame: a graph instance (the root, an item of a foreach, a workflow that runs as a step, `on_failure`, `always`)
 //!
 //!   queued -> forward ------------------------------> ended: succeeded
 //!                |  a step failed, nothing is past       |
-//!                v  its pivot here                       | the foreach around it is undone
+//!                v  its pivot here                       | the step around it is undone
 //!             draining -> unwinding <--------------------+
 //!                            |  ended: unwound | partial | stuck
 //!
@@ -17,10 +17,13 @@
 //!
 //! **Pivots.** From the moment a pivot is started until it is proven that it left nothing behind, its frame only goes
 //! forward: nothing in it is undone, and in the frames around it nothing that the way to it stands on. A pivot that
-//! certainly left nothing behind has not happened, and the frame may unwind. A step that fails for good where only
+//! certainly left nothing behind has not happened, and the frame may unwind. The pivot of a workflow that runs as a step is
+//! one of the frame around it as well, as if its steps stood there. A step that fails for good where only
 //! forward is allowed stops for an operator; a resume tries it again.
 
 mod advance;
+mod again;
+mod child;
 mod compensation;
 mod create;
 mod effect;

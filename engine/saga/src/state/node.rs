@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use longhaul_model::ids::StepPath;
-use longhaul_plan::{ActionStep, Body, Foreach, Step};
+use longhaul_plan::{ActionStep, Body, Child, Foreach, Step};
 use serde_json::Value;
 
+use super::child::Within;
 use super::effect::Effect;
 use super::frame::FrameId;
 use super::pause::Paused;
@@ -25,8 +26,10 @@ pub(crate) struct Node {
     pub(super) frame: FrameId,
     /// Nodes of the same frame that must be done before.
     pub(super) needs: Vec<NodeId>,
-    /// The frames of a foreach step's items.
+    /// The frames of a foreach step's items; of a step that runs another workflow the one of its steps.
     pub(super) items: Vec<FrameId>,
+    /// What else there is of that workflow, once it has begun.
+    pub(super) within: Option<Within>,
     pub(super) state: State,
     /// Evaluated parameters of the forward effect, once it was started.
     pub(super) params: Value,
@@ -50,7 +53,7 @@ pub(super) enum State {
     Paused(Paused),
     /// Somebody outside is asked.
     Asking(Box<Open>),
-    /// The items of a foreach step are under way, forward or back.
+    /// The items of a foreach step, or the steps of another workflow, are under way, forward or back.
     Items(Work),
     Done,
     /// It was passed over.
@@ -169,6 +172,7 @@ impl Node {
         let defaulted = match &self.step.body {
             Body::Action(action) => &action.defaulted,
             Body::Question(question) => &question.defaulted,
+            Body::Workflow(child) => &child.defaulted,
             Body::Foreach(_) | Body::Wait(_) => return Value::Null,
         };
         if defaulted.is_empty() {
@@ -180,13 +184,20 @@ impl Node {
     pub(super) fn action(&self) -> Option<&ActionStep> {
         match &self.step.body {
             Body::Action(action) => Some(action),
-            Body::Foreach(_) | Body::Wait(_) | Body::Question(_) => None,
+            Body::Foreach(_) | Body::Wait(_) | Body::Question(_) | Body::Workflow(_) => None,
+        }
+    }
+
+    pub(super) fn workflow(&self) -> Option<&Child> {
+        match &self.step.body {
+            Body::Action(_) | Body::Foreach(_) | Body::Wait(_) | Body::Question(_) => None,
+            Body::Workflow(child) => Some(child),
         }
     }
 
     pub(super) fn foreach(&self) -> Option<&Foreach> {
         match &self.step.body {
-            Body::Action(_) | Body::Wait(_) | Body::Question(_) => None,
+            Body::Action(_) | Body::Wait(_) | Body::Question(_) | Body::Workflow(_) => None,
             Body::Foreach(foreach) => Some(foreach),
         }
     }

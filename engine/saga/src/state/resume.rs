@@ -56,6 +56,9 @@ impl Saga {
         if self.node(id).foreach().is_some() {
             return self.lift_items(id, stuck.work);
         }
+        if self.node(id).workflow().is_some() {
+            return self.lift_workflow(id, stuck.work);
+        }
         let node = self.node_mut(id);
         node.state = match (stuck.effect, stuck.work) {
             (Some(mut effect), work) => {

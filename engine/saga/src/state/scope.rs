@@ -3,53 +3,69 @@
 use longhaul_expr::Scope;
 use serde_json::{Map, Value, json};
 
-use super::{FrameId, NodeId, ROOT, Saga};
+use super::{FrameId, Item, NodeId, ROOT, Saga};
 
 impl Saga {
     /// What a step's own expressions see: its item variables, and the steps it and the steps around it need. For a
     /// step of `on_failure` or `always` that is every step.
     pub(super) fn scope_of(&self, id: NodeId) -> Scope {
         let frame = self.node(id).frame;
+        let home = self.home(frame);
         let mut scope =
-            if self.frame(frame).block.is_last() { self.whole_scope() } else { self.bare_scope() };
+            if self.frame(frame).block.is_last() { self.whole_scope(home) } else { self.bare_scope(home) };
         self.add_variables(&mut scope, frame);
         let mut around = Some(id);
         while let Some(node) = around {
             for need in &self.node(node).needs {
                 self.add_step(&mut scope, *need);
             }
-            around = self.frame(self.node(node).frame).item.as_ref().map(|item| item.owner);
+            around = self.item_around(self.node(node).frame).map(|item| item.owner);
         }
         scope
     }
 
     /// What a written undo sees: inputs, item variables and the outputs of the step it undoes.
     pub(super) fn undo_scope_of(&self, id: NodeId) -> Scope {
-        let mut scope = self.bare_scope();
-        self.add_variables(&mut scope, self.node(id).frame);
+        let frame = self.node(id).frame;
+        let mut scope = self.bare_scope(self.home(frame));
+        self.add_variables(&mut scope, frame);
         self.add_step(&mut scope, id);
         scope
     }
 
-    /// What the workflow's outputs see: every step of the root graph.
-    pub(super) fn whole_scope(&self) -> Scope {
-        let mut scope = self.bare_scope();
-        for node in &self.frame(ROOT).nodes {
+    /// What a workflow's outputs see: every step of its own graph.
+    pub(super) fn whole_scope(&self, home: Option<NodeId>) -> Scope {
+        let mut scope = self.bare_scope(home);
+        let steps = home.and_then(|home| self.node(home).items.first().copied()).unwrap_or(ROOT);
+        for node in &self.frame(steps).nodes {
             self.add_step(&mut scope, *node);
         }
         scope
     }
 
-    pub(super) fn bare_scope(&self) -> Scope {
+    fn bare_scope(&self, home: Option<NodeId>) -> Scope {
         let mut run = Map::new();
         run.insert("id".to_owned(), Value::from(self.run.as_str()));
         let now_unix_ms = Some(self.now_unix_ms);
-        Scope { inputs: self.plan.inputs.clone(), run, now_unix_ms, ..Scope::default() }
+        let inputs = home.map_or(&self.plan.inputs, |home| self.inputs_within(home));
+        Scope { inputs: inputs.clone(), run, now_unix_ms, ..Scope::default() }
     }
 
-    pub(super) fn add_variables(&self, scope: &mut Scope, frame: FrameId) {
+    /// The step that runs the workflow to which a frame belongs; none if that is the run's own.
+    fn home(&self, frame: FrameId) -> Option<NodeId> {
+        let owner = self.frame(frame).item.as_ref()?.owner;
+        let node = self.node(owner);
+        if node.workflow().is_some() { Some(owner) } else { self.home(node.frame) }
+    }
+
+    /// The item to which a frame belongs. A workflow that runs as a step sees nothing of what is around it.
+    fn item_around(&self, frame: FrameId) -> Option<&Item> {
+        self.frame(frame).item.as_ref().filter(|item| item.key.is_some())
+    }
+
+    fn add_variables(&self, scope: &mut Scope, frame: FrameId) {
         let mut around = Some(frame);
-        while let Some(item) = around.and_then(|frame| self.frame(frame).item.as_ref()) {
+        while let Some(item) = around.and_then(|frame| self.item_around(frame)) {
             let owner = self.node(item.owner);
             if let Some(foreach) = owner.foreach() {
                 scope.vars.entry(foreach.variable.clone()).or_insert_with(|| item.value.clone());
@@ -78,7 +94,7 @@ impl Saga {
 
     fn item_value(&self, id: FrameId) -> Value {
         let frame = self.frame(id);
-        let key = frame.item.as_ref().map_or("", |item| item.key.as_str());
+        let key = frame.item.as_ref().and_then(|item| item.key.as_deref()).unwrap_or_default();
         let outputs: Map<String, Value> =
             frame.nodes.iter().filter_map(|node| self.named_outputs(*node)).collect();
         json!({ "key": key, "status": frame.mode.as_str(), "outputs": outputs })

@@ -130,6 +130,10 @@ impl Saga {
 
     /// Whether the `if` of a node asks for the failure of another one beside it.
     fn answers(&self, answering: NodeId, failed: NodeId) -> bool {
+        // Of another workflow something may be left, also when its step has failed.
+        if self.node(failed).workflow().is_some() && self.leaves_something(failed) {
+            return false;
+        }
         let id = &self.node(failed).step.id;
         let condition = self.node(answering).step.condition.as_ref();
         condition.is_some_and(|condition| condition.asked().failed.iter().any(|asked| asked == id.as_str()))

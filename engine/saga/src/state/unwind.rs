@@ -42,7 +42,7 @@ impl Saga {
     }
 
     /// Whether an unwound frame still has an effect of this node.
-    fn leaves_something(&self, id: NodeId) -> bool {
+    pub(super) fn leaves_something(&self, id: NodeId) -> bool {
         let partial = |item: &FrameId| self.frame(*item).mode == Mode::Ended(FrameEnd::Partial);
         matches!(self.node(id).state, State::Kept)
             || self.holds_pivot(id)
@@ -61,7 +61,7 @@ impl Saga {
     }
 
     fn begin_undo(&mut self, id: NodeId) -> Step {
-        if self.node(id).foreach().is_some() {
+        if self.node(id).foreach().is_some() || self.node(id).workflow().is_some() {
             if self.is_stood_on_by_pivot(id) {
                 self.node_mut(id).state = State::Kept;
                 return Step::Past;
@@ -124,7 +124,7 @@ impl Saga {
         }
         if matches!(self.node(id).state, State::Items(Work::Forward)) {
             self.wind_items(id);
-            return self.settle_items(id);
+            return self.settle_inside(id);
         }
         if matches!(self.node(id).state, State::Paused(_) | State::Asking(_)) {
             self.node_mut(id).state = State::Failed(Failure::new("cancelled", "called off"));

@@ -16,8 +16,11 @@ pub struct StepView {
     pub step: StepPath,
     /// Its action; none of a step that uses none.
     pub uses: Option<ActionName>,
-    /// What it does in a word: `action`, `foreach`, `wait`, `approve` or `signal`.
+    /// What it does in a word: `action`, `foreach`, `workflow`, `wait`, `approve` or `signal`.
     pub does: &'static str,
+    /// The workflow that it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
     /// `waiting`, `running`, `succeeded`, `skipped`, `failed`, `partial`, `undoing`, `undone`, `kept` or `needs_operator`.
     pub state: &'static str,
     /// The last attempt; 0 before the first.
@@ -45,6 +48,7 @@ fn view(node: &Node) -> StepView {
         step: node.path.clone(),
         uses: node.action().map(|action| action.uses.clone()),
         does: node.step.body.word(),
+        workflow: node.workflow().map(|child| child.workflow.name.clone()),
         state: node.state.as_str(),
         attempt: node.attempt,
         outputs: node.outputs.clone(),
@@ -88,6 +92,7 @@ impl Intent {
             Self::Start(Start { step, .. }) | Self::Compensate(Compensate { step, .. }) => Some(step),
             Self::Cancel(cancel) => Some(&cancel.step),
             Self::Expand(expand) => Some(&expand.step),
+            Self::Enter(enter) => Some(&enter.step),
             Self::Refuse(refuse) => Some(&refuse.step),
             Self::Skip(skip) => Some(&skip.step),
             Self::Pause(pause) => Some(&pause.step),

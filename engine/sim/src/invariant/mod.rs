@@ -11,7 +11,6 @@ use std::fmt;
 
 use longhaul_model::ids::StepPath;
 pub use longhaul_model::test::Invariant;
-use longhaul_plan::Plan;
 use longhaul_saga::{Entry, Intent, Status, Work};
 use steps::Steps;
 
@@ -57,7 +56,8 @@ fn over_records(layout: &Layout, ran: &Ran) -> Vec<Violation> {
                 Intent::Start(start) => undo::of_undo(&steps, &start.step),
                 Intent::Compensate(undo) => undo::of_undo(&steps, &undo.step),
                 Intent::Expand(expand) => needs::of_start(&steps, &expand.step),
-                Intent::Pause(pause) if pause.step.as_str() != Plan::DEADLINE => {
+                Intent::Enter(enter) => needs::of_start(&steps, &enter.step),
+                Intent::Pause(pause) if !layout.is_deadline(&pause.step) => {
                     needs::of_start(&steps, &pause.step)
                 }
                 Intent::Ask(ask) => needs::of_start(&steps, &ask.step),

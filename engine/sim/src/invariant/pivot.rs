@@ -5,23 +5,36 @@ use longhaul_model::ids::{StepId, StepPath};
 
 use super::steps::Steps;
 use super::{Invariant, Shown};
-use crate::layout::Node;
+use crate::layout::{Kind, Node};
 
 pub(super) fn of_undo(steps: &Steps<'_>, step: &StepPath) -> Vec<Shown> {
     let Some(place) = steps.layout.place(step.as_str()) else { return Vec::new() };
     let kept = |pivot: &&StepPath| match pivot.as_str().strip_prefix(place.prefix) {
         // The pivot's own graph, or a graph around it.
-        Some(within) => match within.split_once('/') {
-            None => true,
-            Some((owner, _)) => {
-                owner == place.node.id.as_str() || reaches(place.beside, owner, &place.node.id)
-            }
-        },
+        Some(within) => is_kept(place.beside, within, &place.node.id),
         None => false,
     };
     let behind = steps.passed.iter().find(kept);
     let text = |pivot| format!("{step} is undone, and the pivot {pivot} has happened or may have");
     behind.map(|pivot| (Invariant::NothingUndoneAfterPivot, step.clone(), text(pivot))).into_iter().collect()
+}
+
+/// Whether a pivot of this path, seen from a graph, keeps one of the graph's steps. That of a workflow which a step runs is
+/// one of the graph itself.
+fn is_kept(beside: &[Node], pivot: &str, step: &StepId) -> bool {
+    let Some((owner, inside)) = pivot.split_once('/') else { return true };
+    let node = beside.iter().find(|node| node.id.as_str() == owner);
+    match node.map(|node| &node.kind) {
+        Some(Kind::Workflow { steps, .. }) if is_of(steps, inside) => true,
+        _ => owner == step.as_str() || reaches(beside, owner, step),
+    }
+}
+
+/// Whether a pivot of this path is one of a graph's own.
+fn is_of(steps: &[Node], pivot: &str) -> bool {
+    let Some((owner, inside)) = pivot.split_once('/') else { return true };
+    let node = steps.iter().find(|node| node.id.as_str() == owner);
+    matches!(node.map(|node| &node.kind), Some(Kind::Workflow { steps, .. }) if is_of(steps, inside))
 }
 
 /// Whether the step `from` needs `to`, directly or not.

@@ -1,6 +1,6 @@
 //! How the steps stand, folded from the records alone: what a saga says of itself is not asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_model::ids::StepPath;
 use longhaul_plan::OnItemFailure;
@@ -30,13 +30,21 @@ pub(super) struct Steps<'a> {
     pub(super) layout: &'a Layout,
     stands: BTreeMap<String, Stand>,
     items: BTreeMap<String, Vec<String>>,
+    /// Steps whose workflows have begun.
+    entered: BTreeSet<String>,
     /// Pivots that have happened, or may have.
     pub(super) passed: Vec<StepPath>,
 }
 
 impl<'a> Steps<'a> {
     pub(super) fn new(layout: &'a Layout) -> Self {
-        Self { layout, stands: BTreeMap::new(), items: BTreeMap::new(), passed: Vec::new() }
+        Self {
+            layout,
+            stands: BTreeMap::new(),
+            items: BTreeMap::new(),
+            entered: BTreeSet::new(),
+            passed: Vec::new(),
+        }
     }
 
     pub(super) fn take(&mut self, entry: &Entry) {
@@ -61,6 +69,9 @@ impl<'a> Steps<'a> {
             Intent::Expand(expand) => {
                 let keys = expand.items.iter().map(|item| item.key.clone()).collect();
                 self.items.insert(expand.step.as_str().to_owned(), keys);
+            }
+            Intent::Enter(enter) => {
+                self.entered.insert(enter.step.as_str().to_owned());
             }
             Intent::Skip(skip) => match skip.because {
                 Because::Condition(_) => self.set(&skip.step, Stand::Skipped),
@@ -130,6 +141,9 @@ impl<'a> Steps<'a> {
         match &node.kind {
             _ if self.stand(path) == Some(Stand::Skipped) => true,
             Kind::Action { .. } | Kind::Wait | Kind::Question => self.stand(path) == Some(Stand::Done),
+            Kind::Workflow { steps, .. } => {
+                self.entered.contains(path) && self.have_come_through(&format!("{path}/"), steps)
+            }
             Kind::Items { steps, on_item_failure } => self.items.get(path).is_some_and(|keys| {
                 keys.iter().all(|key| self.is_settled(path, key, steps, *on_item_failure))
             }),
@@ -139,10 +153,22 @@ impl<'a> Steps<'a> {
     /// Whether an item has come to an end that lets the others go on.
     fn is_settled(&self, path: &str, key: &str, steps: &[Node], on_item_failure: OnItemFailure) -> bool {
         let below = |node: &Node| format!("{path}/{key}/{}", node.id);
-        if steps.iter().all(|node| self.is_met(&below(node), node)) {
+        if self.have_come_through(&format!("{path}/{key}/"), steps) {
             return true;
         }
         on_item_failure == OnItemFailure::Continue && !steps.iter().any(|node| self.moves(&below(node), node))
+    }
+
+    /// Whether the steps of a graph have all come to an end that is no failure of it: done, passed over, closed with it, or
+    /// failed where some step asks how others ended.
+    fn have_come_through(&self, prefix: &str, steps: &[Node]) -> bool {
+        let asked = steps.iter().any(|node| node.asks);
+        steps.iter().all(|node| {
+            let path = format!("{prefix}{}", node.id);
+            self.is_met(&path, node)
+                || (node.is_scope() && self.stand(&path) == Some(Stand::Undone))
+                || (asked && !self.moves(&path, node))
+        })
     }
 
     /// Whether something of a step is under way.
@@ -150,6 +176,9 @@ impl<'a> Steps<'a> {
         match &node.kind {
             Kind::Action { .. } => matches!(self.stand(path), Some(Stand::UnderWay | Stand::Undoing)),
             Kind::Wait | Kind::Question => false,
+            Kind::Workflow { steps, .. } => {
+                steps.iter().any(|below| self.moves(&format!("{path}/{}", below.id), below))
+            }
             Kind::Items { steps, .. } => self.items.get(path).is_some_and(|keys| {
                 let of_key = |key: &String| {
                     steps.iter().any(|below| self.moves(&format!("{path}/{key}/{}", below.id), below))
@@ -170,6 +199,9 @@ impl<'a> Steps<'a> {
                 there.then(|| path.to_owned())
             }
             Kind::Action { .. } | Kind::Wait | Kind::Question => None,
+            Kind::Workflow { steps, .. } => {
+                steps.iter().find_map(|below| self.stands_there(&format!("{path}/{}", below.id), below))
+            }
             Kind::Items { steps, .. } => self.items.get(path)?.iter().find_map(|key| {
                 steps.iter().find_map(|below| self.stands_there(&format!("{path}/{key}/{}", below.id), below))
             }),

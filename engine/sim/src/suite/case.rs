@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::Diagnostics;
-use longhaul_model::document::Document;
 use longhaul_model::source::{Source, Spanned};
 use longhaul_model::test::{ExpectSpec, Invariant, SweepSpec};
+use longhaul_model::workflow::Resolved;
 use longhaul_plan::Plan;
 use serde_json::{Map, Value};
 
@@ -28,7 +28,7 @@ pub(super) struct Planned {
 /// The plan for some inputs, shared by the cases that start from them. It is made when the first of them asks: planning is
 /// most of a short case's work, and cases are run on several threads.
 pub(super) struct Planning {
-    pub(super) workflow: Arc<Document>,
+    pub(super) workflow: Arc<Resolved>,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) inputs: Map<String, Value>,
     pub(super) planned: OnceLock<Result<Planned, Refused>>,
@@ -37,7 +37,7 @@ pub(super) struct Planning {
 impl Planning {
     pub(super) fn planned(&self) -> Result<&Planned, &Refused> {
         let plan = || {
-            let plan = longhaul_plan::check(&self.workflow, &self.inputs, &self.catalogue)?;
+            let plan = longhaul_plan::check(&*self.workflow, &self.inputs, &self.catalogue)?;
             let layout = Layout::of(&plan);
             Ok(Planned { plan: Arc::new(plan), layout })
         };

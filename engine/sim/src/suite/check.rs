@@ -2,6 +2,7 @@
 
 mod mocking;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +11,7 @@ use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::source::{Span, Spanned};
 use longhaul_model::test::{CaseSpec, EffectsSpec, Invariant, SetupSpec, TestFile};
-use longhaul_model::workflow::Workflow;
+use longhaul_model::workflow::Resolved;
 use serde_json::{Map, Value};
 
 use super::case::{Planning, slug};
@@ -26,14 +27,19 @@ impl Suite {
     ///
     /// # Errors
     /// Every mistake in the test file, or in a workflow that is no good whatever its inputs are.
-    pub fn check(test: &Document, workflow: &Document, catalogue: &Catalogue) -> Result<Self, Diagnostics> {
+    pub fn check<'w>(
+        test: &Document,
+        workflow: impl Into<Cow<'w, Resolved>>,
+        catalogue: &Catalogue,
+    ) -> Result<Self, Diagnostics> {
         let (file, found) = TestFile::read(test);
-        longhaul_plan::validate(workflow, catalogue)?;
+        let workflow = workflow.into();
+        let outline = longhaul_plan::outline(&*workflow, catalogue)?;
         let mut checker = Checker {
             file: &file,
-            workflow: Arc::new(workflow.clone()),
+            workflow: Arc::new(workflow.into_owned()),
             catalogue: Arc::new(catalogue.clone()),
-            shape: Shape::of(&Workflow::read(workflow).0),
+            shape: Shape::of(&outline),
             plans: BTreeMap::new(),
             plain: Arc::default(),
             found,
@@ -48,7 +54,7 @@ impl Suite {
 /// What the parts of a check share.
 struct Checker<'a> {
     file: &'a TestFile,
-    workflow: Arc<Document>,
+    workflow: Arc<Resolved>,
     catalogue: Arc<Catalogue>,
     shape: Shape,
     /// Cases that start from the same inputs share their plan.

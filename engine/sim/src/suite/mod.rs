@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   test file --TestFile::read--> specs --+
-//!   workflow  --Workflow::read--> shape --+--> Suite --> Case --simulate--> Ran --> Failing: what was expected, what
+//!   workflow  --plan::outline---> shape --+--> Suite --> Case --simulate--> Ran --> Failing: what was expected, what
 //!   catalogue ----------------------------+    all mistakes at once                 happened, and where it is written
 //! ```
 

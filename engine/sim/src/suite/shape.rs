@@ -1,8 +1,8 @@
-//! The steps of a workflow by their paths, as far as the file alone tells them: item keys are not known yet.
+//! The steps of a workflow by their paths, as far as its files alone tell them: item keys are not known yet.
 
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::nearest;
-use longhaul_model::workflow::{AsksSpec, BodySpec, StepSpec, Workflow};
+use longhaul_plan::{Asks, Body, Graph, Outline};
 use serde_json::Value;
 
 /// What stands for any item in a path.
@@ -18,9 +18,18 @@ pub(super) struct Step {
     pub(super) uses: Option<ActionName>,
     /// The action that undoes it, if the workflow names one.
     undo: Option<ActionName>,
-    /// The schema of what it puts out, if it asks somebody outside.
+    /// What may come of its question, if it asks somebody outside.
     pub(super) answers: Option<Answers>,
-    steps: Vec<Step>,
+    inside: Inside,
+}
+
+/// What is inside a step.
+enum Inside {
+    Nothing,
+    /// Steps for each item.
+    Items(Vec<Step>),
+    /// The steps of another workflow.
+    Workflow(Vec<Step>),
 }
 
 /// What may come of a question.
@@ -33,30 +42,37 @@ pub(super) struct Answers {
 }
 
 impl Shape {
-    pub(super) fn of(workflow: &Workflow) -> Self {
-        let blocks = [&workflow.steps, &workflow.on_failure, &workflow.always];
-        Self(blocks.into_iter().flat_map(|block| steps(block)).collect())
+    pub(super) fn of(outline: &Outline) -> Self {
+        let blocks = [&outline.graph, &outline.on_failure, &outline.always];
+        Self(blocks.into_iter().flat_map(steps).collect())
     }
 
-    /// The step of a path, with item keys or `*` between the ids.
+    /// The step of a path, with item keys or `*` behind the ids of steps that repeat others.
     pub(super) fn find(&self, path: &str) -> Option<&Step> {
         let mut parts = path.split('/');
-        let mut step = self.0.iter().find(|step| Some(step.id.as_str()) == parts.clone().next())?;
-        parts.next();
-        while let Some(_key) = parts.next() {
-            let id = parts.next()?;
-            step = step.steps.iter().find(|step| step.id == id)?;
+        let mut beside = &self.0;
+        let mut id = parts.next();
+        loop {
+            let step = beside.iter().find(|step| Some(step.id.as_str()) == id)?;
+            id = parts.next();
+            beside = match (&step.inside, id) {
+                (_, None) => return Some(step),
+                (Inside::Nothing, Some(_)) => return None,
+                (Inside::Workflow(steps), Some(_)) => steps,
+                (Inside::Items(steps), Some(_key)) => {
+                    id = Some(parts.next()?);
+                    steps
+                }
+            };
         }
-        Some(step)
     }
 
     /// The path that is nearest to one that is none, with `*` for item keys.
     pub(super) fn near(&self, path: &str) -> Option<String> {
         let mut all = Vec::new();
         collect(&self.0, "", &mut all);
-        let written: Vec<_> =
-            path.split('/').enumerate().map(|(at, part)| if at % 2 == 1 { ANY_ITEM } else { part }).collect();
-        nearest(&written.join("/"), all.iter().map(String::as_str)).map(str::to_owned)
+        let near = |written: &str| nearest(written, all.iter().map(String::as_str)).map(str::to_owned);
+        near(&with_stars(&self.0, path)).or_else(|| near(path))
     }
 
     /// Every action that is used, to do or to undo.
@@ -69,48 +85,79 @@ impl Shape {
     }
 }
 
-fn steps(specs: &[StepSpec]) -> Vec<Step> {
-    specs.iter().map(step).collect()
+impl Step {
+    fn steps(&self) -> &[Self] {
+        match &self.inside {
+            Inside::Nothing => &[],
+            Inside::Items(steps) | Inside::Workflow(steps) => steps,
+        }
+    }
 }
 
-fn step(spec: &StepSpec) -> Step {
-    let id = spec.id.value.as_str().to_owned();
-    let none = Step { id: id.clone(), uses: None, undo: None, answers: None, steps: Vec::new() };
-    match &spec.body {
-        Some(BodySpec::Action(action)) => Step {
-            uses: action.uses.as_ref().map(|uses| uses.value.clone()),
-            undo: action
-                .compensate
-                .as_ref()
-                .and_then(|undo| undo.uses.as_ref())
-                .map(|uses| uses.value.clone()),
+fn steps(graph: &Graph) -> Vec<Step> {
+    graph.steps.iter().map(step).collect()
+}
+
+fn step(step: &longhaul_plan::Step) -> Step {
+    let id = step.id.to_string();
+    let none = Step { id, uses: None, undo: None, answers: None, inside: Inside::Nothing };
+    match &step.body {
+        Body::Action(action) => Step {
+            uses: Some(action.uses.clone()),
+            undo: action.compensate.as_ref().map(|undo| undo.uses.clone()),
             ..none
         },
-        Some(BodySpec::Foreach(foreach)) => Step { steps: steps(&foreach.steps), ..none },
-        Some(BodySpec::Question(question)) => Step {
+        Body::Foreach(foreach) => Step { inside: Inside::Items(steps(&foreach.graph)), ..none },
+        Body::Workflow(child) => {
+            let graphs = [&child.graph, &child.on_failure, &child.always];
+            Step { inside: Inside::Workflow(graphs.into_iter().flat_map(steps).collect()), ..none }
+        }
+        Body::Question(question) => Step {
             answers: Some(Answers {
-                schema: longhaul_plan::answers_schema(question),
-                may_be_no: matches!(question.asks, AsksSpec::Approval { .. }),
+                schema: question.outputs_schema(),
+                may_be_no: matches!(question.asks, Asks::Approval { .. }),
             }),
             ..none
         },
-        Some(BodySpec::Wait(_)) | None => none,
+        Body::Wait(_) => none,
     }
 }
 
 fn collect(steps: &[Step], prefix: &str, all: &mut Vec<String>) {
     for step in steps {
         let path = format!("{prefix}{}", step.id);
-        collect(&step.steps, &format!("{path}/{ANY_ITEM}/"), all);
+        let below = match step.inside {
+            Inside::Items(_) => format!("{path}/{ANY_ITEM}/"),
+            Inside::Nothing | Inside::Workflow(_) => format!("{path}/"),
+        };
+        collect(step.steps(), &below, all);
         all.push(path);
     }
+}
+
+/// A path with `*` where an item's key stands, as far as its steps are known; behind that every second part counts as one.
+fn with_stars(steps: &[Step], path: &str) -> String {
+    let mut beside = steps;
+    let mut parts = Vec::new();
+    let mut is_key = false;
+    for part in path.split('/') {
+        parts.push(if is_key { ANY_ITEM } else { part });
+        if is_key {
+            is_key = false;
+            continue;
+        }
+        let known = beside.iter().find(|step| step.id == part);
+        is_key = known.is_none_or(|step| matches!(step.inside, Inside::Items(_)));
+        beside = known.map_or(&[], Step::steps);
+    }
+    parts.join("/")
 }
 
 fn actions<'a>(steps: &'a [Step], all: &mut Vec<&'a ActionName>) {
     for step in steps {
         all.extend(&step.uses);
         all.extend(&step.undo);
-        actions(&step.steps, all);
+        actions(step.steps(), all);
     }
 }
 

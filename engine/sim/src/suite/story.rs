@@ -60,6 +60,7 @@ impl Story {
             Entry::Intent(Intent::Refuse(Refuse { step, work, .. })) => {
                 self.end(step.as_str(), *work, record.seq);
             }
+            Entry::Intent(Intent::Enter(enter)) => self.begin(enter.step.as_str(), record.seq),
             Entry::Event(Event::Done(done)) => self.end(done.step.as_str(), done.work, record.seq),
             Entry::Event(Event::Failed(failed)) => self.end(failed.step.as_str(), failed.work, record.seq),
             Entry::Event(Event::Probed(probed))
@@ -95,7 +96,7 @@ impl Story {
         }
     }
 
-    /// A step instance. One that repeats steps has ended when they have.
+    /// A step instance. One with steps inside it has ended when they have.
     pub(super) fn step(&self, path: &str) -> Option<Step> {
         let own = self.steps.get(path)?.clone();
         let prefix = format!("{path}/");

@@ -1,19 +1,25 @@
 //! Each invariant, broken once by hand: it is seen, and it alone.
 
+use std::sync::Arc;
+
 use longhaul_model::ids::StepPath;
 use longhaul_model::test::Invariant;
+use longhaul_plan::Plan;
 use longhaul_saga::intent::Compensate;
 use longhaul_saga::{Entry, Event, Intent, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{evacuation, fine, run};
+use super::{action, evacuation, fine, plan, run};
 use crate::{Fault, Halt, Layout, Ran, invariant};
 
 /// A good run, and what is seen of it once `spoil` has been at it.
 fn seen(spoil: impl FnOnce(&mut Ran)) -> Vec<Invariant> {
-    let plan = evacuation(1, 1);
-    let mut ran = run(&plan, &fine, Fault::None, 1);
-    let layout = Layout::of(&plan);
+    seen_in(&evacuation(1, 1), spoil)
+}
+
+fn seen_in(plan: &Arc<Plan>, spoil: impl FnOnce(&mut Ran)) -> Vec<Invariant> {
+    let mut ran = run(plan, &fine, Fault::None, 1);
+    let layout = Layout::of(plan);
     assert_eq!(invariant::judge(&layout, &ran, Invariant::ALL), []);
     spoil(&mut ran);
     let mut seen: Vec<_> =
@@ -99,4 +105,44 @@ fn the_world_contradicts_the_run() {
     });
     assert_eq!(twice, [Invariant::DoneOnce]);
     assert_eq!(seen(|ran| ran.world.overlaps.push((5, path("tunnel")))), [Invariant::OneAttemptAtATime]);
+}
+
+/// A workflow as a step, with a pivot in it or without, between a step beside it and one behind it.
+fn with_workflow(pivot: bool) -> Arc<Plan> {
+    let inner = json!([
+        action("a", &[], "reversible", false),
+        action("b", &["a"], if pivot { "irreversible" } else { "reversible" }, pivot),
+    ]);
+    let one = json!({ "id": "one", "needs": [], "line": 1, "body": { "workflow": {
+        "workflow": { "name": "inner", "version": "1.0.0", "sha256": "00", "file": "inner.yaml" },
+        "with": {}, "inputs": [], "graph": { "steps": inner }, "outputs": [],
+    }}});
+    plan(
+        &json!([
+            action("beside", &[], "reversible", false),
+            one,
+            action("after", &["one"], "reversible", false)
+        ]),
+        &[],
+    )
+}
+
+/// What is inside a workflow counts as what is beside it: its needs, what stands on it, and its pivot.
+#[test]
+fn workflows_are_looked_into() {
+    let found = seen_in(&with_workflow(false), |ran| {
+        let done = position(ran, |entry| is_done(entry, "one/a"));
+        ran.records.remove(done);
+    });
+    assert_eq!(found, [Invariant::NeedsFirst]);
+    let found = seen_in(&with_workflow(false), |ran| {
+        let at = position(ran, |entry| is_done(entry, "after")) + 1;
+        undo(ran, "one/b", at);
+    });
+    assert_eq!(found, [Invariant::UndoneInReverse]);
+    let found = seen_in(&with_workflow(true), |ran| {
+        let at = position(ran, |entry| is_done(entry, "one/b")) + 1;
+        undo(ran, "beside", at);
+    });
+    assert_eq!(found, [Invariant::NothingUndoneAfterPivot]);
 }

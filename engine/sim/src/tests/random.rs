@@ -39,12 +39,33 @@ fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
                 "on_item_failure": if rng.bool() { "fail" } else { "continue" },
                 "graph": { "steps": graph(rng, "n", true, false) },
             }}}));
+        } else if nested && rng.u32(0..4) == 0 {
+            steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "workflow": workflow(rng) } }));
         } else {
             let effects = ["reversible", "reversible", "none", "irreversible"][rng.usize(0..4)];
             steps.push(action(id, &needs, effects, n == pivot_at));
         }
     }
     Value::Array(steps)
+}
+
+/// What every workflow here is given.
+const INPUTS: [&str; 4] = ["none", "vms1", "vms2", "vms3"];
+
+/// A workflow that runs as a step. In it there may be items and more workflows.
+fn workflow(rng: &mut Rng) -> Value {
+    let deadline = if rng.u32(0..6) == 0 { json!("${{ now() + duration(\"5m\") }}") } else { Value::Null };
+    let with = INPUTS.map(|name| (name.to_owned(), Value::from(format!("${{{{ inputs.{name} }}}}"))));
+    let inputs = INPUTS.map(|name| json!({ "name": name, "schema": { "type": "array" } }));
+    let nested = rng.u32(0..3) == 0;
+    let graph = graph(rng, "c", true, nested);
+    json!({
+        "workflow": { "name": "child", "version": "1.0.0", "sha256": "01", "file": "child.yaml" },
+        "with": Value::Object(with.into_iter().collect()), "inputs": inputs, "deadline": deadline,
+        "graph": { "steps": graph }, "outputs": [["count", "${{ inputs.vms3.len() }}"]],
+        "on_failure": { "steps": [action("call", &[], "none", false)] },
+        "always": { "steps": [action("report", &[], "none", false)] },
+    })
 }
 
 /// How an effect goes: by chance, but the same whenever it is asked.

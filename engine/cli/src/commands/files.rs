@@ -1,0 +1,108 @@
+//! The files that a workflow names, on this machine's disk.
+
+use std::path::{Component, Path, PathBuf};
+
+use longhaul_model::workflow::{Files, Found, beside};
+
+/// This machine's disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Disk;
+
+impl Files for Disk {
+    fn id(&self, name: &str) -> String {
+        id(Path::new(name))
+    }
+
+    /// A path may climb by the `..` that it writes, and by no symbolic link: what is reviewed beside a workflow is what runs.
+    fn find(&self, from: &str, named: &str) -> Result<Found, String> {
+        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let path = folder.join(named);
+        let real = path.canonicalize().map_err(|error| format!("`{named}` cannot be read: {error}"))?;
+        let top = top(folder, Path::new(named));
+        let real_top = top.canonicalize().map_err(|error| format!("`{named}` cannot be read: {error}"))?;
+        if !real.starts_with(&real_top) {
+            let top = if top == Path::new(".") { "its folder".to_owned() } else { top.display().to_string() };
+            return Err(format!("`{named}` leads out of {top} by a symbolic link, to {}", real.display()));
+        }
+        // By its text alone a name is shorter; where folders are links it can mean another file.
+        let short = beside(from, named);
+        let is_same = Path::new(&short).canonicalize().is_ok_and(|other| other == real);
+        let name = if is_same { short } else { path.display().to_string() };
+        Ok(Found { name, id: real.display().to_string() })
+    }
+
+    fn read(&self, found: &Found) -> Result<String, String> {
+        std::fs::read_to_string(&found.id).map_err(|error| format!("{} cannot be read: {error}", found.name))
+    }
+}
+
+/// The highest folder that a path goes through.
+fn top(folder: &Path, named: &Path) -> PathBuf {
+    let (mut depth, mut climbed) = (0_i32, 0_i32);
+    for component in named.components() {
+        match component {
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+        climbed = climbed.min(depth);
+    }
+    let start = if folder == Path::new("") { Path::new(".") } else { folder };
+    (climbed..0).fold(start.to_owned(), |top, _| top.join(".."))
+}
+
+/// A file that cannot be found out about is known by its name.
+fn id(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        folder
+    }
+
+    /// A file is found from the folder of the one that names it, under the shortest name, and is the same file under each.
+    #[test]
+    fn files_are_found_beside_those_that_name_them() {
+        let folder = folder(&["w/a.yaml", "w/b.yaml", "shared/c.yaml"]);
+        let name = |file: &str| folder.path().join(file).display().to_string();
+        let found = |named| Disk.find(&name("w/a.yaml"), named).unwrap();
+        assert_eq!(found("./b.yaml").name, name("w/b.yaml"));
+        assert_eq!(found("../shared/c.yaml").name, name("shared/c.yaml"));
+        assert_eq!(found("../w/./b.yaml"), found("./b.yaml"));
+        assert_eq!(found("./a.yaml").id, Disk.id(&name("w/a.yaml")));
+        assert_eq!(Disk.read(&found("../shared/c.yaml")).unwrap(), "shared/c.yaml");
+    }
+
+    /// What is not there, and what a link leads out to, is refused and says so.
+    #[test]
+    fn links_do_not_lead_out() {
+        let folder = folder(&["w/a.yaml", "w/b.yaml", "secret/c.yaml"]);
+        let name = folder.path().join("w/a.yaml").display().to_string();
+        let link = |from: &str, to: &str| {
+            std::os::unix::fs::symlink(folder.path().join(to), folder.path().join(from)).unwrap();
+        };
+        link("w/within.yaml", "w/b.yaml");
+        link("w/out.yaml", "secret/c.yaml");
+        link("w/away", "secret");
+        assert!(Disk.find(&name, "./within.yaml").is_ok());
+        assert!(Disk.find(&name, "../secret/c.yaml").is_ok());
+        for (named, why) in [
+            ("./out.yaml", "by a symbolic link"),
+            ("./away/c.yaml", "by a symbolic link"),
+            ("./none.yaml", "cannot be read"),
+        ] {
+            let refused = Disk.find(&name, named).unwrap_err();
+            assert!(refused.contains(why) && refused.contains(named), "{refused}");
+        }
+    }
+}

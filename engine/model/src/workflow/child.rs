@@ -1,0 +1,63 @@
+//! A step that runs another workflow.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::document::Node;
+use crate::read::Reader;
+use crate::source::Spanned;
+
+/// A step that runs another workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChildSpec {
+    /// The file, as seen from the one that names it.
+    pub file: Spanned<String>,
+    /// What its inputs are.
+    pub with: Option<Node>,
+}
+
+/// Keys that bound an attempt. A workflow has no attempts; its steps have.
+const OF_ATTEMPTS: [&str; 3] = ["timeout", "heartbeat", "retry"];
+
+/// Keys that speak of one effect.
+const OF_EFFECTS: [&str; 4] = ["effects", "pivot", "scope", "compensate"];
+
+/// Whether a text names a file.
+pub(super) fn is_path(text: &str) -> bool {
+    text.starts_with("./") || text.starts_with("../")
+}
+
+/// Whether a step's `uses` names a file.
+pub(super) fn is_named(step: &Node) -> bool {
+    step.get("uses").and_then(Node::as_text).is_some_and(is_path)
+}
+
+/// The same mistake with the way to name a file, if one was meant.
+pub(super) fn or_a_path(one: Diagnostic, text: &str) -> Diagnostic {
+    let is_meant = text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml");
+    let name = text.trim_start_matches('/');
+    if is_meant {
+        one.help(format!("a workflow's file is named from this one's folder: `./{name}`"))
+    } else {
+        one
+    }
+}
+
+/// Reads a step whose `uses` [names a file](is_named).
+pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<ChildSpec> {
+    let file: Spanned<String> = reader.required(node, "uses")?;
+    for entry in node.entries() {
+        let (key, file) = (entry.key.value.as_str(), &file.value);
+        let help = match key {
+            _ if OF_ATTEMPTS.contains(&key) => {
+                format!(
+                    "write it at the steps of `{file}`, or below `defaults` there; `deadline` there bounds the whole"
+                )
+            }
+            _ if OF_EFFECTS.contains(&key) => format!("write it at the step of `{file}` that it is about"),
+            _ => continue,
+        };
+        let message = format!("`{key}` belongs to a step that uses an action, this one runs a workflow");
+        let one = Diagnostic::new(Code::StepBody, reader.source, entry.key.span, message);
+        reader.found.push(one.help(help));
+    }
+    Some(ChildSpec { file, with: reader.optional(node, "with") })
+}

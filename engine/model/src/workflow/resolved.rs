@@ -1,0 +1,252 @@
+//! A workflow with the files it names: those its steps run, and those whose defaults it includes.
+//!
+//! ```text
+//!  a.yaml --uses--> b.yaml --uses--> c.yaml        parts: c, b, a
+//!     |                '--include--> shared.yaml          each behind those that it uses
+//!     '--uses--> c.yaml                                   each file once, however often it is named
+//! ```
+//!
+//! This does no I/O: the texts come from [`Files`].
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Elsewhere};
+use crate::document::Document;
+use crate::source::{Source, Span, Spanned};
+use crate::workflow::{
+    BodySpec, ChildSpec, Defaults, Files, Found, NoFiles, StepSpec, Workflow, read_shared,
+};
+
+/// How deep workflows may be nested: far more than a person can follow.
+const DEPTH_MAX: usize = 16;
+
+/// A workflow and every file that it names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// The workflows, each behind those that it uses. The one that was asked for is the last; there is always one.
+    pub parts: Vec<Part>,
+}
+
+/// One of the workflows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// What its file says, with the defaults that it includes.
+    pub workflow: Workflow,
+    /// Places in [`Resolved::parts`], by the text of `uses`. A file that could not be had has none.
+    pub children: BTreeMap<String, usize>,
+    /// What it includes, by the text of `include`, in file order.
+    pub included: Vec<(String, Document)>,
+    /// The steps that use it.
+    pub users: Vec<Elsewhere>,
+    /// What is wrong with its form, with the names of files in it, and with the files that it includes.
+    pub found: Diagnostics,
+}
+
+impl Resolved {
+    /// Reads every file that a workflow names, and those that these name.
+    #[must_use]
+    pub fn read(document: &Document, files: &dyn Files) -> Self {
+        let mut resolving = Resolving {
+            files,
+            parts: Vec::new(),
+            workflows: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            way: Vec::new(),
+        };
+        let name = document.source.name();
+        resolving.workflow(document, Found { name: name.to_owned(), id: files.id(name) });
+        Self { parts: resolving.parts }
+    }
+
+    /// The workflow that was asked for.
+    #[must_use]
+    pub fn root(&self) -> &Part {
+        self.parts.last().expect("there is always one")
+    }
+}
+
+impl From<&Document> for Resolved {
+    /// The workflow alone: every name of another file is a mistake.
+    fn from(document: &Document) -> Self {
+        Self::read(document, &NoFiles)
+    }
+}
+
+impl<'a> From<&'a Document> for Cow<'a, Resolved> {
+    fn from(document: &'a Document) -> Self {
+        Cow::Owned(Resolved::from(document))
+    }
+}
+
+impl<'a> From<&'a Resolved> for Cow<'a, Resolved> {
+    fn from(resolved: &'a Resolved) -> Self {
+        Cow::Borrowed(resolved)
+    }
+}
+
+struct Resolving<'f> {
+    files: &'f dyn Files,
+    parts: Vec<Part>,
+    /// Workflows that were read, by id; nothing for one that is no good.
+    workflows: BTreeMap<String, Option<usize>>,
+    /// The same for shared defaults.
+    shared: BTreeMap<String, Option<(Document, Defaults)>>,
+    /// From the workflow that was asked for to the one being read.
+    way: Vec<Found>,
+}
+
+/// Where a file is named.
+struct Naming<'n> {
+    source: &'n Source,
+    named: &'n Spanned<String>,
+    text: String,
+}
+
+impl Naming<'_> {
+    fn elsewhere(&self) -> Elsewhere {
+        Elsewhere { source: self.source.clone(), span: self.named.span, text: self.text.clone() }
+    }
+
+    fn mistake(&self, code: Code, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(code, self.source, self.named.span, message)
+    }
+}
+
+impl Resolving<'_> {
+    fn workflow(&mut self, document: &Document, own: Found) -> usize {
+        let (mut workflow, mut found) = Workflow::read(document);
+        let source = &document.source;
+        self.way.push(own);
+        let mut children = BTreeMap::new();
+        for (step, spec) in children_of(&workflow) {
+            let naming = Naming { source, named: &spec.file, text: format!("step `{}` runs it", step.value) };
+            if let Some(at) = self.child(&naming, &mut found) {
+                children.insert(spec.file.value.clone(), at);
+                self.parts[at].users.push(naming.elsewhere());
+            }
+        }
+        self.way.pop();
+        let included = self.included(&mut workflow, &mut found);
+        self.parts.push(Part { workflow, children, included, users: Vec::new(), found });
+        self.parts.len() - 1
+    }
+
+    fn child(&mut self, naming: &Naming<'_>, found: &mut Diagnostics) -> Option<usize> {
+        let file = self.find(naming, found)?;
+        if let Some(at) = self.way.iter().position(|open| open.id == file.id) {
+            found.push(self.cycle(naming, at));
+            return None;
+        }
+        if let Some(known) = self.workflows.get(&file.id) {
+            return *known;
+        }
+        if self.way.len() >= DEPTH_MAX {
+            let message = format!("workflows are nested more than {DEPTH_MAX} deep");
+            found.push(naming.mistake(Code::OtherFile, message));
+            return None;
+        }
+        let read = self.document(naming, &file, "Workflow", found);
+        let at = read.map(|document| self.workflow(&document, file.clone()));
+        self.workflows.insert(file.id, at);
+        at
+    }
+
+    fn cycle(&self, naming: &Naming<'_>, from: usize) -> Diagnostic {
+        let mut names: Vec<&str> = self.way[from..].iter().map(|open| open.name.as_str()).collect();
+        names.push(names[0]);
+        naming.mistake(
+            Code::FileCycle,
+            format!("workflows use each other in a circle: {}", names.join(" uses ")),
+        )
+    }
+
+    /// Takes over the defaults of the files that a workflow includes: its own stand before them, and those of a later file
+    /// before those of an earlier one.
+    fn included(&mut self, workflow: &mut Workflow, found: &mut Diagnostics) -> Vec<(String, Document)> {
+        let mut documents = Vec::new();
+        let mut defaults = Defaults::default();
+        for named in &workflow.include {
+            let naming =
+                Naming { source: &workflow.document.source, named, text: "included here".to_owned() };
+            if let Some((document, shared)) = self.shared(&naming, found) {
+                documents.push((named.value.clone(), document));
+                defaults = shared.or(defaults);
+            }
+        }
+        workflow.defaults = std::mem::take(&mut workflow.defaults).or(defaults);
+        documents
+    }
+
+    fn shared(&mut self, naming: &Naming<'_>, found: &mut Diagnostics) -> Option<(Document, Defaults)> {
+        let file = self.find(naming, found)?;
+        if let Some(known) = self.shared.get(&file.id) {
+            return known.clone();
+        }
+        let read = self.document(naming, &file, "Defaults", found).map(|document| {
+            let (defaults, mistakes) = read_shared(&document);
+            found.append(mistakes.and_elsewhere(&[naming.elsewhere()]));
+            (document, defaults)
+        });
+        self.shared.insert(file.id, read.clone());
+        read
+    }
+
+    fn find(&self, naming: &Naming<'_>, found: &mut Diagnostics) -> Option<Found> {
+        let named = &naming.named.value;
+        let result = if super::child::is_path(named) {
+            self.files.find(naming.source.name(), named)
+        } else {
+            Err(format!("`{named}` is not named from this file's folder: write `./{named}`"))
+        };
+        result.map_err(|why| found.push(naming.mistake(Code::OtherFile, why))).ok()
+    }
+
+    /// A file of this kind; everything that is wrong with its form is noted.
+    fn document(
+        &self,
+        naming: &Naming<'_>,
+        file: &Found,
+        kind: &str,
+        found: &mut Diagnostics,
+    ) -> Option<Document> {
+        let text =
+            self.files.read(file).map_err(|why| found.push(naming.mistake(Code::OtherFile, why))).ok()?;
+        let parsed = Document::parse(&Source::new(&file.name, &text));
+        let document =
+            parsed.map_err(|broken| found.append(broken.and_elsewhere(&[naming.elsewhere()]))).ok()?;
+        let span: Span = document.root.nearest("/kind").span;
+        match document.kind() {
+            // What else is wrong with its head is found when it is read.
+            Some(other) if other != kind => {
+                let message = format!("expected kind `{kind}`, found `{other}`");
+                let one = Diagnostic::new(Code::Kind, &document.source, span, message);
+                found.push(one.did_you_mean(other, [kind]).and_elsewhere(&[naming.elsewhere()]));
+                None
+            }
+            Some(_) | None => Some(document),
+        }
+    }
+}
+
+/// The steps of a workflow that run others, in file order.
+fn children_of(workflow: &Workflow) -> Vec<(Spanned<String>, ChildSpec)> {
+    let mut all = Vec::new();
+    for steps in [&workflow.steps, &workflow.on_failure, &workflow.always] {
+        collect(steps, &mut all);
+    }
+    all
+}
+
+fn collect(steps: &[StepSpec], all: &mut Vec<(Spanned<String>, ChildSpec)>) {
+    for step in steps {
+        match &step.body {
+            Some(BodySpec::Workflow(child)) => {
+                let id = Spanned { value: step.id.value.to_string(), span: step.id.span };
+                all.push((id, child.clone()));
+            }
+            Some(BodySpec::Foreach(foreach)) => collect(&foreach.steps, all),
+            Some(BodySpec::Action(_) | BodySpec::Wait(_) | BodySpec::Question(_)) | None => {}
+        }
+    }
+}

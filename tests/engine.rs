@@ -1,5 +1,6 @@
 //! The engine as a whole: saga, journal and driver, with toy actions that write files.
 
+mod children;
 mod conditions;
 mod crash;
 mod kit;

@@ -65,7 +65,7 @@ fn failing_steps() -> Plan {
 
 /// Cut after every record and resumed in the world of that moment, a run ends in the same state, and no step whose
 /// success was recorded starts again.
-async fn sweep(plan: Plan, status: Status) {
+pub(super) async fn sweep(plan: Plan, status: Status) {
     let rig = Rig::new();
     let taken = Arc::default();
     let folder = rig.folder.path().join("snapshots");

@@ -90,10 +90,16 @@ fn the_guides_files_are_valid() {
     let mut kinds = Vec::new();
     for entry in std::fs::read_dir(guide).unwrap() {
         let page = entry.unwrap().path();
-        for (number, block) in blocks(&std::fs::read_to_string(&page).unwrap()).iter().enumerate() {
-            let name = format!("{}-{number}.yaml", page.file_stem().unwrap().to_str().unwrap());
-            let file = folder.path().join(&name);
-            std::fs::write(&file, block).unwrap();
+        let blocks = blocks(&std::fs::read_to_string(&page).unwrap());
+        let page = page.file_stem().unwrap().to_str().unwrap();
+        let file = |number, block: &str| folder.path().join(name_of(page, number, block));
+        for (number, block) in blocks.iter().enumerate() {
+            let file = file(number, block);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, block).unwrap();
+        }
+        for (number, block) in blocks.iter().enumerate() {
+            let file = file(number, block);
             let checked = Command::new(binary()).arg("validate").arg(&file).output().unwrap();
             assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
             if block.lines().any(|line| line == "kind: Test") {
@@ -102,8 +108,17 @@ fn the_guides_files_are_valid() {
             kinds.extend(block.lines().find_map(|line| line.strip_prefix("kind: ").map(str::to_owned)));
         }
     }
-    for kind in ["Workflow", "Test", "Site", "Vm", "Sites"] {
+    for kind in ["Workflow", "Defaults", "Test", "Site", "Vm", "Sites"] {
         assert!(kinds.iter().any(|it| it == kind), "the guide shows no {kind}: {kinds:?}");
+    }
+}
+
+/// The file of a block: its first line may be a comment with nothing but a path, by which other blocks name it.
+fn name_of(page: &str, number: usize, block: &str) -> String {
+    let named = block.lines().next().and_then(|line| line.strip_prefix("# "));
+    match named.filter(|name| name.ends_with(".yaml") && !name.contains(' ')) {
+        Some(name) => name.to_owned(),
+        None => format!("{page}-{number}.yaml"),
     }
 }
 

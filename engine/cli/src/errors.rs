@@ -36,6 +36,11 @@ impl Failure {
         self.code
     }
 
+    /// What failed and why, for a sentence.
+    pub(crate) fn in_one_line(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
     /// The chain, a line for each cause, and the advice.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("error: {}", self.error);

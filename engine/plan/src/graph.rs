@@ -11,6 +11,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::check::Checker;
 use crate::plan::{Graph, Step};
 
+/// Most steps of a circle that are shown.
+const SHOWN_MAX: usize = 10;
+
 /// A step with its edges, before it has its place in the order.
 pub(crate) struct Vertex {
     pub(crate) step: Step,
@@ -44,12 +47,16 @@ impl Checker<'_> {
         cycles.sort();
         for cycle in cycles {
             let name = |at: &usize| vertices[*at].step.id.to_string();
-            let mut names: Vec<String> = cycle.iter().map(name).collect();
+            let mut names: Vec<String> = cycle.iter().take(SHOWN_MAX).map(name).collect();
+            let more = cycle.len().saturating_sub(SHOWN_MAX);
+            names.extend((more > 0).then(|| format!("({more} more)")));
             names.push(name(&cycle[0]));
             let message = format!("steps wait for each other: {}", names.join(" needs "));
             let mut one = self.mistake(Code::Cycle, vertices[cycle[0]].span, message);
-            let others =
-                cycle[1..].iter().map(|at| Label { span: vertices[*at].span, text: "and this one".into() });
+            let others = cycle[1..]
+                .iter()
+                .take(SHOWN_MAX)
+                .map(|at| Label { span: vertices[*at].span, text: "and this one".into() });
             one.labels.extend(others);
             self.found.push(one.help("remove one of these needs; reading an output is a need, too"));
         }

@@ -9,11 +9,13 @@
 //!     +------------------+---------+--> Diagnostics, all at once
 //! ```
 
+mod chart;
 mod check;
 mod child;
 mod digest;
 mod drawing;
 mod family;
+mod forecast;
 mod formats;
 mod graph;
 mod inputs;
@@ -30,6 +32,7 @@ mod values;
 
 pub use check::{Outline, check, outline, validate};
 pub use drawing::{dot, mermaid, terminal};
+pub use forecast::{Circumstances, DeadlineOutlook, Expectation, Expected, Fact, Forecast, RestsOn};
 pub use plan::{
     ActionStep, Asks, Backoff, Body, Child, ChildInput, Compensation, Foreach, Graph, OnExpire,
     OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin,

@@ -1,6 +1,7 @@
 //! A plan as text for `longhaul plan`. Derived from the plan alone, so that a plan read back from a journal prints the
 //! same.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use longhaul_expr::{Expression, Root, Shape, Template};
@@ -8,30 +9,22 @@ use longhaul_model::action::Effects;
 use longhaul_model::ids::StepId;
 use serde_json::Value;
 
+use crate::chart;
+use crate::forecast::Forecast;
 use crate::plan::{ActionStep, Asks, Body, Child, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
 
-/// The plan as text: steps in order, edges with their reasons, the undo order, and what cannot be typed.
+/// Most lines about what cannot be known.
+const UNKNOWN_MAX: usize = 60;
+
+/// Most steps of a critical path that are named; an even number.
+const CRITICAL_MAX: usize = 24;
+
+/// The plan as text: steps in order, edges with their reasons, pivots, waits, the order of undo, what is expected of a run,
+/// and what cannot be known before it.
 #[must_use]
-pub fn render_text(plan: &Plan) -> String {
+pub fn render_text(plan: &Plan, forecast: Option<&Forecast>) -> String {
     let mut text = Text::default();
-    let pin = &plan.workflow;
-    text.line(
-        0,
-        &format!(
-            "workflow {} {}  (sha256 {})",
-            pin.name,
-            pin.version,
-            pin.sha256.get(..12).unwrap_or(&pin.sha256)
-        ),
-    );
-    text.section("inputs");
-    for (name, value) in &plan.inputs {
-        text.line(1, &format!("{name}: {value}"));
-    }
-    if let Some(deadline) = &plan.deadline {
-        text.section("deadline");
-        text.line(1, &format!("{deadline}: what has not passed its pivot by then is undone"));
-    }
+    text.head(plan);
     text.section("steps");
     text.graph(&plan.graph, 1);
     if !plan.on_failure.is_empty() {
@@ -40,18 +33,31 @@ pub fn render_text(plan: &Plan) -> String {
     }
     text.section("always, at the end");
     text.graph(&plan.always, 1);
-    text.section("undo, if a step fails before the pivot");
+    let mut marks = Marks::default();
+    marks.collect(&plan.graph, "");
+    text.section("pivots, from which a run only goes forward");
+    text.lines_or(&marks.pivots, "none");
+    if !marks.waits.is_empty() {
+        text.section("waits, which go on while no controller runs");
+        text.lines_or(&marks.waits, "none");
+    }
+    text.section("undo, if a step fails before the pivot, in this order");
     let mut undo = Vec::new();
     collect_undo(&plan.graph, "", &mut undo);
     text.lines_or(&undo, "nothing");
-    text.section("types only known when the run is there");
-    let mut untyped = Vec::new();
-    collect_untyped(&plan.graph, "", &mut untyped);
-    collect_untyped(&plan.on_failure, "", &mut untyped);
-    collect_untyped(&plan.always, "", &mut untyped);
-    text.lines_or(&untyped, "none");
-    text.section("estimates");
-    text.line(1, "time, bytes on the wire, pause: known after site.check");
+    if let Some(forecast) = forecast {
+        text.section("time, as far as it is known");
+        text.forecast(forecast);
+    }
+    text.section("what cannot be known before the run");
+    let mut unknown = forecast.map(|forecast| forecast.unknown.clone()).unwrap_or_default();
+    for graph in [&plan.graph, &plan.on_failure, &plan.always] {
+        collect_untyped(graph, "", &mut unknown);
+    }
+    let left_out = unknown.len().saturating_sub(UNKNOWN_MAX);
+    unknown.truncate(UNKNOWN_MAX);
+    unknown.extend((left_out > 0).then(|| format!("and {left_out} more of the kind")));
+    text.lines_or(&unknown, "nothing");
     text.0
 }
 
@@ -59,6 +65,58 @@ pub fn render_text(plan: &Plan) -> String {
 struct Text(String);
 
 impl Text {
+    fn head(&mut self, plan: &Plan) {
+        let pin = &plan.workflow;
+        let digest = pin.sha256.get(..12).unwrap_or(&pin.sha256);
+        self.line(0, &format!("workflow {} {}  (sha256 {digest})", pin.name, pin.version));
+        self.section("inputs");
+        for (name, value) in &plan.inputs {
+            self.line(1, &format!("{name}: {value}"));
+        }
+        if let Some(deadline) = &plan.deadline {
+            self.section("deadline");
+            self.line(1, &format!("{deadline}: what has not passed its pivot by then is undone"));
+        }
+    }
+
+    fn forecast(&mut self, forecast: &Forecast) {
+        let least = if forecast.is_complete { "" } else { "at least " };
+        let mut sums = format!("{least}{} in all", chart::span(forecast.total_ms));
+        if forecast.wire_bytes > 0 {
+            sums += &format!(", {} MB between the sites", tenths(forecast.wire_bytes, 1_000_000));
+        }
+        if let Some(pause) = forecast.longest_pause_ms {
+            sums += &format!(", a guest stands still for {} at most", chart::span(pause));
+        }
+        self.line(1, &sums);
+        if let Some(deadline) = forecast.deadline {
+            let fits = if deadline.fits { "fits" } else { "DOES NOT FIT" };
+            self.line(
+                1,
+                &format!("the deadline is {} after the start: {fits}", chart::span(deadline.after_ms)),
+            );
+        }
+        self.0.push_str(&chart::render(forecast));
+        if !forecast.critical_path.is_empty() && forecast.total_ms > 0 {
+            self.wrapped(&format!("critical path: {}", critical(&forecast.critical_path)));
+        }
+    }
+
+    /// Words in lines that fit.
+    fn wrapped(&mut self, words: &str) {
+        let mut line = String::new();
+        for word in words.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > chart::WIDTH - 4 {
+                self.line(1, &line);
+                line = "  ".to_owned();
+            } else if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(1, &line);
+    }
+
     fn line(&mut self, depth: usize, line: &str) {
         writeln!(self.0, "{}{line}", "  ".repeat(depth)).expect("writing into a string cannot fail");
     }
@@ -145,12 +203,7 @@ impl Text {
     }
 
     fn wait(&mut self, step: &Step, wait: &Wait, depth: usize) {
-        let (how, template) = match wait {
-            Wait::For(template) => ("for", template),
-            Wait::Until(template) => ("until", template),
-        };
-        let text = template.source().as_str().unwrap_or_default();
-        self.line(depth, &format!("{}: waits {how} {text}", step.id));
+        self.line(depth, &format!("{}: waits {}", step.id, waiting(wait)));
         self.needs(step, depth + 1);
     }
 
@@ -161,8 +214,14 @@ impl Text {
         if step.needs.is_empty() {
             return self.line(depth, "starts at once");
         }
+        let mut known: BTreeMap<&StepId, Vec<String>> = BTreeMap::new();
+        for reason in &step.reasons {
+            known.entry(reason.needs()).or_default().push(reason.to_string());
+        }
         for needed in &step.needs {
-            self.line(depth, &format!("after {needed} ({})", reasons(step, needed)));
+            let reasons = known.get(needed).map(|reasons| reasons.join("; "));
+            let reasons = reasons.unwrap_or_else(|| shown_by_reads(step, needed));
+            self.line(depth, &format!("after {needed} ({reasons})"));
         }
     }
 }
@@ -172,15 +231,60 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Why a step waits for another; from what it reads if the plan is older than its reasons.
-fn reasons(step: &Step, needed: &StepId) -> String {
-    let known: Vec<String> =
-        step.reasons.iter().filter(|reason| reason.needs() == needed).map(ToString::to_string).collect();
-    if !known.is_empty() {
-        return known.join("; ");
-    }
+/// Why a step waits for another, from what it reads: for a plan that is older than its reasons.
+fn shown_by_reads(step: &Step, needed: &StepId) -> String {
     let data = reads_of(step, needed);
     if data.is_empty() { "written".to_owned() } else { format!("reads {}", data.join(", ")) }
+}
+
+/// The critical path in one line; of a very long one its beginning and its end.
+fn critical(path: &[String]) -> String {
+    if path.len() <= CRITICAL_MAX {
+        return path.join(" -> ");
+    }
+    let (first, last) = (&path[..CRITICAL_MAX / 2], &path[path.len() - CRITICAL_MAX / 2..]);
+    let left_out = path.len() - CRITICAL_MAX;
+    format!("{} -> ({left_out} more) -> {}", first.join(" -> "), last.join(" -> "))
+}
+
+/// A number of units with one decimal.
+fn tenths(amount: u64, unit: u64) -> String {
+    let tenths = amount / (unit / 10);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Pivots and waits, by their paths.
+#[derive(Default)]
+struct Marks {
+    pivots: Vec<String>,
+    waits: Vec<String>,
+}
+
+impl Marks {
+    fn collect(&mut self, graph: &Graph, above: &str) {
+        for step in &graph.steps {
+            let path = format!("{above}{}", step.id);
+            match &step.body {
+                Body::Action(action) if action.pivot => self.pivots.push(format!("{path}: {}", action.uses)),
+                Body::Action(_) => {}
+                Body::Foreach(foreach) => {
+                    self.collect(&foreach.graph, &format!("{path}/<{}>/", foreach.variable));
+                }
+                Body::Workflow(child) => self.collect(&child.graph, &format!("{path}/")),
+                Body::Wait(wait) => self.waits.push(format!("{path}: {}", waiting(wait))),
+                Body::Question(question) => self.waits.push(format!("{path}: {question}")),
+            }
+        }
+    }
+}
+
+/// `for 10m`, `until ...`.
+fn waiting(wait: &Wait) -> String {
+    let (how, template) = match wait {
+        Wait::For(template) => ("for", template),
+        Wait::Until(template) => ("until", template),
+    };
+    format!("{how} {}", template.source().as_str().unwrap_or_default())
 }
 
 fn effects(effects: Effects) -> &'static str {
@@ -233,7 +337,7 @@ fn reads_of(reader: &Step, step: &StepId) -> Vec<String> {
 /// What would be undone, last step first. What comes after a pivot is not: from there a run only goes forward.
 fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
     let forward = after_pivot(graph);
-    for step in graph.steps.iter().rev().filter(|step| !forward.contains(&&step.id)) {
+    for step in graph.steps.iter().rev().filter(|step| !forward.contains(&step.id)) {
         let path = format!("{above}{}", step.id);
         match &step.body {
             Body::Action(action) => lines.extend(undo_line(&path, action)),
@@ -247,13 +351,13 @@ fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
 }
 
 /// The steps that start only after a pivot.
-fn after_pivot(graph: &Graph) -> Vec<&StepId> {
-    let mut after: Vec<&StepId> = Vec::new();
+fn after_pivot(graph: &Graph) -> BTreeSet<&StepId> {
+    let pivots: BTreeSet<&StepId> =
+        graph.steps.iter().filter(|step| has_pivot(&step.body)).map(|step| &step.id).collect();
+    let mut after = BTreeSet::new();
     for step in &graph.steps {
-        let behind =
-            |id: &StepId| after.contains(&id) || graph.step(id).is_some_and(|step| has_pivot(&step.body));
-        if step.needs.iter().any(behind) {
-            after.push(&step.id);
+        if step.needs.iter().any(|id| after.contains(id) || pivots.contains(id)) {
+            after.insert(&step.id);
         }
     }
     after
@@ -291,7 +395,7 @@ fn collect_untyped(graph: &Graph, above: &str, lines: &mut Vec<String>) {
             Body::Action(action) => lines.extend(untyped(&action.with, &path)),
             Body::Foreach(foreach) => {
                 if foreach.over.shape() == Shape::Any {
-                    lines.push(format!("{path}: {}", foreach.over));
+                    lines.push(untyped_line(&path, &foreach.over));
                 }
                 collect_untyped(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), lines);
             }
@@ -311,5 +415,9 @@ fn collect_untyped(graph: &Graph, above: &str, lines: &mut Vec<String>) {
 fn untyped(with: &Template, path: &str) -> Vec<String> {
     let placed = with.expressions().into_iter().filter(|placed| placed.whole);
     let untyped = placed.filter(|placed| placed.expression.shape() == Shape::Any);
-    untyped.map(|placed| format!("{path}: {}", placed.expression)).collect()
+    untyped.map(|placed| untyped_line(path, placed.expression)).collect()
+}
+
+fn untyped_line(path: &str, expression: &Expression) -> String {
+    format!("the type of a value of {path}: {expression}")
 }

@@ -41,8 +41,14 @@ pub fn registry_through(agents: &Arc<Agents>, reports: &Path) -> Registry {
 /// What a checker needs to know of the native actions; needs no site.
 #[must_use]
 pub fn catalogue() -> Catalogue {
+    offline_registry().catalogue()
+}
+
+/// The native actions without any site, for descriptions and estimates. Asking an agent fails.
+#[must_use]
+pub fn offline_registry() -> Registry {
     let nobody = Agents::new(&[], Box::new(Nobody));
-    registry_through(&Arc::new(nobody), Path::new("")).catalogue()
+    registry_through(&Arc::new(nobody), Path::new(""))
 }
 
 /// Reaches no site: descriptions need none.

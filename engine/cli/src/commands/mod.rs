@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Init(init::Args),
     /// Check files and report every mistake in them
     Validate(validate::Args),
-    /// Show what a run of a workflow would do; asks nobody
+    /// Show what a run of a workflow would do and how long it would take; changes nothing
     Plan(plan::Args),
     /// Draw the steps of a workflow and why each waits for others
     Graph(graph::Args),
@@ -127,7 +127,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Demo(args) => demo::run(&args, settings),
         Command::Init(args) => init::run(&args),
         Command::Validate(args) => validate::run(&args),
-        Command::Plan(args) => plan::run(&args),
+        Command::Plan(args) => plan::run(&args, settings),
         Command::Graph(args) => graph::run(&args),
         Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),

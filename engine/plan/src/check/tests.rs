@@ -49,7 +49,7 @@ fn evacuate_becomes_a_plan() {
     assert_eq!((prefetch.timeout, prefetch.retry.max_attempts), (Time::from_millis(12 * 3_600_000), 4));
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
-    insta::assert_snapshot!(crate::render_text(&plan));
+    insta::assert_snapshot!(crate::render_text(&plan, None));
 }
 
 /// The digest depends on what the file says and not on how it is laid out.
@@ -108,7 +108,7 @@ fn reading_makes_edges() {
     let plan = plan(&text, &json!({})).unwrap_or_else(|found| panic!("{}", found.render(false)));
     assert_eq!(order(&plan.graph), ["a", "b", "each"]);
     assert_eq!(plan.graph.steps[2].needs, ["b".parse().unwrap()]);
-    let rendered = crate::render_text(&plan);
+    let rendered = crate::render_text(&plan, None);
     assert!(rendered.contains("after a (reads steps.a.outputs.previous_ttl in line 8)"), "{rendered}");
     assert!(rendered.contains("after b (reads steps.b.outputs.previous_ttl in line 18)"), "{rendered}");
     assert!(rendered.contains("b: ${{ steps.a.outputs.previous_ttl + 0 }}"), "{rendered}");
@@ -124,7 +124,7 @@ fn a_plan_without_reasons_is_read() {
     }
     let old: Plan = serde_json::from_value(old).unwrap();
     assert!(old.graph.steps.iter().all(|step| step.reasons.is_empty()));
-    let rendered = crate::render_text(&old);
+    let rendered = crate::render_text(&old, None);
     assert!(rendered.contains("after preflight (written)\n"), "{rendered}");
 }
 
@@ -230,7 +230,7 @@ fn conditions_make_edges() {
     let plan =
         plan(&conditional(&steps, ""), &json!({})).unwrap_or_else(|found| panic!("{}", found.render(false)));
     assert_eq!(order(&plan.graph), ["a", "b"]);
-    let rendered = crate::render_text(&plan);
+    let rendered = crate::render_text(&plan, None);
     let expected = "    only if ${{ failed(\"a\") }}\n    after a (reads steps.a.status in line 7)\n";
     assert!(rendered.contains(expected), "{rendered}");
     for (condition, code) in [
@@ -339,7 +339,7 @@ fn waits_are_checked() {
         "{HEAD}{inputs}steps:\n  a:\n    wait: {{ until: \"${{{{ inputs.at - duration(`30m`) }}}}\" }}\n"
     );
     let plan = plan(&text, &json!({"at": "2026-08-30T18:00:00Z", "vm": "vm-a"})).unwrap();
-    let rendered = crate::render_text(&plan);
+    let rendered = crate::render_text(&plan, None);
     assert!(rendered.contains("a: waits until ${{ inputs.at - duration(`30m`) }}\n"), "{rendered}");
     let Body::Wait(crate::Wait::Until(_)) = &plan.graph.steps[0].body else { panic!("a wait") };
 }

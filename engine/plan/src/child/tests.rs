@@ -107,7 +107,7 @@ fn a_workflow_becomes_a_step() {
     assert_eq!(plan.graph.steps[1].needs, ["one".parse().unwrap()]);
     let read_back: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
     assert_eq!(read_back, plan);
-    insta::assert_snapshot!(crate::render_text(&plan));
+    insta::assert_snapshot!(crate::render_text(&plan, None));
 }
 
 /// Every mistake of both files at once, each where it stands; one in the file that is used says which step uses it.
@@ -371,5 +371,5 @@ fn pictures() {
     insta::assert_snapshot!("terminal", crate::terminal(&outline));
     insta::assert_snapshot!("dot", crate::dot(&outline));
     insta::assert_snapshot!("mermaid", crate::mermaid(&outline));
-    insta::assert_snapshot!("plan", crate::render_text(&plan(&files, &json!({})).unwrap()));
+    insta::assert_snapshot!("plan", crate::render_text(&plan(&files, &json!({})).unwrap(), None));
 }

@@ -30,20 +30,36 @@ fn arguments(command: &Command) -> String {
     command.get_args().map(|argument| argument.display().to_string()).collect::<Vec<_>>().join(" ")
 }
 
-/// Builds the product and returns the path of its binary.
-pub(crate) fn build_product() -> Result<PathBuf> {
-    succeed(cargo(&["build", "--package", "longhaul-cli"]))?;
-    product()
+/// How the product is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// As demo and tests use it.
+    Development,
+    /// As it is shipped.
+    Release,
 }
+
+/// Builds the product and returns the path of its binary.
+pub(crate) fn build_product(build: Build) -> Result<PathBuf> {
+    let (more, folder): (&[&str], _) = match build {
+        Build::Development => (&[], DEVELOPMENT),
+        Build::Release => (&["--release"], "release"),
+    };
+    succeed(cargo(&[&["build", "--package", "longhaul-cli"], more].concat()))?;
+    product(folder)
+}
+
+/// Where a development build ends up.
+const DEVELOPMENT: &str = "debug";
 
 /// Builds the product and every test in one go, and returns the path of the product's binary. `cargo test` then finds all of
 /// it done; after the product alone it would build most of it again, because tests ask for more features of some crates.
 pub(crate) fn build_with_tests() -> Result<PathBuf> {
     succeed(cargo(&["build", "--workspace", "--bins", "--tests"]))?;
-    product()
+    product(DEVELOPMENT)
 }
 
-fn product() -> Result<PathBuf> {
+fn product(folder: &str) -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec()?;
-    Ok(metadata.target_directory.join("debug/longhaul").into())
+    Ok(metadata.target_directory.join(folder).join("longhaul").into())
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cargo::build_product;
+use crate::cargo::{Build, build_product};
 use crate::setup::{self, Consent, Need};
 
 /// `cargo xtask demo`.
@@ -27,7 +27,7 @@ pub(crate) struct Demo {
 /// `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// The comparison to run, such as `first-move`.
+    /// The comparison to run: `first-move` or `language`.
     name: String,
     /// Install what is missing without asking; implied without a terminal.
     #[arg(long)]
@@ -59,14 +59,18 @@ pub(crate) struct Gen {
 impl Demo {
     pub(crate) fn run(&self) -> Result<()> {
         setup::ensure(Consent::from_flag(self.yes), Need::Must)?;
-        hand_over()
+        hand_over(Build::Development)
     }
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
+        // Needs no lab; and its figures are those of what is shipped.
+        if self.name == "language" {
+            return hand_over(Build::Release);
+        }
         setup::ensure(Consent::from_flag(self.yes), Need::Must)?;
-        hand_over()
+        hand_over(Build::Development)
     }
 }
 
@@ -75,14 +79,14 @@ impl Gen {
         if self.what.as_deref() == Some("journals") {
             setup::ensure(Consent::from_flag(false), Need::Must)?;
         }
-        hand_over()
+        hand_over(Build::Development)
     }
 }
 
 /// Becomes the product, with the arguments this tool was called with: they were parsed here only so that a mistake is
 /// told before anything is built.
-fn hand_over() -> Result<()> {
-    let binary = build_product()?;
+fn hand_over(build: Build) -> Result<()> {
+    let binary = build_product(build)?;
     let error = Command::new(&binary).args(std::env::args_os().skip(1)).exec();
     Err(error).with_context(|| format!("run {}", binary.display()))
 }

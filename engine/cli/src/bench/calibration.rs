@@ -86,7 +86,8 @@ fn congestion_control() -> io::Result<String> {
     Ok(name.trim().to_owned())
 }
 
-fn fdatasync_p50_us(folder: &Path) -> io::Result<u64> {
+/// The median time of small flushes in a folder.
+pub(super) fn fdatasync_p50_us(folder: &Path) -> io::Result<u64> {
     let path = folder.join("bench-fdatasync");
     let mut file = std::fs::File::create(&path)?;
     let mut times = Vec::with_capacity(FLUSHES);

@@ -98,7 +98,7 @@ fn cpu_bound(measured: &Measured) -> Option<String> {
 ///
 /// # Panics
 /// Without a value.
-fn median(values: &[u64]) -> f64 {
+pub(super) fn median(values: &[u64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
@@ -106,7 +106,7 @@ fn median(values: &[u64]) -> f64 {
 }
 
 /// Of all metrics less is better. Nothing against nothing is equal.
-fn ratio(ours: f64, theirs: f64) -> f64 {
+pub(super) fn ratio(ours: f64, theirs: f64) -> f64 {
     if ours > 0.0 {
         theirs / ours
     } else if theirs > 0.0 {
@@ -116,7 +116,7 @@ fn ratio(ours: f64, theirs: f64) -> f64 {
     }
 }
 
-fn spread(values: &[u64]) -> [u64; 2] {
+pub(super) fn spread(values: &[u64]) -> [u64; 2] {
     [values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0)]
 }
 

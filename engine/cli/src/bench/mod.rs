@@ -11,6 +11,7 @@
 mod calibration;
 mod cell;
 mod comparison;
+mod language;
 mod limit;
 mod meter;
 mod metric;
@@ -22,5 +23,6 @@ mod table;
 mod theirs;
 
 pub(crate) use cell::Cell;
+pub(crate) use language::language;
 pub(crate) use play::first_move;
 pub(crate) use progress::Wanted;

@@ -34,9 +34,14 @@ pub(crate) struct Args {
 enum Name {
     /// A move of a running guest, against plain QEMU.
     FirstMove,
+    /// Checking and planning of generated graphs, against checkers of another format.
+    Language,
 }
 
 pub(super) fn run(args: Args, settings: &Settings) -> Result<u8> {
-    let Args { name: Name::FirstMove, yes: _, json, quick, cells, minutes } = args;
-    bench::first_move(settings, &Wanted::new(cells, quick), minutes, json.as_deref())
+    let Args { name, yes: _, json, quick, cells, minutes } = args;
+    match name {
+        Name::FirstMove => bench::first_move(settings, &Wanted::new(cells, quick), minutes, json.as_deref()),
+        Name::Language => bench::language(settings, quick, json.as_deref()),
+    }
 }

@@ -185,6 +185,8 @@ impl Saga {
     pub(super) fn begin(&mut self, id: NodeId) {
         let step = Arc::clone(&self.node(id).step);
         match &step.body {
+            Body::Foreach(_) | Body::Workflow(_) if !self.node(id).items.is_empty() => self.go_on_inside(id),
+            Body::Action(action) if self.node(id).is_half_done => self.begin_half_done(id, action),
             Body::Action(action) => self.begin_action(id, action),
             Body::Foreach(_) => self.begin_items(id),
             Body::Workflow(child) => self.begin_workflow(id, child),

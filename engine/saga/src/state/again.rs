@@ -1,6 +1,10 @@
 //! Going on with a graph that was undone in part: an operator says that it will go now.
+//!
+//! What was undone waits for its turn as it did the first time; what is inside a step goes on when the step's turn has come.
 
-use super::{FrameEnd, FrameId, Mode, NodeId, Saga, State};
+use longhaul_plan::ActionStep;
+
+use super::{Effect, FrameEnd, FrameId, Mode, NodeId, Saga, State};
 use crate::Work;
 
 impl Saga {
@@ -18,12 +22,14 @@ impl Saga {
     fn begin_again(&mut self, id: NodeId) {
         let node = self.node_mut(id);
         match &node.state {
-            State::Failed(_) | State::Undone if !node.items.is_empty() => self.go_on_inside(id),
             State::Failed(_) | State::Skipped(_) => node.state = State::Waiting,
             State::Undone => {
                 node.state = State::Waiting;
                 node.incarnation += 2;
                 (node.attempt, node.outputs, node.handle) = (0, None, None);
+            }
+            State::Kept if node.items.is_empty() && node.outputs.is_none() => {
+                (node.state, node.is_half_done) = (State::Waiting, true);
             }
             State::Kept => node.state = State::Done,
             State::Waiting
@@ -38,7 +44,19 @@ impl Saga {
         }
     }
 
-    fn go_on_inside(&mut self, id: NodeId) {
+    /// Begins an action whose effect was left half done: how much of it is there is asked first.
+    pub(super) fn begin_half_done(&mut self, id: NodeId, action: &ActionStep) {
+        let node = self.node_mut(id);
+        node.is_half_done = false;
+        let mut effect =
+            Effect::forward(action.uses.clone(), node.params.clone(), node.incarnation, node.attempt);
+        effect.orphaned = true;
+        node.state = State::Working(Box::new(effect));
+        self.probe(id);
+    }
+
+    /// Begins a step that was begun before, with what is inside it.
+    pub(super) fn go_on_inside(&mut self, id: NodeId) {
         if self.node(id).workflow().is_some() {
             return self.lift_workflow(id, Work::Forward);
         }

@@ -125,6 +125,7 @@ impl Saga {
             handle: None,
             attempt: 0,
             incarnation,
+            is_half_done: false,
         });
     }
 }

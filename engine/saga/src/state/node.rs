@@ -41,6 +41,8 @@ pub(crate) struct Node {
     pub(super) attempt: u32,
     /// Third part of the forward effect's key.
     pub(super) incarnation: u32,
+    /// It waits for its turn again, and a part of its effect is there.
+    pub(super) is_half_done: bool,
 }
 
 /// How a step instance stands.

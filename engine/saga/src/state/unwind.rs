@@ -45,6 +45,7 @@ impl Saga {
     pub(super) fn leaves_something(&self, id: NodeId) -> bool {
         let partial = |item: &FrameId| self.frame(*item).mode == Mode::Ended(FrameEnd::Partial);
         matches!(self.node(id).state, State::Kept)
+            || self.node(id).is_half_done
             || self.holds_pivot(id)
             || self.node(id).items.iter().any(partial)
     }

@@ -5,6 +5,8 @@ use longhaul_run::{Control, Ended, Reporters};
 use longhaul_saga::event::How;
 use longhaul_saga::{Entry, Event, Intent, Record, Status};
 
+use serde_json::json;
+
 use super::toy::{DEADLINE, Rig, pivot, plan, step};
 
 fn tell(rig: &Rig, message: &Message) {
@@ -107,4 +109,22 @@ async fn a_pivot_is_not_left_half_way() {
     let (ended, ()) = tokio::join!(run, leave);
     assert_eq!(ended, Ended::At(Status::Partial));
     assert_eq!(rig.world.effects(), ["move", "report"]);
+}
+
+/// A pivot that failed and would be tried again has not happened, and does not happen after the run was left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pivot_is_not_begun_again() {
+    let rig = Rig::new();
+    let mut hand_over = pivot(step("move", &[], &["transient"]));
+    hand_over["body"]["action"]["retry"]["backoff"] =
+        json!({ "initial": "1h", "factor": 1, "max": "1h", "full_jitter": false });
+    let control = Control::new();
+    let run = rig.run_with(plan(&[hand_over]), Reporters::new(), &control);
+    let leave = async {
+        recorded(&rig, |it| matches!(it.entry, Entry::Event(Event::Failed(_)))).await;
+        tell(&rig, &Message::Cancel { how: How::Leave, reason: words("enough") });
+    };
+    let (ended, ()) = tokio::join!(run, leave);
+    assert_eq!(ended, Ended::At(Status::Failed));
+    assert_eq!(rig.world.effects(), ["report"]);
 }

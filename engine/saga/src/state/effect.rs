@@ -284,6 +284,8 @@ impl Saga {
             Work::Forward => action.retry.max_attempts,
             Work::Undo => action.retry.max_attempts.max(UNDO_TRIES_MIN),
         };
+        // What is half way between two sites comes to its end, whoever gave the run up.
+        let called_off = called_off && !action.pivot;
         if !called_off && (effect.orphaned || effect.tries < tries_max) {
             return self.take_up(id);
         }

@@ -51,10 +51,16 @@ impl Saga {
         match root {
             FrameEnd::Stuck { .. } => Status::NeedsOperator,
             FrameEnd::Unwound | FrameEnd::NeverRan => Status::Failed,
-            FrameEnd::Succeeded if self.nodes.iter().all(|node| self.items_agree(node)) => Status::Succeeded,
+            FrameEnd::Succeeded if self.all_agree() => Status::Succeeded,
             FrameEnd::Left if self.remains().is_empty() => Status::Failed,
             FrameEnd::Succeeded | FrameEnd::Partial | FrameEnd::Left => Status::Partial,
         }
+    }
+
+    /// Whether nothing was done in part. What stands in a graph that was undone says nothing of the run.
+    fn all_agree(&self) -> bool {
+        let counts = |node: &&Node| self.frame(node.frame).mode == Mode::Ended(FrameEnd::Succeeded);
+        self.nodes.iter().filter(counts).all(|node| self.items_agree(node))
     }
 
     /// Whether the items of a step all succeeded, or all left nothing behind and that was answered.

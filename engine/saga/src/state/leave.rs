@@ -34,7 +34,7 @@ impl Saga {
         }
     }
 
-    /// Stops what a node has under way, but for a pivot and an undo: those come to their end.
+    /// Stops what a node has under way, but for a pivot that may be happening and an undo: those come to their end.
     fn let_go(&mut self, id: NodeId) {
         let node = self.node(id);
         let pivot = node.action().is_some_and(|action| action.pivot);
@@ -50,13 +50,14 @@ impl Saga {
                 }
                 self.settle_inside(id);
             }
-            State::Working(effect) if effect.work == Work::Forward && !pivot => match effect.stage {
-                Stage::Running => self.ask_to_stop(id, "left"),
+            State::Working(effect) if effect.work == Work::Forward => match effect.stage {
+                Stage::Running if !pivot => self.ask_to_stop(id, "left"),
+                // It certainly left nothing behind, a pivot as well.
                 Stage::Backoff => {
                     let why = effect.last.clone().expect("an effect waits to be tried again after a failure");
                     self.node_mut(id).state = State::Failed(why);
                 }
-                Stage::Cancelling | Stage::Probing | Stage::ProbeBackoff => {}
+                Stage::Running | Stage::Cancelling | Stage::Probing | Stage::ProbeBackoff => {}
             },
             _ => {}
         }

@@ -37,8 +37,7 @@ impl Saga {
     /// Whether a node's forward effect is not wanted any more.
     pub(super) fn is_called_off(&self, id: NodeId) -> bool {
         let node = self.node(id);
-        let left = self.is_left(node.frame) && !node.action().is_some_and(|action| action.pivot);
-        left || (self.frame(node.frame).mode.is_winding() && !node.runs_always())
+        self.is_left(node.frame) || (self.frame(node.frame).mode.is_winding() && !node.runs_always())
     }
 
     /// Whether an unwound frame still has an effect of this node.

@@ -7,22 +7,11 @@ use longhaul_saga::{Entry, Event, Intent, Record, Status};
 
 use serde_json::json;
 
-use super::toy::{DEADLINE, Rig, pivot, plan, step};
+use super::toy::{Rig, pivot, plan, recorded, step};
 
 fn tell(rig: &Rig, message: &Message) {
     let inbox = Inbox::open(rig.journal.directory()).unwrap();
     inbox.put(&"run-a".parse().unwrap(), 1, message).unwrap();
-}
-
-/// Waits until the journal has a record of this kind.
-async fn recorded(rig: &Rig, is_it: impl Fn(&Record) -> bool) {
-    let search = async {
-        let run = "run-a".parse().unwrap();
-        while !rig.reader().records(&run).is_ok_and(|all| all.iter().any(&is_it)) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, search).await.unwrap();
 }
 
 fn begun(step: &'static str) -> impl Fn(&Record) -> bool {

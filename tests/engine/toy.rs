@@ -382,3 +382,14 @@ impl Rig {
         self.reader().records(&"run-a".parse().unwrap()).unwrap()
     }
 }
+
+/// Waits until the journal has a record of this kind.
+pub(super) async fn recorded(rig: &Rig, is_it: impl Fn(&Record) -> bool) {
+    let search = async {
+        let run = "run-a".parse().unwrap();
+        while !rig.reader().records(&run).is_ok_and(|all| all.iter().any(&is_it)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, search).await.unwrap();
+}

@@ -5,23 +5,12 @@ use longhaul_run::{Control, Ended, Reporters};
 use longhaul_saga::{Entry, Event, Intent, Record, Status};
 use serde_json::{Value, json};
 
-use super::toy::{DEADLINE, Rig, pivot, plan, step};
+use super::toy::{DEADLINE, Rig, pivot, plan, recorded, step};
 
 const MINUTE_MS: u64 = 60_000;
 
 fn wait(id: &str, needs: &[&str], wait: &Value) -> Value {
     json!({ "id": id, "needs": needs, "line": 1, "body": { "wait": wait } })
-}
-
-/// Waits until the journal has a record of this kind.
-async fn recorded(rig: &Rig, is_it: impl Fn(&Record) -> bool) {
-    let search = async {
-        let run = "run-a".parse().unwrap();
-        while !rig.reader().records(&run).is_ok_and(|all| all.iter().any(&is_it)) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, search).await.unwrap();
 }
 
 fn is_pause(record: &Record) -> bool {

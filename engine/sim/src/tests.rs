@@ -1,6 +1,7 @@
 //! Random plans, random worlds and random faults keep every invariant, and an invariant that is broken is seen.
 
 mod detectors;
+mod questions;
 mod random;
 
 use std::collections::BTreeMap;

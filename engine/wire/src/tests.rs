@@ -122,6 +122,18 @@ async fn an_expired_client_is_refused() {
     assert!(matches!(accepted.await.unwrap(), Err(Error::Expired { .. })));
 }
 
+/// A person's certificate is good for what they say: neither end of a connection takes it.
+#[tokio::test]
+async fn a_person_connects_to_nobody() {
+    let authority = Authority::new();
+    let alice = Identity::user("alice").unwrap();
+    let (address, accepted) = accept_once(authority.issue(&site("b"))).await;
+    assert!(connect(authority.issue(&alice), &address, &site("b")).await.is_err());
+    assert!(accepted.await.unwrap().is_err());
+    let (address, _accepted) = accept_once(authority.issue(&alice)).await;
+    assert!(connect(authority.issue(&site("a")), &address, &alice).await.is_err());
+}
+
 /// A server of another authority is refused by name.
 #[tokio::test]
 async fn another_authoritys_server_is_refused() {

@@ -1,6 +1,6 @@
 //! Looks into the inbox while a run is under way.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ impl Postman {
         outbox: mpsc::Sender<News>,
     ) -> Result<Self, Error> {
         let (stays, gone) = channel();
+        let io = |source| Error::Io { path: directory.join("inbox.db"), source };
         let directory = directory.to_owned();
         let deliver = move || {
             let mut inbox = None;
@@ -48,7 +49,6 @@ impl Postman {
                 }
             }
         };
-        let io = |source| Error::Io { path: PathBuf::from("inbox.db"), source };
         std::thread::Builder::new().name("inbox".to_owned()).spawn(deliver).map_err(io)?;
         Ok(Self { _stays: stays })
     }

@@ -119,7 +119,6 @@ impl Ca {
             Identity::user(role)?;
             params.subject_alt_names.push(SanType::URI(format!("{ROLE}{role}").try_into()?));
         }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
         self.write(&identity, &params)
     }
 
@@ -166,8 +165,13 @@ fn leaf_params(identity: &Identity, validity: Validity) -> Result<CertificatePar
     params.distinguished_name.push(DnType::CommonName, identity.file_stem());
     params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = match identity {
+        Identity::Site(_) | Identity::Controller(_) => {
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
+        }
+        // Signs what they say, and connects to nobody.
+        Identity::User(_) => vec![ExtendedKeyUsagePurpose::EmailProtection],
+    };
     params.use_authority_key_identifier_extension = true;
     set_validity(&mut params, validity);
     Ok(params)

@@ -18,6 +18,8 @@ use crate::commands::sites;
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for news of one.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// One that answers a poll at once is asked again after this, as a run does it.
+const POLL_PAUSE: Duration = Duration::from_millis(20);
 
 /// What came of looking.
 pub(super) struct Looks {
@@ -155,6 +157,7 @@ async fn ask(
     };
     let begun = Instant::now();
     loop {
+        let polled = Instant::now();
         let left = most.saturating_sub(begun.elapsed());
         if let Poll::Ended(outcome) = action.poll(context, &handle, PATIENCE.min(left)).await {
             return Ok(outcome);
@@ -164,6 +167,9 @@ async fn ask(
             let _ = action.cancel(context, &handle).await;
             let message = format!("no answer within {} s", most.as_secs());
             return Err(Error::new(longhaul_step::ErrorClass::Unreachable, message));
+        }
+        if polled.elapsed() < POLL_PAUSE {
+            tokio::time::sleep(POLL_PAUSE).await;
         }
     }
 }

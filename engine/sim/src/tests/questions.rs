@@ -1,0 +1,114 @@
+//! Steps that ask somebody outside: every answer, no answer, and controllers that die meanwhile.
+
+use longhaul_model::ids::StepPath;
+use longhaul_saga::{Entry, Event, Status, intent};
+
+use super::{
+    Asked, Behaviour, Fault, Halt, Invariant, Layout, Model, Ran, Side, Value, action, each, fine, invariant,
+    json, plan, run,
+};
+use crate::Reply;
+
+/// Nobody answers steps whose name begins with `silent`, and `no` is what the others are told that begin with `refused`.
+struct People;
+
+impl Model for People {
+    fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
+        fine(asked)
+    }
+
+    fn reply(&self, step: &StepPath, _: &intent::Asked, _: u32) -> Reply {
+        let own = step.as_str().rsplit('/').next().unwrap_or_default();
+        match own {
+            _ if own.starts_with("silent") => Reply::Never,
+            _ if own.starts_with("refused") => Reply::No { after_ms: 500, reason: "not now".to_owned() },
+            _ => Reply::Yes { after_ms: 30_000, outputs: json!({ "payload": { "hours": 6 } }) },
+        }
+    }
+}
+
+fn approval(id: &str, needs: &[&str], end: &Value) -> Value {
+    question(
+        id,
+        needs,
+        json!({ "approval": { "roles": ["operator"], "quorum": 2, "forbid_self": true } }),
+        end,
+    )
+}
+
+fn signal(id: &str, needs: &[&str], end: &Value) -> Value {
+    question(id, needs, json!({ "signal": { "name": "storm" } }), end)
+}
+
+fn question(id: &str, needs: &[&str], asks: Value, end: &Value) -> Value {
+    let mut body = json!({ "asks": asks, "on_expire": "fail" });
+    body.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
+    json!({ "id": id, "needs": needs, "line": 1, "body": { "question": body } })
+}
+
+fn child(id: &str, needs: &[&str], steps: &[Value]) -> Value {
+    json!({ "id": id, "needs": needs, "line": 1, "body": { "workflow": {
+        "workflow": { "name": "inner", "version": "1.0.0", "sha256": "01", "file": "inner.yaml" },
+        "with": {}, "inputs": [], "graph": { "steps": steps }, "outputs": [],
+    }}})
+}
+
+fn state(ran: &Ran, step: &str) -> Option<&'static str> {
+    ran.steps.iter().find(|view| view.step.as_str() == step).map(|view| view.state)
+}
+
+/// Approvals beside, in items and in a child, and a signal that some steps wait for before it comes and some after: each is
+/// answered once, wherever the controller dies.
+#[test]
+fn answers_are_taken_once_wherever_the_controller_dies() {
+    let end = json!({});
+    let gated = [approval("gate", &[], &end), action("go", &["gate"], "reversible", false)];
+    let steps = json!([
+        approval("gate", &[], &end),
+        each("each", &["gate"], &gated),
+        child("inner", &["gate"], &[signal("storm", &[], &end), approval("again", &["storm"], &end)]),
+        signal("late", &["inner"], &end),
+        action("last", &["each", "late"], "reversible", false),
+    ]);
+    let plan = plan(&steps, &[]);
+    let layout = Layout::of(&plan);
+    let whole = run(&plan, &People, Fault::None, 1);
+    let votes =
+        |ran: &Ran| ran.records.iter().filter(|it| matches!(it.entry, Entry::Event(Event::Voted(_)))).count();
+    assert_eq!((whole.status(), votes(&whole)), (Status::Succeeded, 8));
+    for write in 1..=whole.records.len() as u64 {
+        for side in [Side::Before, Side::After] {
+            let ran = run(&plan, &People, Fault::Crash { write, side }, 1);
+            assert_eq!(
+                (ran.status(), votes(&ran)),
+                (Status::Succeeded, 8),
+                "{write} {side:?}: {:?}",
+                ran.halt
+            );
+            assert_eq!(invariant::judge(&layout, &ran, Invariant::ALL), [], "{write} {side:?}");
+        }
+    }
+}
+
+/// A no fails the step; what nobody answers in time fails, is passed over with what needs it, or goes on without.
+#[test]
+fn a_question_ends_as_its_step_says() {
+    let within = |on_expire: &str| json!({ "expires": "1h", "on_expire": on_expire });
+    let ends = [
+        (approval("refused", &[], &json!({})), Status::Failed, "failed", "waiting"),
+        (approval("silent", &[], &within("fail")), Status::Failed, "failed", "waiting"),
+        (approval("silent", &[], &within("skip")), Status::Succeeded, "skipped", "skipped"),
+        (signal("silent", &[], &within("skip")), Status::Succeeded, "skipped", "skipped"),
+        (signal("silent", &[], &within("continue")), Status::Succeeded, "succeeded", "succeeded"),
+    ];
+    for (asks, status, own, behind) in ends {
+        let id = asks["id"].as_str().unwrap().to_owned();
+        let plan = plan(&json!([asks, action("behind", &[&id], "reversible", false)]), &[]);
+        let ran = run(&plan, &People, Fault::None, 1);
+        assert_eq!(
+            (ran.halt.clone(), state(&ran, &id), state(&ran, "behind")),
+            (Halt::At(status), Some(own), Some(behind))
+        );
+        assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+    }
+}

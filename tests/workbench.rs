@@ -2,4 +2,5 @@
 
 mod files;
 mod said;
+mod schema;
 mod used;

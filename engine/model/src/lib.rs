@@ -9,6 +9,7 @@ pub mod document;
 pub mod ids;
 pub mod layout;
 pub mod read;
+pub mod schema;
 pub mod site;
 pub mod source;
 pub mod test;

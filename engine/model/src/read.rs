@@ -227,10 +227,14 @@ read_parsed! {
 /// Reads a struct from a map with exactly its fields as keys.
 macro_rules! read_struct {
     ($type:ident, $what:literal, { $($field:ident),* $(,)? } $(, head: $($head:literal),*)?) => {
+        impl $type {
+            /// Every key of the map that it is read from; all of them have to be there.
+            pub(crate) const KEYS: &[&str] = &[$(stringify!($field),)* $($($head,)*)?];
+        }
+
         impl $crate::read::Read for $type {
             fn read(node: &$crate::document::Node, reader: &mut $crate::read::Reader<'_>) -> Option<Self> {
-                let known = [$(stringify!($field),)* $($($head,)*)?];
-                reader.fields(node, $what, &known, &[])?;
+                reader.fields(node, $what, Self::KEYS, &[])?;
                 $(let $field = reader.required(node, stringify!($field));)*
                 Some(Self { $($field: $field?,)* })
             }

@@ -3,9 +3,9 @@
 //! Reading never gives up: what is broken is noted and left out, so that the checks that follow can find the mistakes
 //! in everything else.
 
-mod expect;
-mod mock;
-mod sweep;
+pub(crate) mod expect;
+pub(crate) mod mock;
+pub(crate) mod sweep;
 
 pub use expect::{EffectsSpec, ExpectSpec, Order, Remains, STATUSES};
 pub use mock::{BehaviourSpec, ErrorSpec, MockSpec, Outcome};
@@ -103,9 +103,10 @@ impl fmt::Display for Invariant {
     }
 }
 
-const KEYS: [&str; 6] = ["apiVersion", "kind", "name", "workflow", "defaults", "cases"];
-const SETUP_KEYS: [&str; 4] = ["clock", "inputs", "mocks", "invariants"];
-const CASE_KEYS: [&str; 8] = ["name", "clock", "inputs", "mocks", "invariants", "resumes", "expect", "sweep"];
+pub(crate) const KEYS: [&str; 6] = ["apiVersion", "kind", "name", "workflow", "defaults", "cases"];
+pub(crate) const SETUP_KEYS: [&str; 4] = ["clock", "inputs", "mocks", "invariants"];
+pub(crate) const CASE_KEYS: [&str; 8] =
+    ["name", "clock", "inputs", "mocks", "invariants", "resumes", "expect", "sweep"];
 
 impl TestFile {
     /// Reads a test file and everything that is wrong with its form.
@@ -115,6 +116,8 @@ impl TestFile {
         let root = &document.root;
         reader.head(document, "Test");
         reader.fields(root, "a test", &KEYS, &[]);
+        // For people alone.
+        let _: Option<String> = reader.optional(root, "name");
         let defaults = root.get("defaults");
         if let Some(node) = defaults {
             reader.fields(node, "the defaults of a test", &SETUP_KEYS, &[]);

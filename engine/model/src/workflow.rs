@@ -3,13 +3,13 @@
 //! Reading never gives up: what is broken is noted and left out, so that the checks that follow can find the mistakes
 //! in everything else.
 
-mod child;
+pub(crate) mod child;
 mod files;
-mod question;
+pub(crate) mod question;
 mod resolved;
-mod retry;
-mod shared;
-mod step;
+pub(crate) mod retry;
+pub(crate) mod shared;
+pub(crate) mod step;
 
 pub use child::ChildSpec;
 pub use files::{Files, Found, NoFiles, Texts, beside};
@@ -77,7 +77,7 @@ pub struct Defaults {
     pub retry: Option<RetrySpec>,
 }
 
-const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 13] = [
     "apiVersion",
     "kind",
     "name",

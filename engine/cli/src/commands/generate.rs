@@ -3,13 +3,18 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use longhaul_model::schema::Kind;
 
+use crate::commands::schema;
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::Settings;
 use crate::{exit_code, journals, output};
 
 /// The reference of the command line, below the root of the source tree.
 const REFERENCE: &str = "docs/reference/cli.md";
+
+/// The folder of the files' schemas, below the root of the source tree.
+const SCHEMAS: &str = "workflows/schema";
 
 /// The folder of the journals that are replayed in tests, below the root of the source tree.
 const JOURNALS: &str = "tests/replays/journals";
@@ -28,13 +33,20 @@ pub(crate) struct Args {
 pub(crate) enum What {
     /// The command line's reference
     Cli,
+    /// The JSON Schemas of the files
+    Schemas,
     /// Journals of real moves in a lab of their own; needs root
     Journals,
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     match (args.what, args.check) {
-        (None | Some(What::Cli), check) => put(Path::new(REFERENCE), &crate::reference(), check),
+        (None, check) => {
+            put(Path::new(REFERENCE), &crate::reference(), check)?;
+            schemas(check)
+        }
+        (Some(What::Cli), check) => put(Path::new(REFERENCE), &crate::reference(), check),
+        (Some(What::Schemas), check) => schemas(check),
         (Some(What::Journals), false) => {
             let written = journals::generate(settings, Path::new(JOURNALS))?;
             written.iter().for_each(|file| output::data(file.display()));
@@ -45,6 +57,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
             Err(Failure::said(exit_code::USAGE, message).advise("`cargo xtask test` checks their replays"))
         }
     }
+}
+
+fn schemas(check: bool) -> Result<u8> {
+    let folder = Path::new(SCHEMAS);
+    if !check {
+        std::fs::create_dir_all(folder).doing(exit_code::FAILED, || format!("make {SCHEMAS}"))?;
+    }
+    for kind in Kind::ALL {
+        put(&folder.join(kind.file()), &schema::text(kind), check)?;
+    }
+    Ok(exit_code::OK)
 }
 
 fn put(path: &Path, text: &str, check: bool) -> Result<u8> {

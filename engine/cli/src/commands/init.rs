@@ -4,10 +4,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use longhaul_model::schema::Kind;
+
+use crate::commands::schema;
 use crate::errors::{Explain as _, Failure, Result};
 use crate::{exit_code, output};
 
-/// What a project begins with: names and texts.
+/// What a project begins with besides its schemas: names and texts.
 const FILES: [(&str, &str); 6] = [
     ("README.md", include_str!("init/README.md")),
     ("move.yaml", include_str!("init/move.yaml")),
@@ -16,6 +19,19 @@ const FILES: [(&str, &str); 6] = [
     (".editorconfig", include_str!("init/editorconfig")),
     (".gitignore", include_str!("init/gitignore")),
 ];
+
+/// The folder of the schemas, which the first lines of the files name for editors.
+const SCHEMAS: &str = "schema";
+
+/// What has a schema in a project.
+const KINDS: [Kind; 4] = [Kind::Workflow, Kind::Test, Kind::Sites, Kind::Vm];
+
+/// Every file of a project.
+fn files() -> Vec<(PathBuf, String)> {
+    let written = FILES.into_iter().map(|(name, text)| (PathBuf::from(name), text.to_owned()));
+    let schemas = KINDS.into_iter().map(|kind| (Path::new(SCHEMAS).join(kind.file()), schema::text(kind)));
+    written.chain(schemas).collect()
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,11 +42,13 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let folder = &args.folder;
-    refuse_existing(folder)?;
-    fs::create_dir_all(folder).doing(exit_code::FAILED, || format!("make {}", folder.display()))?;
-    for (name, text) in FILES {
+    let files = files();
+    refuse_existing(folder, &files)?;
+    let schemas = folder.join(SCHEMAS);
+    fs::create_dir_all(&schemas).doing(exit_code::FAILED, || format!("make {}", schemas.display()))?;
+    for (name, text) in files {
         let path = folder.join(name);
-        write(&path, text)?;
+        write(&path, &text)?;
         output::data(path.display());
     }
     output::talk(next(folder));
@@ -38,9 +56,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 }
 
 /// Nothing is written if anything would be overwritten.
-fn refuse_existing(folder: &Path) -> Result<()> {
+fn refuse_existing(folder: &Path, files: &[(PathBuf, String)]) -> Result<()> {
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-    let existing: Vec<PathBuf> = FILES.iter().map(|(name, _)| folder.join(name)).filter(there).collect();
+    let existing: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).filter(there).collect();
     if existing.is_empty() {
         return Ok(());
     }

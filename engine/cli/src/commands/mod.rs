@@ -27,6 +27,7 @@ mod replay;
 mod reports;
 mod resume;
 mod run;
+mod schema;
 mod schemas;
 mod sites;
 mod status;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Show what a step can use: parameters, outputs, effects, errors
     Actions(actions::Args),
+    /// Print the JSON Schema of a kind of files, for editors
+    Schema(schema::Args),
     /// Test workflows under a virtual clock: mocks, expectations, faults; touches nothing
     Test(test::Args),
     /// Run a workflow
@@ -132,6 +135,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Run(args) => run::run(&args, settings),
         Command::Status(args) => status::run(&args, settings),

@@ -62,11 +62,11 @@ pub enum Remains {
     Never,
 }
 
-const KEYS: [&str; 9] =
+pub(crate) const KEYS: [&str; 9] =
     ["status", "refused", "before", "after", "outputs", "effects", "failed", "within", "at_once"];
-const EXACTLY_ONCE: &str = "exactly-once";
-const NONE_LEFT: &str = "none-left";
-const REMAINS: [&str; 3] = ["there", "undone", "never"];
+pub(crate) const EXACTLY_ONCE: &str = "exactly-once";
+pub(crate) const NONE_LEFT: &str = "none-left";
+pub(crate) const REMAINS: [&str; 3] = ["there", "undone", "never"];
 
 pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> ExpectSpec {
     reader.fields(node, "an expectation", &KEYS, &[]);
@@ -101,7 +101,9 @@ fn check_words(node: &Node, reader: &mut Reader<'_>) {
             one_of(item, "a status", &STATUSES, reader);
         }
     }
-    let of_a_run = node.entries().iter().filter(|entry| entry.key.value != "refused");
+    let is_note = |name: &str| name.starts_with("x-");
+    let of_a_run =
+        node.entries().iter().filter(|entry| entry.key.value != "refused" && !is_note(&entry.key.value));
     if let (Some(_), Some(other)) = (node.get("refused"), of_a_run.into_iter().next()) {
         let message = format!("`{}` speaks of a run, and a plan that is refused has none", other.key.value);
         reader.report(Code::Malformed, other.key.span, message);

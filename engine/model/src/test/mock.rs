@@ -58,10 +58,11 @@ pub struct ErrorSpec {
     pub code: Option<String>,
 }
 
-const KEYS: [&str; 5] = ["takes", "outputs", "error", "unknown", "undo"];
-const UNDO_KEYS: [&str; 2] = ["takes", "error"];
+pub(crate) const KEYS: [&str; 5] = ["takes", "outputs", "error", "unknown", "undo"];
+pub(crate) const UNDO_KEYS: [&str; 2] = ["takes", "error"];
+pub(crate) const ERROR_KEYS: [&str; 3] = ["class", "message", "code"];
 /// What a probe finds, by the word in a file.
-const REALLY: [&str; 4] = ["done", "absent", "partial", "cannot-tell"];
+pub(crate) const REALLY: [&str; 4] = ["done", "absent", "partial", "cannot-tell"];
 
 pub(super) fn read_all(node: &Node, reader: &mut Reader<'_>) -> Vec<MockSpec> {
     if !matches!(node.content, Content::Map(_)) {
@@ -132,7 +133,7 @@ fn contradict(behaviour: &Node, part: Option<&Node>, why: &str, reader: &mut Rea
 
 impl Read for ErrorSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "an error", &["class", "message", "code"], &[])?;
+        reader.fields(node, "an error", &ERROR_KEYS, &[])?;
         let (message, code) = (reader.optional(node, "message"), reader.optional(node, "code"));
         let class: Node = reader.required(node, "class")?;
         let class = one_of(&class, "an error class", &ERROR_CLASSES, reader)?.to_owned();

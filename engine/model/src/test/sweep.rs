@@ -33,12 +33,16 @@ pub struct ErrorSweep {
     pub times: Option<u32>,
 }
 
-const EVERY_STEP: &str = "every-step";
-const EVERY_WRITE: &str = "every-journal-write";
-const EVERY_ACTION: &str = "every-action";
+pub(crate) const KEYS: [&str; 3] = ["error", "crash", "twice"];
+pub(crate) const CRASH_KEYS: [&str; 1] = ["at"];
+pub(crate) const ERROR_KEYS: [&str; 3] = ["at", "classes", "times"];
+
+pub(crate) const EVERY_STEP: &str = "every-step";
+pub(crate) const EVERY_WRITE: &str = "every-journal-write";
+pub(crate) const EVERY_ACTION: &str = "every-action";
 
 pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> SweepSpec {
-    reader.fields(node, "a sweep", &["error", "crash", "twice"], &[]);
+    reader.fields(node, "a sweep", &KEYS, &[]);
     SweepSpec {
         error: reader.optional(node, "error"),
         crash: node.get("crash").and_then(|crash| read_crash(crash, reader)),
@@ -49,14 +53,14 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> SweepSpec {
 }
 
 fn read_crash(node: &Node, reader: &mut Reader<'_>) -> Option<Span> {
-    reader.fields(node, "a crash", &["at"], &[])?;
+    reader.fields(node, "a crash", &CRASH_KEYS, &[])?;
     let at: Node = reader.required(node, "at")?;
     one_of(&at, "where controllers die", &[EVERY_WRITE], reader).map(|_| node.span)
 }
 
 impl Read for ErrorSweep {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "an error sweep", &["at", "classes", "times"], &[])?;
+        reader.fields(node, "an error sweep", &ERROR_KEYS, &[])?;
         let times = crate::workflow::bounded(node, "times", TIMES_MAX, reader);
         let classes: Option<Vec<Spanned<String>>> = reader.required(node, "classes");
         let at: Node = reader.required(node, "at")?;
@@ -83,4 +87,4 @@ fn items(node: &Node) -> &[Node] {
 }
 
 /// Most attempts that fail: as many as a step can have.
-const TIMES_MAX: u32 = 100;
+pub(crate) const TIMES_MAX: u32 = 100;

@@ -14,11 +14,14 @@ pub struct ChildSpec {
     pub with: Option<Node>,
 }
 
+/// The form of a text that names a file.
+pub(crate) const PATH: &str = r"^\.\.?/";
+
 /// Keys that bound an attempt. A workflow has no attempts; its steps have.
-const OF_ATTEMPTS: [&str; 3] = ["timeout", "heartbeat", "retry"];
+pub(crate) const OF_ATTEMPTS: [&str; 3] = ["timeout", "heartbeat", "retry"];
 
 /// Keys that speak of one effect.
-const OF_EFFECTS: [&str; 4] = ["effects", "pivot", "scope", "compensate"];
+pub(crate) const OF_EFFECTS: [&str; 4] = ["effects", "pivot", "scope", "compensate"];
 
 /// Whether a text names a file.
 pub(super) fn is_path(text: &str) -> bool {

@@ -9,7 +9,11 @@ use crate::source::Spanned;
 use crate::units::Time;
 
 /// The most people that one approval can ask for.
-const QUORUM_MAX: u32 = 100;
+pub(crate) const QUORUM_MAX: u32 = 100;
+
+/// Keys of an approval.
+pub(crate) const APPROVE_KEYS: [&str; 6] =
+    ["roles", "quorum", "forbid_self", "message", "expires", "on_expire"];
 
 /// What somebody is asked, and what happens when nobody answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +62,7 @@ pub enum OnExpire {
 
 impl QuestionSpec {
     pub(super) fn approval(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let keys = ["roles", "quorum", "forbid_self", "message", "expires", "on_expire"];
-        reader.fields(node, "an approval", &keys, &[])?;
+        reader.fields(node, "an approval", &APPROVE_KEYS, &[])?;
         let roles: Vec<Spanned<String>> = reader.required(node, "roles").unwrap_or_default();
         if let Some(node) = node.get("roles").filter(|node| node.to_json() == serde_json::json!([])) {
             let one = Diagnostic::new(Code::Malformed, reader.source, node.span, "nobody may approve this");
@@ -70,7 +73,7 @@ impl QuestionSpec {
             roles,
             quorum: bounded(node, "quorum", QUORUM_MAX, reader),
             forbid_self: reader.optional(node, "forbid_self").unwrap_or(false),
-            message: node.get("message").cloned(),
+            message: read_message(node, reader),
         };
         let question = Self::with_end(asks, node, reader);
         if let Some(on_expire) = question.on_expire.as_ref().filter(|it| it.value == OnExpire::Continue) {
@@ -98,6 +101,12 @@ impl QuestionSpec {
         }
         Self { asks, expires, on_expire }
     }
+}
+
+fn read_message(node: &Node, reader: &mut Reader<'_>) -> Option<Node> {
+    let message = node.get("message")?;
+    let _: Option<String> = reader.optional(node, "message");
+    message.as_text().map(|_| message.clone())
 }
 
 /// A role stands in a certificate: the same letters as there.

@@ -11,9 +11,12 @@ pub const ERROR_CLASSES: [&str; 8] =
     ["transient", "permanent", "precondition", "conflict", "auth", "unreachable", "cancelled", "internal"];
 
 /// Most attempts of one step.
-const ATTEMPTS_MAX: u32 = 100;
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
 /// Most that a wait grows by.
-const FACTOR_MAX: u32 = 100;
+pub(crate) const FACTOR_MAX: u32 = 100;
+
+pub(crate) const KEYS: [&str; 3] = ["max_attempts", "backoff", "errors"];
+pub(crate) const BACKOFF_KEYS: [&str; 4] = ["initial", "factor", "max", "jitter"];
 
 /// `retry`. What is not written is for the planner to fill in.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,7 +53,7 @@ pub enum Jitter {
 
 impl Read for RetrySpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a retry", &["max_attempts", "backoff", "errors"], &[])?;
+        reader.fields(node, "a retry", &KEYS, &[])?;
         Some(Self {
             max_attempts: bounded(node, "max_attempts", ATTEMPTS_MAX, reader),
             backoff: reader.optional(node, "backoff").unwrap_or_default(),
@@ -71,7 +74,7 @@ fn read_errors(node: &Node, reader: &mut Reader<'_>) -> Option<Vec<String>> {
 
 impl Read for BackoffSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a backoff", &["initial", "factor", "max", "jitter"], &[])?;
+        reader.fields(node, "a backoff", &BACKOFF_KEYS, &[])?;
         Some(Self {
             initial: reader.optional(node, "initial"),
             factor: bounded(node, "factor", FACTOR_MAX, reader),

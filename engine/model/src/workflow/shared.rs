@@ -6,7 +6,10 @@ use crate::read::Reader;
 use crate::workflow::Defaults;
 
 /// The keys of a file with shared defaults.
-const KEYS: [&str; 4] = ["apiVersion", "kind", "summary", "defaults"];
+pub(crate) const KEYS: [&str; 4] = ["apiVersion", "kind", "summary", "defaults"];
+
+/// The keys of defaults.
+pub(crate) const DEFAULTS_KEYS: [&str; 3] = ["timeout", "heartbeat", "retry"];
 
 /// Reads a file with shared defaults and everything that is wrong with its form.
 #[must_use]
@@ -22,7 +25,7 @@ pub fn read_shared(document: &Document) -> (Defaults, Diagnostics) {
 
 pub(super) fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
     let Some(node) = root.get("defaults") else { return Defaults::default() };
-    reader.fields(node, "the defaults", &["timeout", "heartbeat", "retry"], &[]);
+    reader.fields(node, "the defaults", &DEFAULTS_KEYS, &[]);
     Defaults {
         timeout: reader.optional(node, "timeout"),
         heartbeat: reader.optional(node, "heartbeat"),

@@ -111,18 +111,24 @@ pub enum ItemFailure {
 }
 
 /// Keys of every step.
-const SHARED_KEYS: [&str; 2] = ["needs", "if"];
+pub(crate) const SHARED_KEYS: [&str; 2] = ["needs", "if"];
 /// Keys of a step that waits for a time or for somebody.
-const WAIT_KEYS: [&str; 2] = ["wait", "approve"];
-const ACTION_KEYS: [&str; 9] =
+pub(crate) const WAIT_KEYS: [&str; 2] = ["wait", "approve"];
+pub(crate) const ACTION_KEYS: [&str; 9] =
     ["uses", "with", "effects", "timeout", "heartbeat", "retry", "pivot", "scope", "compensate"];
-const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
+pub(crate) const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
+
+/// Keys of a wait that is a map.
+pub(crate) const WAIT_MAP_KEYS: [&str; 6] = ["for", "until", "signal", "payload", "expires", "on_expire"];
+/// Keys of a wait for a signal alone.
+pub(crate) const OF_SIGNALS: [&str; 3] = ["payload", "expires", "on_expire"];
+pub(crate) const COMPENSATE_KEYS: [&str; 3] = ["uses", "with", "requires"];
 
 /// Keys of the format that this version cannot execute.
 const LATER: [&str; 6] = ["claims", "progress", "idempotency_key", "probe", "order_by", "deadline"];
 
 /// Most items of a foreach at once.
-const PARALLEL_MAX: u32 = 1_000;
+pub(crate) const PARALLEL_MAX: u32 = 1_000;
 
 /// Reads a map of steps; notes (`x-*`) are left out.
 pub(super) fn read_all(node: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
@@ -177,6 +183,7 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
         }
         (false, false) if has("wait") || has("approve") => {
             refuse_keys(node, &ACTION_KEYS, "a step that uses an action", reader);
+            refuse_keys(node, &FOREACH_KEYS, "a step that repeats steps", reader);
             Some(read_waiting(node, reader))
         }
         (false, false) => {
@@ -258,8 +265,7 @@ fn read_wait(node: &Node, reader: &mut Reader<'_>) -> BodySpec {
     if node.as_text().is_some() {
         return BodySpec::Wait(WaitSpec::For(node.clone()));
     }
-    let keys = ["for", "until", "signal", "payload", "expires", "on_expire"];
-    if reader.fields(node, "a wait", &keys, &[]).is_none() {
+    if reader.fields(node, "a wait", &WAIT_MAP_KEYS, &[]).is_none() {
         return BodySpec::Wait(WaitSpec::Broken);
     }
     match (node.get("for"), node.get("until"), node.get("signal")) {
@@ -275,7 +281,7 @@ fn read_wait(node: &Node, reader: &mut Reader<'_>) -> BodySpec {
 }
 
 fn timed(wait: WaitSpec, node: &Node, reader: &mut Reader<'_>) -> WaitSpec {
-    refuse_keys(node, &["payload", "expires", "on_expire"], "a wait for a signal", reader);
+    refuse_keys(node, &OF_SIGNALS, "a wait for a signal", reader);
     wait
 }
 
@@ -295,7 +301,7 @@ fn read_foreach(node: &Node, reader: &mut Reader<'_>) -> ForeachSpec {
 
 impl Read for CompensateSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a compensation", &["uses", "with", "requires"], &["timeout", "retry"])?;
+        reader.fields(node, "a compensation", &COMPENSATE_KEYS, &["timeout", "retry"])?;
         Some(Self {
             uses: read_uses(node, reader),
             with: reader.optional(node, "with"),

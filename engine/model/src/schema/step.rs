@@ -1,0 +1,218 @@
+//! The schema of a step: its keys, and which of them belong together.
+
+use serde_json::{Value, json};
+
+use super::parts::{
+    any_map, duration, expression, flag, has_one_of, list, map, means, or_expression, pattern, shared,
+    step_id, text, whole, without, words,
+};
+use crate::workflow::child::{OF_ATTEMPTS, OF_EFFECTS, PATH};
+use crate::workflow::question::{APPROVE_KEYS, QUORUM_MAX};
+use crate::workflow::step::{
+    ACTION_KEYS, COMPENSATE_KEYS, FOREACH_KEYS, OF_SIGNALS, PARALLEL_MAX, SHARED_KEYS, WAIT_KEYS,
+    WAIT_MAP_KEYS,
+};
+
+/// `noun.verb@1`.
+const ACTION: &str = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+@[0-9]+$";
+
+/// A role, as it stands in a certificate.
+const ROLE: &str = "^[a-z0-9-]{1,63}$";
+
+/// Keys that make a step one that repeats steps.
+const REPEATS: [&str; 2] = ["foreach", "steps"];
+
+pub(super) fn step() -> Value {
+    let keys: Vec<&str> =
+        SHARED_KEYS.into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).chain(WAIT_KEYS).collect();
+    let mut schema = map(&keys, &[], key);
+    let repeats = json!({ "required": ["foreach", "as", "steps"] });
+    schema["allOf"] = json!([
+        when(&["uses"], &without(&[&FOREACH_KEYS, &WAIT_KEYS])),
+        when(&REPEATS, &json!({ "allOf": [repeats, without(&[&ACTION_KEYS, &WAIT_KEYS])] })),
+        when(&WAIT_KEYS, &without(&[&ACTION_KEYS, &FOREACH_KEYS])),
+        when_child(&without(&[&OF_ATTEMPTS, &OF_EFFECTS])),
+        has_one_of(&["uses", "foreach", "steps", "wait", "approve"]),
+        { "not": { "required": WAIT_KEYS } },
+    ]);
+    schema
+}
+
+/// A step of `on_failure` or `always`: a plain one, for nothing is undone any more.
+pub(super) fn last_step() -> Value {
+    json!({ "allOf": [
+        shared("step"),
+        without(&[&FOREACH_KEYS, &["compensate"]]),
+        when_child(&json!(false)),
+        { "properties": { "pivot": { "const": false }, "scope": { "const": false } } },
+    ] })
+}
+
+/// What holds for a step that runs a workflow.
+fn when_child(then: &Value) -> Value {
+    let child = json!({ "required": ["uses"], "properties": { "uses": pattern(PATH) } });
+    json!({ "if": child, "then": then })
+}
+
+fn when(keys: &[&str], then: &Value) -> Value {
+    json!({ "if": has_one_of(keys), "then": then })
+}
+
+fn key(key: &str) -> Option<Value> {
+    action_key(key).or_else(|| foreach_key(key)).or_else(|| {
+        Some(match key {
+            "needs" => means(
+                "Steps of the same map that come before it. Reading an output of a step is a need, too; a step without \
+                 any starts at once",
+                list(&step_id()),
+            ),
+            "if" => means(
+                "Whether it runs: true or false. `succeeded(\"x\")`, `failed(\"x\")` and `skipped(\"x\")` ask how a step \
+                 ended, `always()` lets it run after a failure, too",
+                expression(),
+            ),
+            "wait" => means(
+                "Lets time pass or waits for a signal, also while no controller runs: a duration, or a map with `for`, \
+                 `until` or `signal`",
+                json!({ "anyOf": [or_expression(&duration()), wait()] }),
+            ),
+            "approve" => means("Asks people, and goes on when enough of them said yes", approve()),
+            _ => return None,
+        })
+    })
+}
+
+fn wait() -> Value {
+    let mut wait = map(&WAIT_MAP_KEYS, &[], wait_key);
+    let one_of = ["for", "until", "signal"].map(|key| json!({ "required": [key] }));
+    wait["oneOf"] = json!(one_of);
+    wait["allOf"] = json!([when(&["for", "until"], &without(&[&OF_SIGNALS])), end_needs_expires()]);
+    wait
+}
+
+fn approve() -> Value {
+    let mut approve = map(&APPROVE_KEYS, &["roles"], approve_key);
+    approve["allOf"] = json!([end_needs_expires()]);
+    approve
+}
+
+/// What happens after a time that nobody gave.
+fn end_needs_expires() -> Value {
+    json!({ "if": { "required": ["on_expire"] }, "then": { "required": ["expires"] } })
+}
+
+fn approve_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "roles" => {
+            let mut roles = list(&pattern(ROLE));
+            roles["minItems"] = json!(1);
+            means("Each of them has one of these roles, by their certificates", roles)
+        }
+        "quorum" => means("How many have to say yes; 1 if it is not said", whole(1, QUORUM_MAX)),
+        "forbid_self" => means("Whether the person who started the run does not count", flag()),
+        "message" => means("What they are told; may hold expressions", text()),
+        "on_expire" => means(
+            "What happens when not enough of them answered in time: the step fails (if nothing is said), or it is passed \
+             over with what needs it",
+            words(&["fail", "skip"]),
+        ),
+        _ => return expires_key(key),
+    })
+}
+
+fn expires_key(key: &str) -> Option<Value> {
+    (key == "expires").then(|| means("How long the answer may take; for ever if it is not said", duration()))
+}
+
+fn wait_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "for" => means("So long, from the moment the step's turn comes", or_expression(&duration())),
+        "until" => means(
+            "Until then: a time such as 2026-08-30T18:00:00Z",
+            or_expression(&json!({ "type": "string", "format": "date-time" })),
+        ),
+        "signal" => {
+            means("Until somebody says that this has happened: `longhaul signal RUN NAME`", step_id())
+        }
+        "payload" => means("JSON Schema of what comes with the signal", shared("input")),
+        "on_expire" => means(
+            "What happens when it did not come in time: the step fails (if nothing is said), it is passed over with what \
+             needs it, or the run goes on as if it had come",
+            words(&["fail", "skip", "continue"]),
+        ),
+        _ => return expires_key(key),
+    })
+}
+
+fn action_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "uses" => means(
+            "The action it uses and its major version (`longhaul actions` lists them), or the file of a workflow that is \
+             run as this step, seen from this one's folder",
+            json!({ "anyOf": [action(), pattern(PATH)] }),
+        ),
+        "with" => means(
+            "The action's parameters, or the inputs of the workflow; strings may hold expressions",
+            any_map(),
+        ),
+        "effects" => means(
+            "What it leaves behind, asserted: the check fails if its action declares something else",
+            words(&["none", "reversible", "irreversible"]),
+        ),
+        "timeout" => means("How long one attempt may take", duration()),
+        "heartbeat" => {
+            means("How long it may give no sign of life before its outcome counts as unknown", duration())
+        }
+        "retry" => means("What is tried again, and when", shared("retry")),
+        "pivot" => means("Once it has started, the run only goes forward", flag()),
+        "scope" => means("It is undone at the end also when all went well, such as a tunnel", flag()),
+        "compensate" => means(
+            "What undoes it, in place of the action's own undo",
+            map(&COMPENSATE_KEYS, &["uses"], compensate_key),
+        ),
+        _ => return None,
+    })
+}
+
+fn compensate_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "uses" => means("The action that undoes", action()),
+        "with" => means(
+            "Its parameters; may read inputs, item variables and the outputs of the step that is undone",
+            any_map(),
+        ),
+        "requires" => means("What must be true for it to be run", list(&expression())),
+        _ => return None,
+    })
+}
+
+fn foreach_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "foreach" => means("The list; its steps run once for each item", expression()),
+        "as" => means("The name under which the nested steps see their item", step_id()),
+        "max_parallel" => means("How many items at once; 1 if it is not said", whole(1, PARALLEL_MAX)),
+        "on_item_failure" => means(
+            "What an item's failure means for the others: `fail` starts no further one, `continue` lets them go on",
+            words(&["fail", "continue"]),
+        ),
+        "steps" => means("The nested steps", shared("steps")),
+        _ => return None,
+    })
+}
+
+fn action() -> Value {
+    let mut action = pattern(ACTION);
+    action["examples"] = json!(["vm.move@1", "storage.prefetch@1"]);
+    action
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key that nobody described is left without a description, which the test of all keys finds.
+    #[test]
+    fn a_key_that_nobody_described_says_nothing() {
+        assert_eq!(map(&["new"], &[], key)["properties"]["new"], Value::Bool(true));
+    }
+}

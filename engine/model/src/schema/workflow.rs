@@ -1,0 +1,133 @@
+//! The schema of a workflow.
+
+use serde_json::{Value, json};
+
+use super::parts::{
+    any_map, duration, expression, head, list, map, map_of, means, shared, step_id_form, text, whole, words,
+};
+use super::step;
+use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
+use crate::workflow::shared::{self as shared_file, DEFAULTS_KEYS};
+use crate::workflow::{ERROR_CLASSES, KEYS, retry};
+
+/// The formats of inputs that are checked.
+const FORMATS: [&str; 6] = ["vm-id", "site-id", "duration", "bytes", "bandwidth", "date-time"];
+
+pub(super) fn schema() -> Value {
+    let mut schema = map(&KEYS, &["apiVersion", "kind", "name", "version", "steps"], key);
+    schema["$defs"] = json!({
+        "step": step::step(),
+        "last_step": step::last_step(),
+        "steps": map_of(step_id_form(), &shared("step")),
+        "last_steps": map_of(step_id_form(), &shared("last_step")),
+        "retry": map(&retry::KEYS, &[], retry_key),
+        "input": input(),
+    });
+    schema
+}
+
+fn key(key: &str) -> Option<Value> {
+    head(key, "Workflow").or_else(|| {
+        Some(match key {
+            "name" => means("Its name, in reports and journals", text()),
+            "version" => means("Its version; a run is pinned to it and to the file's digest", text()),
+            "summary" => means("One line about it", text()),
+            "include" => means(
+                "Files with shared defaults (`kind: Defaults`), seen from this one's folder; what stands here goes first",
+                list(&text()),
+            ),
+            "inputs" => means(
+                "What a run is given, by name: a JSON Schema (2020-12) for each, which may have a default",
+                map_of(step_id_form(), &shared("input")),
+            ),
+            "defaults" => defaults(),
+            "deadline" => means(
+                "The time after which the run is given up: what has not passed its pivot by then is undone. Worked out \
+                 from the inputs when the run begins",
+                expression(),
+            ),
+            "steps" => means("The steps, by their ids; their order in the file does not matter", shared("steps")),
+            "outputs" => means("What a run that succeeded puts out, by name", any_map()),
+            "on_failure" => means(
+                "Steps that run when the run did not succeed, after what had to be undone was",
+                shared("last_steps"),
+            ),
+            "always" => means("Steps that run at the end, whatever the outcome", shared("last_steps")),
+            _ => return None,
+        })
+    })
+}
+
+/// `kind: Defaults`.
+pub(super) fn shared_defaults() -> Value {
+    let mut schema = map(&shared_file::KEYS, &["apiVersion", "kind"], |key| {
+        head(key, "Defaults").or_else(|| match key {
+            "summary" => Some(means("One line about them", text())),
+            "defaults" => Some(defaults()),
+            _ => None,
+        })
+    });
+    schema["$defs"] = json!({ "retry": map(&retry::KEYS, &[], retry_key) });
+    schema
+}
+
+fn defaults() -> Value {
+    means("What holds for steps that say nothing themselves", map(&DEFAULTS_KEYS, &[], default_key))
+}
+
+fn default_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "timeout" => means("How long one attempt may take; 10m if nobody says", duration()),
+        "heartbeat" => means("How long an action under way may give no sign of life", duration()),
+        "retry" => means("What is tried again, and when", shared("retry")),
+        _ => return None,
+    })
+}
+
+fn retry_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "max_attempts" => means("Attempts in all; 1 if it is not said", whole(1, ATTEMPTS_MAX)),
+        "backoff" => means("How long to wait between two attempts", map(&BACKOFF_KEYS, &[], backoff_key)),
+        "errors" => means("The error classes that are tried again", list(&words(&ERROR_CLASSES))),
+        _ => return None,
+    })
+}
+
+fn backoff_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "initial" => means("Before the second attempt", duration()),
+        "factor" => means("What each further wait is multiplied by", whole(1, FACTOR_MAX)),
+        "max" => means("The longest wait", duration()),
+        "jitter" => means(
+            "`full`: each wait is drawn between nothing and its length; `none`: it is its length",
+            words(&["full", "none"]),
+        ),
+        _ => return None,
+    })
+}
+
+/// A schema of an input: the keywords that most have, and any other.
+fn input() -> Value {
+    json!({
+        "type": ["object", "boolean"],
+        "properties": {
+            "type": means("Its type, or several", json!({ "$ref": "#/$defs/input/$defs/types" })),
+            "format": means("What text has to look like", json!({ "type": "string", "examples": FORMATS })),
+            "description": means("What it is for, for whoever gives it", text()),
+            "default": means("Its value if none is given", json!({})),
+            "enum": means("The values that it may have", json!({ "type": "array" })),
+            "items": means("What stands in a list", shared("input")),
+            "minimum": means("The least number", json!({ "type": "number" })),
+            "maximum": means("The greatest number", json!({ "type": "number" })),
+            "minItems": means("The least length of a list", json!({ "type": "integer", "minimum": 0 })),
+            "uniqueItems": means("Whether nothing may stand twice in a list", json!({ "type": "boolean" })),
+        },
+        "$defs": {
+            "type": words(&["array", "boolean", "integer", "null", "number", "object", "string"]),
+            "types": { "anyOf": [
+                { "$ref": "#/$defs/input/$defs/type" },
+                { "type": "array", "items": { "$ref": "#/$defs/input/$defs/type" } },
+            ] },
+        },
+    })
+}

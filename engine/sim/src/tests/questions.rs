@@ -31,16 +31,16 @@ fn approval(id: &str, needs: &[&str], end: &Value) -> Value {
     question(
         id,
         needs,
-        json!({ "approval": { "roles": ["operator"], "quorum": 2, "forbid_self": true } }),
+        &json!({ "approval": { "roles": ["operator"], "quorum": 2, "forbid_self": true } }),
         end,
     )
 }
 
 fn signal(id: &str, needs: &[&str], end: &Value) -> Value {
-    question(id, needs, json!({ "signal": { "name": "storm" } }), end)
+    question(id, needs, &json!({ "signal": { "name": "storm" } }), end)
 }
 
-fn question(id: &str, needs: &[&str], asks: Value, end: &Value) -> Value {
+fn question(id: &str, needs: &[&str], asks: &Value, end: &Value) -> Value {
     let mut body = json!({ "asks": asks, "on_expire": "fail" });
     body.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
     json!({ "id": id, "needs": needs, "line": 1, "body": { "question": body } })

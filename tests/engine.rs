@@ -1,6 +1,7 @@
 //! The engine as a whole: saga, journal and driver, with toy actions that write files.
 
 mod children;
+mod claims;
 mod conditions;
 mod crash;
 mod kit;

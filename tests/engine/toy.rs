@@ -15,7 +15,7 @@ use longhaul_run::{Control, Driver, Ended, Journal, Reader, Reporters, VirtualCl
 use longhaul_saga::Record;
 use longhaul_step::conformance::Fault;
 use longhaul_step::{
-    Action, Context, Error, ErrorClass, Handle, Outcome, Poll, Probe, Progress, Registry, Started,
+    Action, Claims, Context, Error, ErrorClass, Handle, Outcome, Poll, Probe, Progress, Registry, Started,
 };
 use serde_json::{Value, json};
 
@@ -219,6 +219,9 @@ impl Action for Write1 {
             self.world.put(&op, UNDER_WAY);
         }
         self.world.log(&format!("start {file} {}", context.attempt));
+        if !context.claims.is_empty() {
+            self.world.log(&format!("{file} begins with {:?}", context.claims));
+        }
         Started::Running(Handle(params.to_string()))
     }
 
@@ -240,6 +243,12 @@ impl Action for Write1 {
             (false, true) => Probe::Partial,
             (false, false) => Probe::Absent,
         }
+    }
+
+    async fn adjust(&self, _: &Context, handle: &Handle, claims: &Claims) -> Result<(), Error> {
+        let params: Value = serde_json::from_str(&handle.0).unwrap();
+        self.world.log(&format!("{} has {claims:?}", Self::file(&params)));
+        Ok(())
     }
 
     async fn cancel(&self, _context: &Context, handle: &Handle) -> Result<(), Error> {

@@ -53,6 +53,8 @@ const BEYOND: &[Code] = &[
     Code::CompensationReads,
     Code::ForwardRead,
     Code::MayNotHaveRun,
+    Code::UnknownResource,
+    Code::Amount,
     Code::UnusedMock,
     Code::MockOutputs,
     Code::TestedWorkflow,
@@ -149,6 +151,10 @@ include: [./shared.yaml]
 inputs:
   vms: { type: array, items: { type: string, format: vm-id }, default: [vm-a] }
   at: { type: string, format: date-time }
+resources:
+  wan: { kind: bandwidth, capacity: 1Gbit/s, reserve: 20%, between: [a, b] }
+  room: { kind: memory, capacity: 4GiB, reserve: 1GiB, site: b }
+  slots: { kind: count, capacity: 4 }
 defaults:
   timeout: 1h
   heartbeat: 30s
@@ -181,10 +187,12 @@ steps:
         timeout: 5m
         scope: false
         compensate: { uses: gtm.prepare@1, with: { vm: \"${{ vm }}\", ttl: 60 }, requires: [\"${{ true }}\"] }
+        claims: { wan: elastic, room: { amount: 1GiB, keep: true }, slots: 1 }
       move:
         uses: vm.move@1
         with: { vm: \"${{ vm }}\", from: a, to: b, max_pause: 300ms }
         pivot: true
+        claims: { wan: { at_least: 1Mbit/s, at_most: 1Gbit/s } }
 outputs: { moved: 1 }
 on_failure:
   tell: { uses: report.write@1, with: { to: r } }
@@ -213,6 +221,8 @@ inputs:
   vms: { type: array, items: { type: string, format: vm-id } }
   from: { type: string }
   to: { type: string }
+resources:
+  wan: { kind: bandwidth, capacity: 1Gbit/s }
 steps:
   preflight: { uses: site.check@1, with: { from: a, to: b, vms: \"${{ inputs.vms }}\" } }
   tunnel: { needs: [preflight], wait: 1s }
@@ -220,7 +230,11 @@ steps:
     foreach: ${{ inputs.vms }}
     as: vm
     steps:
-      move_vm: { uses: vm.move@1, with: { vm: \"${{ vm }}\", from: a, to: b, max_pause: 300ms }, pivot: true }
+      move_vm:
+        uses: vm.move@1
+        with: { vm: \"${{ vm }}\", from: a, to: b, max_pause: 300ms }
+        pivot: true
+        claims: { wan: elastic }
 ";
 
 const TEST: &str = "\
@@ -232,7 +246,7 @@ defaults:
   clock: 2026-08-30T06:00:00Z
   inputs: { vms: [vm-a], from: a, to: b }
   mocks:
-    vm.move@1: { takes: 3m, undo: { takes: 1s, error: { class: auth, message: m, code: c } } }
+    vm.move@1: { takes: 3m, moves: { wan: 2GiB }, undo: { takes: 1s, error: { class: auth, message: m, code: c } } }
     site.check@1: [{ error: { class: transient } }, { unknown: done }]
   invariants: [ends]
 cases:

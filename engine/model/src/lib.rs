@@ -9,6 +9,7 @@ pub mod document;
 pub mod ids;
 pub mod layout;
 pub mod read;
+pub mod resource;
 pub mod schema;
 pub mod site;
 pub mod source;

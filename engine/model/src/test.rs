@@ -93,6 +93,8 @@ invariants! {
     UndoneInReverse, "undone-in-reverse";
     /// A run that failed has left nothing in effect.
     AllUndoneWhenFailed, "all-undone-when-failed";
+    /// What steps have of a resource is never more than there is to give.
+    Budgets, "budgets";
     /// The run comes to an end.
     Ends, "ends";
 }

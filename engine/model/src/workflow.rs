@@ -7,6 +7,7 @@ pub(crate) mod child;
 mod files;
 pub(crate) mod question;
 mod resolved;
+pub(crate) mod resource;
 pub(crate) mod retry;
 pub(crate) mod shared;
 pub(crate) mod step;
@@ -15,6 +16,7 @@ pub use child::ChildSpec;
 pub use files::{Files, Found, NoFiles, Texts, beside};
 pub use question::{AsksSpec, OnExpire, QuestionSpec};
 pub use resolved::{Part, Resolved};
+pub use resource::{ClaimAmount, ClaimSpec, ResourceSpec};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
 pub use shared::read_shared;
@@ -43,6 +45,8 @@ pub struct Workflow {
     pub inputs_span: Span,
     /// Files with shared defaults, in file order.
     pub include: Vec<Spanned<String>>,
+    /// What steps share, in file order.
+    pub resources: Vec<ResourceSpec>,
     /// What holds for steps that say nothing themselves.
     pub defaults: Defaults,
     /// `deadline`: the expression of the time after which the run is given up.
@@ -77,7 +81,7 @@ pub struct Defaults {
     pub retry: Option<RetrySpec>,
 }
 
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 14] = [
     "apiVersion",
     "kind",
     "name",
@@ -85,6 +89,7 @@ pub(crate) const KEYS: [&str; 13] = [
     "summary",
     "include",
     "inputs",
+    "resources",
     "defaults",
     "deadline",
     "steps",
@@ -94,7 +99,7 @@ pub(crate) const KEYS: [&str; 13] = [
 ];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 4] = ["plugins", "policy", "resources", "triggers"];
+const LATER: [&str; 3] = ["plugins", "policy", "triggers"];
 
 impl Workflow {
     /// Reads a workflow and everything that is wrong with its form.
@@ -116,6 +121,7 @@ impl Workflow {
             inputs: read_inputs(root, &mut reader),
             inputs_span: inputs_key.map_or(head, |entry| entry.key.span),
             include: reader.optional(root, "include").unwrap_or_default(),
+            resources: resource::read_all(root, &mut reader),
             defaults: shared::read_defaults(root, &mut reader),
             deadline: root.get("deadline").cloned(),
             steps: read_steps(root, &mut reader),

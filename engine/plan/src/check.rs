@@ -11,10 +11,12 @@ use longhaul_model::source::Span;
 use longhaul_model::workflow::{Resolved, Workflow};
 use serde_json::{Map, Value};
 
+use crate::claims::CheckedResource;
 use crate::family::{Family, Given, Uses};
 use crate::inputs::{self, Declared};
 use crate::names::Names;
 use crate::plan::{Body, Graph, OnExpire, Plan};
+use crate::resources::Resource;
 use crate::schema::Validators;
 use crate::steps::CheckedGraph;
 
@@ -69,9 +71,10 @@ pub fn check<'w>(
     let (family, mut found) = Family::check(&resolved, catalogue);
     let looked = family.root(Given::ByAPerson(given));
     found.append(looked.found);
-    let Parts { deadline, graph, outputs, on_failure, always, .. } = looked.parts;
+    let Parts { deadline, resources, graph, outputs, on_failure, always, .. } = looked.parts;
     let inputs = looked.bound.unwrap_or_default();
-    found.or(Some(Plan { workflow: looked.pin, inputs, deadline, graph, outputs, on_failure, always }))
+    let workflow = looked.pin;
+    found.or(Some(Plan { workflow, inputs, deadline, resources, graph, outputs, on_failure, always }))
 }
 
 /// What the parts of a check share.
@@ -83,6 +86,8 @@ pub(crate) struct Checker<'a> {
     /// The inputs, if they are known and right.
     pub(crate) scope: Option<Scope>,
     pub(crate) found: Diagnostics,
+    /// What its steps share.
+    pub(crate) resources: Vec<CheckedResource>,
     /// The outputs of each step that something reads with a default.
     pub(crate) defaulted: BTreeMap<StepId, BTreeSet<String>>,
     /// Of actions by their names, and of formats.
@@ -95,6 +100,7 @@ pub(crate) struct Checker<'a> {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) deadline: Option<Expression>,
+    pub(crate) resources: Vec<Resource>,
     pub(crate) graph: Graph,
     pub(crate) outputs: Vec<(String, Template)>,
     /// The schema of what it puts out, as far as that is known.
@@ -113,6 +119,7 @@ impl<'a> Checker<'a> {
             uses,
             scope: None,
             found: Diagnostics::new(),
+            resources: Vec::new(),
             defaulted: BTreeMap::new(),
             validators: Validators::default(),
             steps_of_children: 0,
@@ -139,6 +146,7 @@ impl<'a> Checker<'a> {
         let workflow = self.workflow;
         let root = Names::root(declared, &workflow.steps, self.uses);
         let deadline = self.deadline(declared);
+        self.resources = self.declared_resources(declared);
         let CheckedGraph { mut graph, pivot, .. } = self.graph(&workflow.steps, &root);
         let names = root.when_well(passed_over(&graph));
         let outputs = self.outputs(&names);
@@ -150,7 +158,8 @@ impl<'a> Checker<'a> {
         for graph in [&mut graph, &mut on_failure, &mut always] {
             note_defaulted(graph, &self.defaulted);
         }
-        Parts { deadline, graph, outputs, outputs_schema, on_failure, always, pivot }
+        let resources = self.resources.iter().map(|known| known.resource.clone()).collect();
+        Parts { deadline, resources, graph, outputs, outputs_schema, on_failure, always, pivot }
     }
 
     /// Worked out when the run begins, so it sees the inputs alone.

@@ -28,6 +28,7 @@ impl Checker<'_> {
         if self.found.len() == before {
             self.with_known_inputs(spec, child, &with.template);
         }
+        self.check_shared(spec, child);
         if !self.has_room_for(spec, child) {
             return None;
         }
@@ -39,6 +40,22 @@ impl Checker<'_> {
     pub(crate) fn pivot_inside(&self, spec: &StepSpec) -> Option<Elsewhere> {
         let Some(BodySpec::Workflow(child)) = &spec.body else { return None };
         self.uses.child(&child.file.value)?.pivot.clone()
+    }
+
+    /// A resource that both workflows declare is one, and of one kind.
+    fn check_shared(&mut self, spec: &ChildSpec, child: &Checked) {
+        for inner in &child.parts.resources {
+            let ours = self.resources.iter().map(|known| &known.resource);
+            let Some(own) = ours.into_iter().find(|own| own.name == inner.name && own.kind != inner.kind)
+            else {
+                continue;
+            };
+            let (name, kind) = (&own.name, own.kind);
+            let message =
+                format!("resource `{name}` is {kind} here and {} in `{}`", inner.kind, spec.file.value);
+            let one = self.mistake(Code::Amount, spec.file.span, message);
+            self.found.push(one.help("a name that both have is one resource: rename one of them"));
+        }
     }
 
     /// Where the inputs alone say what the workflow is given, it is looked at once more with that.
@@ -77,6 +94,7 @@ fn as_a_step(child: &Checked, with: Template) -> Child {
         with,
         inputs: child.inputs.clone(),
         deadline: parts.deadline.clone(),
+        resources: parts.resources.clone(),
         graph: parts.graph.clone(),
         outputs: parts.outputs.clone(),
         on_failure: parts.on_failure.clone(),

@@ -7,6 +7,7 @@
 //! Nothing here is a promise. A step without an estimate counts as no time at all and is named; so is everything else
 //! that cannot be known before the run.
 
+mod booking;
 mod schedule;
 mod unknown;
 

@@ -12,6 +12,7 @@
 mod chart;
 mod check;
 mod child;
+mod claims;
 mod digest;
 mod drawing;
 mod family;
@@ -25,6 +26,7 @@ mod plan;
 mod questions;
 mod reasons;
 mod render;
+mod resources;
 mod schema;
 mod seen;
 mod steps;
@@ -38,4 +40,5 @@ pub use plan::{
     OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin,
 };
 pub use render::render_text;
+pub use resources::{Budget, Claim, Reserve, Resource, Share, Wanted};
 pub use values::ValueSchema;

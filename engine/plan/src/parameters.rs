@@ -322,7 +322,7 @@ fn type_of<'n>(placed: &Placed<'_>, names: &'n Names<'_>) -> Known<'n> {
 }
 
 /// Whether the inputs alone make an expression's value.
-fn reads_inputs_alone(expression: &Expression) -> bool {
+pub(crate) fn reads_inputs_alone(expression: &Expression) -> bool {
     !expression.asked().time && expression.references().iter().all(|read| read.root == Root::Inputs)
 }
 

@@ -8,6 +8,8 @@ use longhaul_model::ids::StepId;
 use longhaul_model::units::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::resources::{Claim, Resource};
+
 /// Which workflow a run is pinned to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkflowPin {
@@ -31,6 +33,9 @@ pub struct Plan {
     /// The time after which the run is given up: what has not passed its pivot by then is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Expression>,
+    /// What its steps share, in file order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
     /// The steps.
     pub graph: Graph,
     /// What the run puts out when it has succeeded, in file order.
@@ -229,6 +234,9 @@ pub struct Child {
     /// The time after which it is given up: what has not passed its pivot by then is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Expression>,
+    /// What its steps share. One that a workflow around declares as well is that one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
     /// Its steps.
     pub graph: Graph,
     /// What it puts out when it has succeeded, in file order.
@@ -286,6 +294,9 @@ pub struct ActionStep {
     pub scope: bool,
     /// What undoes it, if not the action's own `compensate`.
     pub compensate: Option<Compensation>,
+    /// What it takes of the resources while it is under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
     /// The outputs that are read with a default, for the case that there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defaulted: Vec<String>,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use longhaul_expr::{Expression, Root, Shape, Template};
+use longhaul_expr::{Expression, Root, Scope, Shape, Template};
 use longhaul_model::action::Effects;
 use longhaul_model::ids::StepId;
 use serde_json::Value;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::chart;
 use crate::forecast::Forecast;
 use crate::plan::{ActionStep, Asks, Body, Child, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
+use crate::resources::Claim;
 
 /// Most lines about what cannot be known.
 const UNKNOWN_MAX: usize = 60;
@@ -40,6 +41,10 @@ pub fn render_text(plan: &Plan, forecast: Option<&Forecast>) -> String {
     if !marks.waits.is_empty() {
         text.section("waits, which go on while no controller runs");
         text.lines_or(&marks.waits, "none");
+    }
+    if !plan.resources.is_empty() {
+        text.section("resources, and what steps take of them");
+        text.lines_or(&budgets(plan), "none");
     }
     text.section("undo, if a step fails before the pivot, in this order");
     let mut undo = Vec::new();
@@ -161,6 +166,9 @@ impl Text {
             1 => "one attempt".to_owned(),
             several => format!("up to {several} attempts on {}", action.retry.errors.join(", ")),
         };
+        for claim in &action.claims {
+            self.line(depth + 1, &format!("takes {claim}"));
+        }
         let heartbeat = action.heartbeat.map_or_else(String::new, |every| format!("heartbeat {every}, "));
         self.line(depth + 1, &format!("timeout {}, {heartbeat}{attempts}", action.timeout));
     }
@@ -251,6 +259,41 @@ fn critical(path: &[String]) -> String {
 fn tenths(amount: u64, unit: u64) -> String {
     let tenths = amount / (unit / 10);
     format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Each resource, then each step that takes something of it.
+fn budgets(plan: &Plan) -> Vec<String> {
+    let scope = Scope { inputs: plan.inputs.clone(), ..Scope::default() };
+    let mut claims = Vec::new();
+    for graph in [&plan.graph, &plan.on_failure, &plan.always] {
+        collect_claims(graph, "", &mut claims);
+    }
+    let mut lines = Vec::new();
+    for resource in &plan.resources {
+        let Ok(budget) = resource.bind(&scope) else { continue };
+        lines.push(budget.to_string());
+        let of = claims.iter().filter(|(_, claim)| claim.resource == resource.name);
+        lines.extend(of.map(|(path, claim)| format!("  {path}: {}", claim.share)));
+    }
+    lines
+}
+
+fn collect_claims<'p>(graph: &'p Graph, above: &str, all: &mut Vec<(String, &'p Claim)>) {
+    for step in &graph.steps {
+        let path = format!("{above}{}", step.id);
+        match &step.body {
+            Body::Action(action) => all.extend(action.claims.iter().map(|claim| (path.clone(), claim))),
+            Body::Foreach(foreach) => {
+                collect_claims(&foreach.graph, &format!("{path}/<{}>/", foreach.variable), all);
+            }
+            Body::Workflow(child) => {
+                for graph in [&child.graph, &child.on_failure, &child.always] {
+                    collect_claims(graph, &format!("{path}/"), all);
+                }
+            }
+            Body::Wait(_) | Body::Question(_) => {}
+        }
+    }
 }
 
 /// Pivots and waits, by their paths.

@@ -208,6 +208,7 @@ impl<'a> Checker<'a> {
             self.check_effects(descriptor, asserted);
         }
         self.check_scope(spec, descriptor);
+        let (claims, claim_reads) = self.claims(&spec.claims, names);
         let (descriptor, with) = (descriptor?, with?);
         let defaults = &self.workflow.defaults;
         let step = ActionStep {
@@ -220,9 +221,11 @@ impl<'a> Checker<'a> {
             pivot: spec.pivot.is_some(),
             scope: spec.scope.is_some(),
             compensate: compensate.flatten(),
+            claims,
             defaulted: Vec::new(),
         };
-        Some(CheckedBody { body: Body::Action(Box::new(step)), reads: with.reads, pivot: spec.pivot })
+        let reads = with.reads.into_iter().chain(claim_reads).collect();
+        Some(CheckedBody { body: Body::Action(Box::new(step)), reads, pivot: spec.pivot })
     }
 
     fn wait(&mut self, spec: &WaitSpec, names: &Names<'_>) -> Option<CheckedBody> {

@@ -60,6 +60,7 @@ impl Entry {
 const INTENTS: &[&str] = &[
     "start",
     "compensate",
+    "share",
     "cancel",
     "expand",
     "enter",

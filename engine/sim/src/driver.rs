@@ -6,7 +6,9 @@
 mod calls;
 mod crash;
 mod people;
+mod transfer;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use calls::Calls;
@@ -15,6 +17,7 @@ use longhaul_plan::Plan;
 use longhaul_saga::event::{Controller, Starter, TimerFired};
 use longhaul_saga::{Batch, Command, Entry, Event, Illegal, Intent, Record, Saga, Status, StepView};
 use people::Inbox;
+use transfer::Transfers;
 
 use crate::queue::Queue;
 use crate::world::OperationId;
@@ -152,6 +155,9 @@ struct Simulation<'a> {
     saga: Option<Saga>,
     calls: Calls,
     inbox: Inbox,
+    /// What each step has of what steps share.
+    claims: BTreeMap<StepPath, BTreeMap<String, u64>>,
+    transfers: Transfers,
     /// Raised by every controller.
     generation: u64,
     /// A fault strikes once.
@@ -170,6 +176,8 @@ impl<'a> Simulation<'a> {
             saga: None,
             calls: Calls::default(),
             inbox: Inbox::default(),
+            claims: BTreeMap::new(),
+            transfers: Transfers::default(),
             generation: 1,
             struck: false,
             resumes: setup.resumes,
@@ -272,6 +280,7 @@ impl<'a> Simulation<'a> {
         match command {
             Command::Intent(Intent::Start(start)) => self.start(&start),
             Command::Intent(Intent::Compensate(undo)) => self.compensate(&undo),
+            Command::Intent(Intent::Share(share)) => self.share(&share.step, &share.claims),
             Command::Intent(Intent::Cancel(cancel)) => self.ask_to_stop(&cancel.step),
             Command::Intent(
                 Intent::Expand(_)

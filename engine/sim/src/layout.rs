@@ -1,8 +1,9 @@
 //! Where each step instance of a run stands in its plan.
 
+use longhaul_expr::Scope;
 use longhaul_model::action::Effects;
 use longhaul_model::ids::{StepId, StepPath};
-use longhaul_plan::{Body, Graph, OnItemFailure, Plan};
+use longhaul_plan::{Body, Budget, Claim, Graph, OnItemFailure, Plan, Share};
 
 /// What the plan says of the steps, without their expressions.
 #[derive(Debug, Clone)]
@@ -10,6 +11,8 @@ pub struct Layout {
     steps: Vec<Node>,
     /// Those of `on_failure` and `always`.
     last: Vec<Node>,
+    /// What the steps share, as far as the inputs make it known.
+    budgets: Vec<Budget>,
 }
 
 /// A step of the plan.
@@ -29,6 +32,8 @@ pub(crate) enum Kind {
         effects: Effects,
         pivot: bool,
         scope: bool,
+        /// The resources of which it keeps what it took for as long as its effect is there.
+        kept: Vec<String>,
     },
     Wait,
     /// Asks somebody outside.
@@ -62,13 +67,20 @@ impl Layout {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let last = nodes(&plan.on_failure).into_iter().chain(nodes(&plan.always)).collect();
-        Self { steps: nodes(&plan.graph), last }
+        let scope = Scope { inputs: plan.inputs.clone(), ..Scope::default() };
+        let budgets = plan.resources.iter().filter_map(|resource| resource.bind(&scope).ok()).collect();
+        Self { steps: nodes(&plan.graph), last, budgets }
     }
 
     /// The place of a step instance; none if no step of the plan can have this path.
     pub(crate) fn place<'a>(&'a self, path: &'a str) -> Option<Place<'a>> {
         let place = |beside: &'a [Node], is_last| find(beside, path, 0, is_last);
         place(&self.steps, false).or_else(|| place(&self.last, true))
+    }
+
+    /// What the steps of the run's own workflow share, and those of others under the same names.
+    pub(crate) fn budgets(&self) -> &[Budget] {
+        &self.budgets
     }
 
     /// Whether it is the wait for a deadline: of the run, or of a workflow that a step runs.
@@ -94,8 +106,8 @@ impl Layout {
 impl Node {
     /// What it leaves behind; a step with items leaves nothing of its own.
     pub(crate) fn effects(&self) -> Effects {
-        match self.kind {
-            Kind::Action { effects, .. } => effects,
+        match &self.kind {
+            Kind::Action { effects, .. } => *effects,
             Kind::Items { .. } | Kind::Workflow { .. } | Kind::Wait | Kind::Question => Effects::None,
         }
     }
@@ -103,6 +115,14 @@ impl Node {
     /// Whether it is undone at the end of its graph also when all went well.
     pub(crate) fn is_scope(&self) -> bool {
         matches!(self.kind, Kind::Action { scope: true, .. })
+    }
+
+    /// The resources of which it keeps what it took for as long as its effect is there.
+    pub(crate) fn kept(&self) -> &[String] {
+        match &self.kind {
+            Kind::Action { kept, .. } => kept,
+            Kind::Items { .. } | Kind::Workflow { .. } | Kind::Wait | Kind::Question => &[],
+        }
     }
 
     pub(crate) fn is_pivot(&self) -> bool {
@@ -129,7 +149,9 @@ fn nodes(graph: &Graph) -> Vec<Node> {
         asks: step.condition.as_ref().is_some_and(|condition| condition.asked().any),
         kind: match &step.body {
             Body::Action(action) => {
-                Kind::Action { effects: action.effects, pivot: action.pivot, scope: action.scope }
+                let keeps = |claim: &&Claim| matches!(claim.share, Share::Fixed { keep: true, .. });
+                let kept = action.claims.iter().filter(keeps).map(|claim| claim.resource.clone()).collect();
+                Kind::Action { effects: action.effects, pivot: action.pivot, scope: action.scope, kept }
             }
             Body::Wait(_) => Kind::Wait,
             Body::Question(_) => Kind::Question,

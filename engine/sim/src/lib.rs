@@ -30,5 +30,5 @@ mod tests;
 pub use driver::{Halt, Ran, Setup, simulate};
 pub use fault::{Fault, Side};
 pub use layout::Layout;
-pub use model::{Asked, Behaviour, Ending, Model, Really, Reply};
+pub use model::{Asked, Behaviour, Ending, Model, Moves, Really, Reply};
 pub use world::{Change, Changed, Effect, World};

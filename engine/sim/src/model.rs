@@ -29,8 +29,27 @@ pub struct Asked<'a> {
 pub struct Behaviour {
     /// From its start to its end, in milliseconds.
     pub takes_ms: u64,
+    /// What it moves besides: that takes as long as its step's share of the link makes it.
+    pub moves: Option<Moves>,
     /// How it ends if nobody asks it to stop.
     pub ending: Ending,
+}
+
+/// Bytes that an effect moves over a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moves {
+    /// How many.
+    pub bytes: u64,
+    /// The resource of which the step claims its share. Of one that it does not claim it has nothing, and never ends.
+    pub over: String,
+}
+
+impl Behaviour {
+    /// An effect that takes so long, whatever its step's claims.
+    #[must_use]
+    pub fn timed(takes_ms: u64, ending: Ending) -> Self {
+        Self { takes_ms, moves: None, ending }
+    }
 }
 
 /// How an effect ends.

@@ -1,5 +1,6 @@
 //! Random plans, random worlds and random faults keep every invariant, and an invariant that is broken is seen.
 
+mod claims;
 mod detectors;
 mod questions;
 mod random;
@@ -19,7 +20,7 @@ use crate::{Asked, Behaviour, Ending, Fault, Halt, Layout, Model, Ran, Setup, Si
 const TIMEOUT: &str = "30m";
 
 fn fine(_: &Asked<'_>) -> Behaviour {
-    Behaviour { takes_ms: 1_000, ending: Ending::Done(json!({ "ok": true })) }
+    Behaviour::timed(1_000, Ending::Done(json!({ "ok": true })))
 }
 
 fn run(plan: &Arc<Plan>, model: &dyn Model, fault: Fault, seed: u64) -> Ran {
@@ -41,6 +42,10 @@ fn plan(steps: &Value, vms: &[String]) -> Arc<Plan> {
         serde_json::from_value(json!({
             "workflow": { "name": "toy", "version": "1.0.0", "sha256": "00", "file": "toy.yaml" },
             "inputs": { "vms": vms, "none": [], "vms1": ["vm-a"], "vms2": ["vm-a", "vm-b"], "vms3": ["vm-a", "vm-b", "vm-c"] },
+            "resources": [
+                { "name": "wan", "kind": "bandwidth", "capacity": "1Mbit/s", "reserve": { "percent": 20 } },
+                { "name": "slots", "kind": "count", "capacity": 10 },
+            ],
             "graph": { "steps": steps }, "outputs": [],
             "always": { "steps": [action("report", &[], "none", false)] },
         }))
@@ -79,6 +84,7 @@ fn a_simulation_can_be_repeated() {
         let failure = longhaul_saga::Failure::new("transient", "made up");
         Behaviour {
             takes_ms: 10,
+            moves: None,
             ending: if asked.time < 3 { Ending::Failed(failure) } else { fine(asked).ending },
         }
     };
@@ -119,6 +125,7 @@ fn only_an_operator_resumes_a_stopped_run() {
     let broken = |asked: &Asked<'_>| match asked.step.as_str() {
         "each/vm-0/settle" if asked.time == 1 => Behaviour {
             takes_ms: 5,
+            moves: None,
             ending: Ending::Failed(longhaul_saga::Failure::new("permanent", "made up")),
         },
         _ => fine(asked),
@@ -154,6 +161,7 @@ fn items_under_a_pivot_are_kept() {
     let late = |asked: &Asked<'_>| match asked.step.as_str() {
         "beside" => Behaviour {
             takes_ms: 60_000,
+            moves: None,
             ending: Ending::Failed(longhaul_saga::Failure::new("permanent", "made up")),
         },
         _ => fine(asked),

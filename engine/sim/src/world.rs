@@ -30,6 +30,8 @@ struct Operation {
     hidden: bool,
     /// Its effect came about before: it changes nothing any more.
     again: bool,
+    /// It was asked to stop.
+    stopping: bool,
 }
 
 /// What became of one step's effect.
@@ -154,6 +156,7 @@ impl World {
             over: false,
             plan: self.plans,
             hidden: false,
+            stopping: false,
         };
         self.operations.insert(id.clone(), operation);
     }
@@ -198,10 +201,19 @@ impl World {
     pub(crate) fn stop(&mut self, id: &OperationId) -> Option<u64> {
         let operation = self.operations.get_mut(id).filter(|operation| !operation.over)?;
         self.plans += 1;
-        operation.plan = self.plans;
+        (operation.plan, operation.stopping) = (self.plans, true);
         if !operation.again {
             operation.ending = Ending::Failed(Failure::new("cancelled", "stopped as asked"));
         }
+        Some(self.plans)
+    }
+
+    /// The end of an operation comes at another time than was planned. The number of its new end; none if it is over, or was
+    /// asked to stop.
+    pub(crate) fn put_off(&mut self, id: &OperationId) -> Option<u64> {
+        let operation = self.operations.get_mut(id).filter(|it| !it.over && !it.stopping)?;
+        self.plans += 1;
+        operation.plan = self.plans;
         Some(self.plans)
     }
 

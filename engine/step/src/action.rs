@@ -1,5 +1,6 @@
 //! The trait, and the values that cross it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +113,9 @@ pub trait RunRecords: Send + Sync {
     fn records(&self) -> Result<Vec<Value>, Error>;
 }
 
+/// What a step has of what steps share, by the names of the resources, each in its own unit: bits a second, bytes, a count.
+pub type Claims = BTreeMap<String, u64>;
+
 /// What the driver hands to an action besides its parameters.
 #[derive(Clone)]
 pub struct Context {
@@ -123,6 +127,8 @@ pub struct Context {
     pub controller: String,
     /// The run's own records.
     pub records: Arc<dyn RunRecords>,
+    /// What the step claimed, and has when it begins.
+    pub claims: Claims,
 }
 
 /// One thing a step can do.
@@ -159,6 +165,16 @@ pub trait Action: Send + Sync {
 
     /// Finds out whether the effect has happened, without changing anything.
     async fn probe(&self, context: &Context, params: &Value) -> Probe;
+
+    /// Tells a started effect what it has of the claimed resources from now on: more or less than before. An action that
+    /// cannot use that leaves it out.
+    ///
+    /// # Errors
+    /// When the request could not be delivered.
+    async fn adjust(&self, context: &Context, handle: &Handle, claims: &Claims) -> Result<(), Error> {
+        let _ = (context, handle, claims);
+        Ok(())
+    }
 
     /// Asks a started effect to stop; its outcome still comes from `poll`.
     ///

@@ -20,7 +20,7 @@ mod error;
 mod registry;
 
 pub use action::{
-    Action, Context, Estimate, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
+    Action, Claims, Context, Estimate, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
 };
 pub use error::{Error, ErrorClass};
 pub use longhaul_model::action::Finding;

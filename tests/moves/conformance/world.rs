@@ -68,7 +68,13 @@ impl World {
     pub(super) fn context(&self, step: &str) -> Context {
         let step = StepPath::root(&step.parse().unwrap());
         let key = Key { run: self.run(), step, incarnation: 0 };
-        Context { key, attempt: 1, controller: "conformance".to_owned(), records: Arc::new(NoRecords) }
+        Context {
+            key,
+            attempt: 1,
+            controller: "conformance".to_owned(),
+            records: Arc::new(NoRecords),
+            claims: longhaul_step::Claims::new(),
+        }
     }
 
     pub(super) fn kill_agent(&self, side: Side) {

@@ -99,7 +99,7 @@ codes! {
         "Write it in the form that the message shows, such as `10m` or `2GiB`.";
     NotAvailable, "LH0012", "not available yet", "a construct is not available in this version",
         "The construct belongs to the language, and this version cannot execute it. What `validate` passes can be run, so it is refused.",
-        "steps:\n  gate:\n    approve: { roles: [operator] }",
+        "plugins:\n  f5: \"bigip@^1\"",
         "Leave it out, or use a version that has it.";
     StepBody, "LH0013", "in this step", "a step does nothing, or two things",
         "A step uses an action or another workflow (`uses`), repeats steps (`foreach` with `steps`), or waits; a key that belongs to one of these does not belong to the others.",
@@ -193,6 +193,14 @@ codes! {
         "The step has an `if`, or the reader runs also when it failed: then it puts nothing out, and the expression would have no value.",
         "steps:\n  a: { uses: x.y@1, if: \"${{ inputs.n > 1 }}\" }\n  b: { uses: x.y@1, with: { c: \"${{ steps.a.outputs.d }}\" } }",
         "Give a default (`steps.a.outputs.d ?? 0`), or run the reader only `if: ${{ succeeded(\"a\") }}`.";
+    UnknownResource, "LH0048", "unknown", "a resource is unknown",
+        "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
+        "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",
+        "Correct the spelling, or declare it below `resources`.";
+    Amount, "LH0049", "cannot be had", "an amount of a resource is wrong",
+        "A claim asks for more than its resource can ever give, so the step would wait for ever; or an amount has another unit than its resource's kind, or is nothing.",
+        "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s, reserve: 20% }\nsteps:\n  a: { uses: x.y@1, claims: { wan: 900Mbit/s } }",
+        "Claim less, or declare a greater capacity or a smaller reserve; write bandwidth as `100Mbit/s`, memory and disk as `2GiB`, a count as `4`.";
     UnusedMock, "LH0050", "used nowhere", "a mock is for something that the workflow does not use",
         "A mock is named after an action that the workflow under test does not use, so it would mock nothing.",
         "mocks:\n  vm.mvoe@1: { takes: 3m }",

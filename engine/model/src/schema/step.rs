@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, duration, expression, flag, has_one_of, list, map, means, or_expression, pattern, shared,
-    step_id, text, whole, without, words,
+    any_map, dashed_id, duration, exactly, expression, flag, has_one_of, list, map, map_of, means,
+    or_expression, pattern, shared, step_id, step_id_form, text, whole, without, words,
 };
+use crate::resource::ResourceKind;
 use crate::workflow::child::{OF_ATTEMPTS, OF_EFFECTS, PATH};
 use crate::workflow::question::{APPROVE_KEYS, QUORUM_MAX};
+use crate::workflow::resource::{CLAIM_KEYS, ELASTIC, OF_ELASTIC, RESOURCE_KEYS};
 use crate::workflow::step::{
     ACTION_KEYS, COMPENSATE_KEYS, FOREACH_KEYS, OF_SIGNALS, PARALLEL_MAX, SHARED_KEYS, WAIT_KEYS,
     WAIT_MAP_KEYS,
@@ -15,6 +17,9 @@ use crate::workflow::step::{
 
 /// `noun.verb@1`.
 const ACTION: &str = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+@[0-9]+$";
+
+/// A part of the whole.
+const PERCENT: &str = "^[0-9]{1,2}%$";
 
 /// A role, as it stands in a certificate.
 const ROLE: &str = "^[a-z0-9-]{1,63}$";
@@ -170,6 +175,70 @@ fn action_key(key: &str) -> Option<Value> {
             "What undoes it, in place of the action's own undo",
             map(&COMPENSATE_KEYS, &["uses"], compensate_key),
         ),
+        "claims" => means(
+            "What it takes of the workflow's resources while it is under way, by their names; it waits until that is free",
+            map_of(step_id_form(), &claim()),
+        ),
+        _ => return None,
+    })
+}
+
+fn claim() -> Value {
+    let mut bounds = map(&CLAIM_KEYS, &[], claim_key);
+    let elastic = json!({ "allOf": [has_one_of(&OF_ELASTIC), without(&[&["amount", "keep"]])] });
+    let fixed = json!({ "allOf": [json!({ "required": ["amount"] }), without(&[&OF_ELASTIC])] });
+    bounds["anyOf"] = json!([fixed, elastic]);
+    json!({ "anyOf": [amount(), exactly(ELASTIC), bounds] })
+}
+
+/// An amount of a resource of any kind.
+pub(super) fn amount() -> Value {
+    or_expression(&json!({ "anyOf": [quantity(), { "type": "integer", "minimum": 0 }] }))
+}
+
+fn quantity() -> Value {
+    json!({
+        "type": "string",
+        "pattern": r"^([0-9]+(bit/s|B)|[0-9]+(\.[0-9]{1,3})?((k|M|G)bit/s|(Ki|Mi|Gi|Ti)B))$",
+        "examples": ["200Mbit/s", "2GiB"],
+    })
+}
+
+fn claim_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "amount" => means("So much, or it waits", amount()),
+        "keep" => means("Whether it stays taken for as long as the step's effect is there", flag()),
+        "at_least" => means("Of what others leave: it waits until it gets so much", amount()),
+        "at_most" => means("Of what others leave: it has no use for more", amount()),
+        _ => return None,
+    })
+}
+
+/// A resource.
+pub(super) fn resource() -> Value {
+    let mut resource = map(&RESOURCE_KEYS, &["kind", "capacity"], resource_key);
+    let link = json!({ "properties": { "kind": exactly("bandwidth") } });
+    resource["allOf"] =
+        json!([{ "if": link, "then": without(&[&["site"]]), "else": without(&[&["between"]]) }]);
+    resource
+}
+
+fn resource_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "kind" => means(
+            "What it is, and in which unit it is counted",
+            words(&ResourceKind::ALL.map(ResourceKind::as_str)),
+        ),
+        "capacity" => means("How much there is of it; may read inputs", amount()),
+        "reserve" => means(
+            "How much of it is never given away: an amount, or a part such as 15%",
+            json!({ "anyOf": [amount(), pattern(PERCENT)] }),
+        ),
+        "between" => means(
+            "The two sites whose link it is",
+            json!({ "type": "array", "items": or_expression(&dashed_id()), "minItems": 2, "maxItems": 2 }),
+        ),
+        "site" => means("The site at which it is", or_expression(&dashed_id())),
         _ => return None,
     })
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, anything, duration, exactly, head, list, map, means, one_or_more, pattern, shared, text, whole,
-    words,
+    any_map, anything, duration, exactly, head, list, map, means, one_or_more, pattern, shared, size, text,
+    whole, words,
 };
 use crate::test::expect::{EXACTLY_ONCE, NONE_LEFT, REMAINS, STATUSES};
 use crate::test::mock::{ERROR_KEYS, REALLY, UNDO_KEYS};
@@ -84,6 +84,10 @@ fn behaviour() -> Value {
 fn behaviour_key(key: &str) -> Option<Value> {
     Some(match key {
         "takes" => means("From its start to its end", duration()),
+        "moves" => means(
+            "What it moves besides, over a resource that its step claims: that takes as long as its share makes it",
+            json!({ "type": "object", "additionalProperties": size(), "minProperties": 1, "maxProperties": 1 }),
+        ),
         "outputs" => means("What it puts out; the rest is made from the action's schema", anything()),
         "error" => means("It fails and leaves nothing behind", map(&ERROR_KEYS, &["class"], error_key)),
         "unknown" => means("Nobody knows how it ended, and a probe finds this", words(&REALLY)),

@@ -40,6 +40,10 @@ fn key(key: &str) -> Option<Value> {
                 "What a run is given, by name: a JSON Schema (2020-12) for each, which may have a default",
                 map_of(step_id_form(), &shared("input")),
             ),
+            "resources" => means(
+                "What steps share, by name: a link's bandwidth, a site's memory",
+                map_of(step_id_form(), &step::resource()),
+            ),
             "defaults" => defaults(),
             "deadline" => means(
                 "The time after which the run is given up: what has not passed its pivot by then is undone. Worked out \

@@ -5,7 +5,7 @@ use crate::diagnostic::Code;
 use crate::document::{Content, Node};
 use crate::read::{Read, Reader};
 use crate::source::{Span, Spanned};
-use crate::units::Time;
+use crate::units::{Size, Time};
 use crate::workflow::ERROR_CLASSES;
 
 /// How an action or a step behaves.
@@ -24,6 +24,8 @@ pub struct BehaviourSpec {
     pub span: Span,
     /// From its start to its end.
     pub takes: Option<Time>,
+    /// What it moves besides, and over which resource.
+    pub moves: Option<(Spanned<String>, Size)>,
     /// How it ends.
     pub outcome: Outcome,
     /// How the action's own undo of it behaves, per time it is asked for.
@@ -58,7 +60,7 @@ pub struct ErrorSpec {
     pub code: Option<String>,
 }
 
-pub(crate) const KEYS: [&str; 5] = ["takes", "outputs", "error", "unknown", "undo"];
+pub(crate) const KEYS: [&str; 6] = ["takes", "moves", "outputs", "error", "unknown", "undo"];
 pub(crate) const UNDO_KEYS: [&str; 2] = ["takes", "error"];
 pub(crate) const ERROR_KEYS: [&str; 3] = ["class", "message", "code"];
 /// What a probe finds, by the word in a file.
@@ -92,9 +94,21 @@ fn behaviour(node: &Node, keys: &[&str], reader: &mut Reader<'_>) -> Option<Beha
     Some(BehaviourSpec {
         span: node.span,
         takes: reader.optional(node, "takes"),
+        moves: node.get("moves").and_then(|moves| read_moves(moves, reader)),
         outcome: outcome(node, reader)?,
         undo: undo.map(|undo| behaviours(undo, &UNDO_KEYS, reader)).unwrap_or_default(),
     })
+}
+
+/// `{ wan: 40GiB }`: one resource, and how much goes over it.
+fn read_moves(node: &Node, reader: &mut Reader<'_>) -> Option<(Spanned<String>, Size)> {
+    match node.entries() {
+        [entry] => Size::read(&entry.value, reader).map(|size| (entry.key.clone(), size)),
+        _ => {
+            reader.wrong_type(node, "one resource and how much goes over it, such as `{ wan: 40GiB }`");
+            None
+        }
+    }
 }
 
 fn outcome(node: &Node, reader: &mut Reader<'_>) -> Option<Outcome> {

@@ -21,7 +21,7 @@ pub(crate) const PATH: &str = r"^\.\.?/";
 pub(crate) const OF_ATTEMPTS: [&str; 3] = ["timeout", "heartbeat", "retry"];
 
 /// Keys that speak of one effect.
-pub(crate) const OF_EFFECTS: [&str; 4] = ["effects", "pivot", "scope", "compensate"];
+pub(crate) const OF_EFFECTS: [&str; 5] = ["effects", "pivot", "scope", "compensate", "claims"];
 
 /// Whether a text names a file.
 pub(super) fn is_path(text: &str) -> bool {

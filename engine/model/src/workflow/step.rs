@@ -9,6 +9,7 @@ use crate::source::{Span, Spanned};
 use crate::units::Time;
 use crate::workflow::child::{self, ChildSpec};
 use crate::workflow::question::QuestionSpec;
+use crate::workflow::resource::{self, ClaimSpec};
 use crate::workflow::retry::{RetrySpec, bounded};
 
 /// A step.
@@ -71,6 +72,8 @@ pub struct ActionSpec {
     pub scope: Option<Span>,
     /// What undoes it.
     pub compensate: Option<CompensateSpec>,
+    /// What it takes of the workflow's resources.
+    pub claims: Vec<ClaimSpec>,
 }
 
 /// `compensate`.
@@ -114,8 +117,8 @@ pub enum ItemFailure {
 pub(crate) const SHARED_KEYS: [&str; 2] = ["needs", "if"];
 /// Keys of a step that waits for a time or for somebody.
 pub(crate) const WAIT_KEYS: [&str; 2] = ["wait", "approve"];
-pub(crate) const ACTION_KEYS: [&str; 9] =
-    ["uses", "with", "effects", "timeout", "heartbeat", "retry", "pivot", "scope", "compensate"];
+pub(crate) const ACTION_KEYS: [&str; 10] =
+    ["uses", "with", "effects", "timeout", "heartbeat", "retry", "pivot", "scope", "compensate", "claims"];
 pub(crate) const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
 
 /// Keys of a wait that is a map.
@@ -125,7 +128,7 @@ pub(crate) const OF_SIGNALS: [&str; 3] = ["payload", "expires", "on_expire"];
 pub(crate) const COMPENSATE_KEYS: [&str; 3] = ["uses", "with", "requires"];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 6] = ["claims", "progress", "idempotency_key", "probe", "order_by", "deadline"];
+const LATER: [&str; 1] = ["probe"];
 
 /// Most items of a foreach at once.
 pub(crate) const PARALLEL_MAX: u32 = 1_000;
@@ -227,6 +230,7 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
         pivot,
         scope,
         compensate: reader.optional(node, "compensate"),
+        claims: resource::read_claims(node, reader),
     }
 }
 

@@ -10,16 +10,17 @@ use longhaul_model::ids::StepId;
 use longhaul_model::units::Time;
 use serde_json::{Map, Value, json};
 
+use super::booking::Bookings;
 use super::unknown::Unknown;
 use super::{Circumstances, DeadlineOutlook, Expectation, Expected, Forecast, RestsOn};
 use crate::plan::{ActionStep, Body, Child, ChildInput, Foreach, Graph, Plan, Question, Step, Wait};
 
 /// A moment, and the step whose end it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment {
-    ms: u64,
+pub(super) struct Moment {
+    pub(super) ms: u64,
     /// Its place among the expectations; none at the start of the run.
-    end_of: Option<usize>,
+    pub(super) end_of: Option<usize>,
 }
 
 pub(super) struct Schedule<'a> {
@@ -31,6 +32,7 @@ pub(super) struct Schedule<'a> {
     /// For each of them what it waited for last.
     after: Vec<Option<usize>>,
     unknown: Unknown,
+    bookings: Bookings,
 }
 
 impl<'a> Schedule<'a> {
@@ -43,6 +45,7 @@ impl<'a> Schedule<'a> {
             now_unix_ms: Some(circumstances.begins_unix_ms),
             ..Scope::default()
         };
+        let bookings = Bookings::of(&plan.resources, &scope);
         Self {
             circumstances,
             scope,
@@ -50,6 +53,7 @@ impl<'a> Schedule<'a> {
             steps: Vec::new(),
             after: Vec::new(),
             unknown: Unknown::default(),
+            bookings,
         }
     }
 
@@ -138,8 +142,16 @@ impl<'a> Schedule<'a> {
             }
         };
         let rests_on = if expected.duration_ms.is_some() { RestsOn::Estimate } else { RestsOn::Nothing };
-        let end_ms = start.ms.saturating_add(expected.duration_ms.unwrap_or(0));
-        (self.expect(path, start, end_ms, rests_on, expected), None)
+        let duration_ms = expected.duration_ms.unwrap_or(0);
+        let amounts = action.claims.iter().flat_map(|claim| claim.share.templates()).flatten();
+        let read: Vec<_> = amounts.flat_map(Template::expressions).map(|placed| placed.expression).collect();
+        self.see(read.into_iter());
+        let booking = self.bookings.wanted(action, &self.scope);
+        let start = self.bookings.first_free(&booking, start, duration_ms);
+        let end_ms = start.ms.saturating_add(duration_ms);
+        let end = self.expect(path, start, end_ms, rests_on, expected);
+        self.bookings.take(&booking, start.ms, end_ms, self.steps.len() - 1);
+        (end, None)
     }
 
     fn wait(&mut self, wait: &Wait, start: Moment, path: &str) -> Moment {

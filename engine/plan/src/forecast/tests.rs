@@ -115,3 +115,28 @@ fn the_drawing_fits() {
     assert!(drawn.contains("more steps"), "{drawn}");
     assert!(drawn.lines().count() < 50, "{drawn}");
 }
+
+/// What is claimed is free before a step begins, and the way there goes by who had it.
+#[test]
+fn claims_are_waited_for() {
+    let step = |vm: &str, claims: &str| {
+        format!(
+            "  {vm}:\n    uses: storage.prefetch@1\n    with: {{ vm: {vm}, from: a, to: b, until: {{ present: 1 }} }}\n    \
+             claims: {{ {claims} }}\n"
+        )
+    };
+    let steps = [
+        ("a", "wan: 6Mbit/s"),
+        ("b", "wan: 6Mbit/s"),
+        ("c", "wan: elastic"),
+        ("d", "room: { amount: 2GiB, keep: true }"),
+    ];
+    let steps: String = steps.iter().map(|(vm, claims)| step(vm, claims)).collect();
+    let resources = "resources:\n  wan: { kind: bandwidth, capacity: 10Mbit/s }\n  room: { kind: memory, capacity: 3GiB }\n";
+    let plan = plan(&format!("{HEAD}{resources}steps:\n{steps}"), &json!({}));
+    let forecast = forecast(&plan, &BTreeMap::new());
+    let times: Vec<_> = forecast.steps.iter().map(|step| (step.path.as_str(), step.start_ms)).collect();
+    assert_eq!(times, [("a", 0), ("b", 10_000), ("c", 0), ("d", 0)]);
+    assert_eq!(forecast.critical_path, ["a", "b"]);
+    insta::assert_snapshot!("claims", crate::render_text(&plan, Some(&forecast)));
+}

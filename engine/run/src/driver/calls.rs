@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_model::ids::{RunId, StepPath};
-use longhaul_saga::intent::{Compensate, Start};
+use longhaul_saga::intent::{Compensate, Share, Start};
 use longhaul_saga::{Event, Probe, Wait};
-use longhaul_step::{Context, Key, Registry, RunRecords};
-use tokio::sync::{Notify, mpsc};
+use longhaul_step::{Claims, Context, Key, Registry, RunRecords};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::Driver;
@@ -36,6 +36,7 @@ struct Running {
     number: u64,
     task: AbortHandle,
     cancel: Arc<Notify>,
+    claims: watch::Sender<Claims>,
 }
 
 impl Drop for Calls {
@@ -90,24 +91,29 @@ impl Calls {
     }
 
     pub(super) fn start(&mut self, start: Start) {
-        let context = self.context(&start.step, start.incarnation, start.attempt);
+        let mut context = self.context(&start.step, start.incarnation, start.attempt);
+        context.claims.clone_from(&start.claims);
         let call = self.call(context, start.step.clone());
-        let cancel = Arc::clone(&call.cancel);
-        self.spawn(start.step.clone(), cancel, super::effect::start(call, start));
+        self.spawn(call, |call| super::effect::start(call, start));
     }
 
     pub(super) fn probe(&mut self, probe: Probe) {
         let context = self.context(&probe.step, probe.incarnation, probe.attempt);
         let call = self.call(context, probe.step.clone());
-        let cancel = Arc::clone(&call.cancel);
-        self.spawn(probe.step.clone(), cancel, super::effect::probe(call, probe));
+        self.spawn(call, |call| super::effect::probe(call, probe));
     }
 
     pub(super) fn compensate(&mut self, compensate: Compensate) {
         let context = self.context(&compensate.step, compensate.incarnation, compensate.attempt);
         let call = self.call(context, compensate.step.clone());
-        let cancel = Arc::clone(&call.cancel);
-        self.spawn(compensate.step.clone(), cancel, super::effect::compensate(call, compensate));
+        self.spawn(call, |call| super::effect::compensate(call, compensate));
+    }
+
+    /// Tells a call what its step has now of what steps share.
+    pub(super) fn share(&self, share: Share) {
+        if let Some(running) = self.calls.get(&share.step) {
+            running.claims.send_replace(share.claims);
+        }
     }
 
     pub(super) fn cancel(&self, step: &StepPath) {
@@ -135,7 +141,7 @@ impl Calls {
     fn context(&self, step: &StepPath, incarnation: u32, attempt: u32) -> Context {
         let key = Key { run: self.run.clone(), step: step.clone(), incarnation };
         let (controller, records) = (self.controller.clone(), Arc::clone(&self.records));
-        Context { key, attempt, controller, records }
+        Context { key, attempt, controller, records, claims: Claims::new() }
     }
 
     fn call(&mut self, context: Context, step: StepPath) -> Call {
@@ -148,6 +154,7 @@ impl Calls {
             clock: Arc::clone(&self.clock),
             outbox: self.outbox.clone(),
             cancel: Arc::new(Notify::new()),
+            claims: watch::Sender::new(Claims::new()),
             random: self
                 .seed
                 .map_or_else(fastrand::Rng::new, |seed| fastrand::Rng::with_seed(seed ^ self.last)),
@@ -155,14 +162,10 @@ impl Calls {
     }
 
     /// Runs a call in place of the step's present one, which is given up.
-    fn spawn(
-        &mut self,
-        step: StepPath,
-        cancel: Arc<Notify>,
-        call: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let task = tokio::spawn(call).abort_handle();
-        let running = Running { number: self.last, task, cancel };
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&mut self, call: Call, go: impl FnOnce(Call) -> F) {
+        let (step, cancel, claims) = (call.step.clone(), Arc::clone(&call.cancel), call.claims.clone());
+        let task = tokio::spawn(go(call)).abort_handle();
+        let running = Running { number: self.last, task, cancel, claims };
         if let Some(before) = self.calls.insert(step, running) {
             before.task.abort();
         }

@@ -9,8 +9,8 @@ use longhaul_model::units::Time;
 use longhaul_saga::event::{Done, Failed, HandleGiven, Probed, Undone, Unknown};
 use longhaul_saga::intent::{Compensate, Start};
 use longhaul_saga::{Answer, Event, Failure, Work};
-use longhaul_step::{Action, Context, Error, ErrorClass, Handle, Outcome, Poll, Registry, Started};
-use tokio::sync::{Notify, mpsc, oneshot};
+use longhaul_step::{Action, Claims, Context, Error, ErrorClass, Handle, Outcome, Poll, Registry, Started};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::looping::News;
 use crate::{Clock, convert};
@@ -31,6 +31,8 @@ pub(super) struct Call {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: mpsc::Sender<News>,
     pub(super) cancel: Arc<Notify>,
+    /// What its step has of what steps share, when that has changed since it began.
+    pub(super) claims: watch::Sender<Claims>,
     pub(super) random: fastrand::Rng,
 }
 
@@ -97,6 +99,11 @@ async fn follow(call: &Call, action: &dyn Action, start: &Start, handle: Handle)
     };
     call.say(Event::HandleGiven(given), Some(durable)).await;
     is_durable.await.ok()?;
+    let mut claims = call.claims.subscribe();
+    // What came before somebody listened counts as well.
+    if !claims.borrow().is_empty() {
+        claims.mark_changed();
+    }
     loop {
         let began = tokio::time::Instant::now();
         tokio::select! {
@@ -104,6 +111,10 @@ async fn follow(call: &Call, action: &dyn Action, start: &Start, handle: Handle)
                 let every = start.heartbeat.map_or_else(String::new, |every| format!(" for {every}"));
                 let error = Error::new(ErrorClass::Unreachable, format!("it gave no sign of life{every}"));
                 return Some(Outcome::Unknown(error));
+            }
+            Ok(()) = claims.changed() => {
+                let claims = claims.borrow_and_update().clone();
+                adjust(call, action, &handle, &claims).await;
             }
             () = call.cancel.notified() => ask_to_stop(call, action, &handle).await,
             polled = action.poll(&call.context, &handle, PATIENCE) => match polled {
@@ -129,6 +140,13 @@ fn silence(call: &Call, heartbeat: Option<Time>) -> impl Future<Output = ()> {
             Some(until) => call.clock.sleep_until_unix_ms(until).await,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Tells the action what it has now. One that cannot be told goes on with what it was told before.
+async fn adjust(call: &Call, action: &dyn Action, handle: &Handle, claims: &Claims) {
+    if let Err(error) = action.adjust(&call.context, handle, claims).await {
+        tracing::warn!(step = %call.step, %error, "could not tell an action its share");
     }
 }
 

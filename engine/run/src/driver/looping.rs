@@ -222,6 +222,7 @@ impl<'a> Loop<'a> {
         match command {
             Command::Intent(Intent::Start(start)) => self.calls.start(start),
             Command::Intent(Intent::Compensate(compensate)) => self.calls.compensate(compensate),
+            Command::Intent(Intent::Share(share)) => self.calls.share(share),
             Command::Intent(Intent::Cancel(cancel)) => self.calls.cancel(&cancel.step),
             Command::Intent(
                 Intent::Expand(_)

@@ -12,6 +12,7 @@ mod expand;
 mod give_up;
 mod pause;
 mod refuse;
+mod share;
 mod skip;
 mod start;
 
@@ -28,6 +29,7 @@ pub use pause::Pause;
 pub use refuse::Refuse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub use share::Share;
 pub use skip::{Because, Skip};
 pub use start::Start;
 
@@ -41,6 +43,8 @@ pub enum Intent {
     Start(Start),
     /// Call an action's own `compensate`.
     Compensate(Compensate),
+    /// A started effect has another part of what steps share.
+    Share(Share),
     /// Ask a started effect to stop.
     Cancel(Cancel),
     /// A foreach step's items, as evaluated.

@@ -1,5 +1,7 @@
 //! Start an effect.
 
+use std::collections::BTreeMap;
+
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
 use longhaul_model::units::Time;
@@ -23,6 +25,9 @@ pub struct Start {
     pub attempt: u32,
     /// The evaluated parameters.
     pub params: Value,
+    /// Its part of what steps share, by the names of the resources, each in its own unit: bits a second, bytes, a count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, u64>,
     /// How long it may give no sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Time>,

@@ -94,7 +94,8 @@ impl Folding {
                 self.close(&skip.step, Work::Forward, at_ms, "skipped", why);
             }
             Entry::Intent(
-                Intent::Cancel(_)
+                Intent::Share(_)
+                | Intent::Cancel(_)
                 | Intent::Expand(_)
                 | Intent::Enter(_)
                 | Intent::Pause(_)

@@ -72,6 +72,7 @@ impl Saga {
             State::Undone | State::Kept => self.node(id).is_scope(),
             State::Failed(_) => self.is_answered(id),
             State::Waiting
+            | State::Claiming
             | State::Working(_)
             | State::Paused(_)
             | State::Asking(_)
@@ -88,6 +89,7 @@ impl Saga {
             State::Failed(failure) => (failure.clone(), None),
             State::Partial(failure, effect) => (failure.clone(), Some(effect.clone())),
             State::Waiting
+            | State::Claiming
             | State::Working(_)
             | State::Paused(_)
             | State::Asking(_)
@@ -132,6 +134,7 @@ impl Saga {
             State::Done | State::Partial(..) | State::Kept => true,
             State::Stuck(stuck) => stuck.effect.is_some(),
             State::Waiting
+            | State::Claiming
             | State::Paused(_)
             | State::Asking(_)
             | State::Skipped(_)
@@ -186,12 +189,21 @@ impl Saga {
         let step = Arc::clone(&self.node(id).step);
         match &step.body {
             Body::Foreach(_) | Body::Workflow(_) if !self.node(id).items.is_empty() => self.go_on_inside(id),
-            Body::Action(action) if self.node(id).is_half_done => self.begin_half_done(id, action),
-            Body::Action(action) => self.begin_action(id, action),
+            Body::Action(action) if !action.claims.is_empty() => self.claim(id, action),
+            Body::Action(action) => self.begin_effect(id, action),
             Body::Foreach(_) => self.begin_items(id),
             Body::Workflow(child) => self.begin_workflow(id, child),
             Body::Wait(wait) => self.begin_pause(id, wait),
             Body::Question(question) => self.begin_question(id, question),
+        }
+    }
+
+    /// Begins what a step does that has all that it claims.
+    pub(super) fn begin_effect(&mut self, id: NodeId, action: &ActionStep) {
+        if self.node(id).is_half_done {
+            self.begin_half_done(id, action);
+        } else {
+            self.begin_action(id, action);
         }
     }
 

@@ -33,6 +33,7 @@ impl Saga {
             }
             State::Kept => node.state = State::Done,
             State::Waiting
+            | State::Claiming
             | State::Working(_)
             | State::Paused(_)
             | State::Asking(_)

@@ -42,6 +42,8 @@ impl Saga {
             signals: BTreeMap::new(),
             stops: 0,
             timers: 0,
+            pools: Vec::new(),
+            claiming: Vec::new(),
             touched: Vec::new(),
             outbox: Vec::new(),
         };
@@ -122,6 +124,7 @@ impl Saga {
             state: State::Waiting,
             params: Value::Null,
             outputs: None,
+            grants: Vec::new(),
             handle: None,
             attempt: 0,
             incarnation,

@@ -1,5 +1,7 @@
 //! One effect under way: starting it, asking about it, trying it again.
 
+use std::collections::BTreeMap;
+
 use longhaul_model::action::ActionName;
 use longhaul_plan::Backoff;
 use serde_json::Value;
@@ -113,6 +115,8 @@ impl Saga {
         let node = self.node_mut(id);
         node.handle = None;
         let step = node.path.clone();
+        let claims = if effect.work == Work::Forward { self.claims_of(id) } else { BTreeMap::new() };
+        let node = self.node(id);
         let heartbeat =
             node.action().filter(|_| effect.work == Work::Forward).and_then(|action| action.heartbeat);
         let intent = match effect.how {
@@ -123,6 +127,7 @@ impl Saga {
                 incarnation: effect.incarnation,
                 attempt: effect.attempt,
                 params,
+                claims,
                 heartbeat,
             }),
             How::Own => self.own_compensation(id, effect.tries),

@@ -106,6 +106,7 @@ impl Saga {
             State::Stuck(stuck) if self.is_cause(node) => Some(self.instruction(node, stuck)),
             State::Stuck(_)
             | State::Waiting
+            | State::Claiming
             | State::Working(_)
             | State::Paused(_)
             | State::Asking(_)

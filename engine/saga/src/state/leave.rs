@@ -42,6 +42,7 @@ impl Saga {
             State::Paused(_) | State::Asking(_) => {
                 self.node_mut(id).state = State::Failed(Failure::new("cancelled", "called off"));
             }
+            State::Claiming => self.call_claim_off(id),
             State::Items(_) => {
                 for item in node.items.clone() {
                     if self.frame(item).mode == Mode::Queued {

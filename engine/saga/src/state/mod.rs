@@ -24,6 +24,7 @@
 mod advance;
 mod again;
 mod child;
+mod claim;
 mod compensation;
 mod create;
 mod effect;
@@ -44,6 +45,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use claim::Pool;
 pub(crate) use effect::Stage;
 use effect::{Effect, How};
 pub use foresee::Foreseen;
@@ -81,6 +83,10 @@ pub struct Saga {
     stops: u32,
     /// Number of the last timer asked for.
     timers: u64,
+    /// What steps share, as far as one of them has asked for it.
+    pools: Vec<Pool>,
+    /// Steps that wait for their claims, in the order in which they came.
+    claiming: Vec<NodeId>,
     /// Frames that must be looked at again.
     touched: Vec<FrameId>,
     /// Commands of the event being applied.
@@ -164,8 +170,13 @@ impl Saga {
         if self.paused.is_some() {
             return;
         }
-        while let Some(frame) = self.touched.pop() {
-            self.advance(frame);
+        loop {
+            while let Some(frame) = self.touched.pop() {
+                self.advance(frame);
+            }
+            if !self.pack() {
+                return;
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use longhaul_plan::{ActionStep, Body, Child, Foreach, Step};
 use serde_json::Value;
 
 use super::child::Within;
+use super::claim::Grant;
 use super::effect::Effect;
 use super::frame::FrameId;
 use super::pause::Paused;
@@ -35,6 +36,8 @@ pub(crate) struct Node {
     pub(super) params: Value,
     /// What the forward effect put out.
     pub(super) outputs: Option<Value>,
+    /// What it has of what steps share, or waits for.
+    pub(super) grants: Vec<Grant>,
     /// What the action gave to ask about the effect under way.
     pub(crate) handle: Option<String>,
     /// The forward effect's last attempt; 0 before the first.
@@ -49,6 +52,8 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum State {
     Waiting,
+    /// Its turn has come, and what it claims is not free yet.
+    Claiming,
     /// The step's own effect is under way.
     Working(Box<Effect>),
     /// Time passes.
@@ -84,7 +89,7 @@ pub(super) struct Stuck {
 impl State {
     pub(super) fn as_str(&self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::Waiting | Self::Claiming => "waiting",
             Self::Working(_) | Self::Paused(_) | Self::Asking(_) | Self::Items(Work::Forward) => "running",
             Self::Done => "succeeded",
             Self::Skipped(_) => "skipped",
@@ -104,6 +109,7 @@ impl Node {
         match &self.state {
             State::Working(effect) | State::Undoing(effect) => Some(effect),
             State::Waiting
+            | State::Claiming
             | State::Paused(_)
             | State::Asking(_)
             | State::Items(_)
@@ -121,6 +127,7 @@ impl Node {
         match &mut self.state {
             State::Working(effect) | State::Undoing(effect) => Some(effect),
             State::Waiting
+            | State::Claiming
             | State::Paused(_)
             | State::Asking(_)
             | State::Items(_)
@@ -146,7 +153,12 @@ impl Node {
     pub(super) fn is_active(&self) -> bool {
         matches!(
             self.state,
-            State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_) | State::Asking(_)
+            State::Claiming
+                | State::Working(_)
+                | State::Undoing(_)
+                | State::Items(_)
+                | State::Paused(_)
+                | State::Asking(_)
         )
     }
 

@@ -43,7 +43,7 @@ impl Saga {
         scope
     }
 
-    fn bare_scope(&self, home: Option<NodeId>) -> Scope {
+    pub(super) fn bare_scope(&self, home: Option<NodeId>) -> Scope {
         let mut run = Map::new();
         run.insert("id".to_owned(), Value::from(self.run.as_str()));
         let now_unix_ms = Some(self.now_unix_ms);
@@ -52,7 +52,7 @@ impl Saga {
     }
 
     /// The step that runs the workflow to which a frame belongs; none if that is the run's own.
-    fn home(&self, frame: FrameId) -> Option<NodeId> {
+    pub(super) fn home(&self, frame: FrameId) -> Option<NodeId> {
         let owner = self.frame(frame).item.as_ref()?.owner;
         let node = self.node(owner);
         if node.workflow().is_some() { Some(owner) } else { self.home(node.frame) }

@@ -100,6 +100,7 @@ impl Saga {
                 Standing::Unmet
             }
             State::Waiting
+            | State::Claiming
             | State::Working(_)
             | State::Paused(_)
             | State::Asking(_)
@@ -153,6 +154,7 @@ impl Saga {
             }
             State::Partial(..) => true,
             State::Waiting
+            | State::Claiming
             | State::Working(_)
             | State::Paused(_)
             | State::Asking(_)

@@ -52,9 +52,12 @@ impl Saga {
     fn undo(&mut self, id: NodeId) -> Step {
         match self.node(id).state {
             State::Waiting | State::Skipped(_) | State::Failed(_) | State::Undone | State::Kept => Step::Past,
-            State::Working(_) | State::Undoing(_) | State::Items(_) | State::Paused(_) | State::Asking(_) => {
-                Step::Wait
-            }
+            State::Claiming
+            | State::Working(_)
+            | State::Undoing(_)
+            | State::Items(_)
+            | State::Paused(_)
+            | State::Asking(_) => Step::Wait,
             State::Stuck(_) => Step::Stuck,
             State::Done | State::Partial(..) => self.begin_undo(id),
         }
@@ -128,6 +131,9 @@ impl Saga {
         }
         if matches!(self.node(id).state, State::Paused(_) | State::Asking(_)) {
             self.node_mut(id).state = State::Failed(Failure::new("cancelled", "called off"));
+        }
+        if matches!(self.node(id).state, State::Claiming) {
+            self.call_claim_off(id);
         }
         let Some(effect) = self.node(id).effect() else { return };
         match effect.stage {

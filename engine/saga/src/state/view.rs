@@ -27,7 +27,7 @@ pub struct StepView {
     pub attempt: u32,
     /// What it put out.
     pub outputs: Option<Value>,
-    /// Why it failed, is tried again, needs an operator, or was passed over.
+    /// Why it failed, is tried again, needs an operator, was passed over, or waits although its turn has come.
     pub failure: Option<String>,
 }
 
@@ -39,36 +39,37 @@ impl Saga {
             // A deadline is shown for as long as it is ahead.
             self.frame(node.frame).block != Block::Deadline || node.is_active()
         };
-        self.index.values().filter(shown).map(|id| view(self.node(*id)))
+        self.index.values().filter(shown).map(|id| self.view(self.node(*id)))
     }
-}
 
-fn view(node: &Node) -> StepView {
-    StepView {
-        step: node.path.clone(),
-        uses: node.action().map(|action| action.uses.clone()),
-        does: node.step.body.word(),
-        workflow: node.workflow().map(|child| child.workflow.name.clone()),
-        state: node.state.as_str(),
-        attempt: node.attempt,
-        outputs: node.outputs.clone(),
-        failure: failure(node),
+    fn view(&self, node: &Node) -> StepView {
+        StepView {
+            step: node.path.clone(),
+            uses: node.action().map(|action| action.uses.clone()),
+            does: node.step.body.word(),
+            workflow: node.workflow().map(|child| child.workflow.name.clone()),
+            state: node.state.as_str(),
+            attempt: node.attempt,
+            outputs: node.outputs.clone(),
+            failure: self.why(node),
+        }
     }
-}
 
-fn failure(node: &Node) -> Option<String> {
-    match &node.state {
-        State::Failed(failure) | State::Partial(failure, _) => Some(failure.to_string()),
-        State::Stuck(stuck) => Some(stuck.failure.to_string()),
-        State::Skipped(because) => Some(because.to_string()),
-        State::Working(effect) | State::Undoing(effect) => effect.last.as_ref().map(ToString::to_string),
-        State::Waiting
-        | State::Paused(_)
-        | State::Asking(_)
-        | State::Items(_)
-        | State::Done
-        | State::Undone
-        | State::Kept => None,
+    fn why(&self, node: &Node) -> Option<String> {
+        match &node.state {
+            State::Claiming => Some(self.waits_for(node)),
+            State::Failed(failure) | State::Partial(failure, _) => Some(failure.to_string()),
+            State::Stuck(stuck) => Some(stuck.failure.to_string()),
+            State::Skipped(because) => Some(because.to_string()),
+            State::Working(effect) | State::Undoing(effect) => effect.last.as_ref().map(ToString::to_string),
+            State::Waiting
+            | State::Paused(_)
+            | State::Asking(_)
+            | State::Items(_)
+            | State::Done
+            | State::Undone
+            | State::Kept => None,
+        }
     }
 }
 
@@ -90,6 +91,7 @@ impl Intent {
     pub fn step(&self) -> Option<&StepPath> {
         match self {
             Self::Start(Start { step, .. }) | Self::Compensate(Compensate { step, .. }) => Some(step),
+            Self::Share(share) => Some(&share.step),
             Self::Cancel(cancel) => Some(&cancel.step),
             Self::Expand(expand) => Some(&expand.step),
             Self::Enter(enter) => Some(&enter.step),

@@ -60,12 +60,15 @@ impl Calls {
 
 impl Simulation<'_> {
     pub(super) fn start(&mut self, start: &Start) {
-        let Start { step, work, uses, incarnation, attempt, params, heartbeat: _ } = start;
+        let Start { step, work, uses, incarnation, attempt, params, claims, heartbeat: _ } = start;
         let id =
             OperationId { step: step.clone(), work: *work, incarnation: *incarnation, attempt: *attempt };
         let call = self.calls.place(id.clone(), false, false);
         let news = News::Handle { attempt: *attempt };
         self.queue.push(self.now_unix_ms, Thing::News { step: step.clone(), call, news });
+        if *work == Work::Forward {
+            self.share(step, claims);
+        }
         let time = self.world.times(step, *work) + 1;
         let at_unix_ms = self.now_unix_ms;
         let asked = Asked { step, work: *work, uses, own_undo: false, params, time, at_unix_ms };
@@ -95,7 +98,7 @@ impl Simulation<'_> {
             Begun::Anew(plan) => {
                 let behaviour = self.setup.fault.strike(asked, self.setup.model.behaviour(asked));
                 self.world.begin(&id, &behaviour, self.now_unix_ms);
-                let at = self.now_unix_ms.saturating_add(behaviour.takes_ms);
+                let at = self.planned_end(&id, behaviour.takes_ms, behaviour.moves);
                 self.queue.push(at, Thing::End { id, plan });
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! One file per invariant that takes more than a look.
 
+mod budgets;
 mod needs;
 mod pivot;
 mod steps;
@@ -9,6 +10,7 @@ mod undo;
 
 use std::fmt;
 
+use budgets::Budgets;
 use longhaul_model::ids::StepPath;
 pub use longhaul_model::test::Invariant;
 use longhaul_saga::{Entry, Intent, Status, Work};
@@ -48,8 +50,16 @@ pub fn judge(layout: &Layout, ran: &Ran, wanted: &[Invariant]) -> Vec<Violation>
 /// What shows while the run goes on.
 fn over_records(layout: &Layout, ran: &Ran) -> Vec<Violation> {
     let mut steps = Steps::new(layout);
+    let mut budgets = Budgets::new(layout);
     let mut found = Vec::new();
     for record in &ran.records {
+        let at = |(invariant, step, text)| Violation {
+            invariant,
+            text,
+            record: Some(record.seq),
+            step: Some(step),
+        };
+        found.extend(budgets.take(&record.entry).into_iter().map(at));
         if let Entry::Intent(intent) = &record.entry {
             let shown = match intent {
                 Intent::Start(start) if start.work == Work::Forward => needs::of_start(&steps, &start.step),
@@ -61,19 +71,14 @@ fn over_records(layout: &Layout, ran: &Ran) -> Vec<Violation> {
                     needs::of_start(&steps, &pause.step)
                 }
                 Intent::Ask(ask) => needs::of_start(&steps, &ask.step),
-                Intent::Cancel(_)
+                Intent::Share(_)
+                | Intent::Cancel(_)
                 | Intent::Answered(_)
                 | Intent::Refuse(_)
                 | Intent::Skip(_)
                 | Intent::Pause(_)
                 | Intent::GiveUp(_)
                 | Intent::End(_) => Vec::new(),
-            };
-            let at = |(invariant, step, text)| Violation {
-                invariant,
-                text,
-                record: Some(record.seq),
-                step: Some(step),
             };
             found.extend(shown.into_iter().map(at));
         }

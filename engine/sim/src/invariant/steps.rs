@@ -80,7 +80,8 @@ impl<'a> Steps<'a> {
             Intent::Pause(pause) => self.set(&pause.step, Stand::UnderWay),
             Intent::Ask(ask) => self.set(&ask.step, Stand::UnderWay),
             Intent::Answered(answered) => self.set(&answered.step, Stand::Done),
-            Intent::Refuse(_) | Intent::Cancel(_) | Intent::GiveUp(_) | Intent::End(_) => {}
+            Intent::Refuse(_) | Intent::Share(_) | Intent::Cancel(_) | Intent::GiveUp(_) | Intent::End(_) => {
+            }
         }
     }
 

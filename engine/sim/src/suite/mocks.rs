@@ -11,7 +11,7 @@ use longhaul_saga::{Failure, Work, intent};
 use serde_json::{Map, Value};
 
 use super::shape::{ANY_ITEM, matches};
-use crate::{Asked, Behaviour, Ending, Model, Really, Reply};
+use crate::{Asked, Behaviour, Ending, Model, Moves, Really, Reply};
 
 /// How long an effect takes if no mock says so.
 pub(super) const TAKES_MS: u64 = 1_000;
@@ -38,6 +38,7 @@ pub(super) struct Mock {
 #[derive(Debug, Clone)]
 pub(super) struct Goes {
     pub(super) takes_ms: u64,
+    pub(super) moves: Option<Moves>,
     pub(super) ends: Ends,
 }
 
@@ -143,14 +144,16 @@ impl Model for Mocks {
         let goes = list.and_then(|list| this_time(list, asked.time));
         let Some(goes) = goes else {
             let outputs = self.plain.get(asked.uses).cloned().unwrap_or_default();
-            return Behaviour { takes_ms: TAKES_MS, ending: Ending::Done(outputs) };
+            return Behaviour::timed(TAKES_MS, Ending::Done(outputs));
         };
         let ends_at_unix_ms = asked.at_unix_ms.saturating_add(goes.takes_ms);
-        Behaviour { takes_ms: goes.takes_ms, ending: self.ending(&goes.ends, asked, ends_at_unix_ms) }
+        let ending = self.ending(&goes.ends, asked, ends_at_unix_ms);
+        Behaviour { takes_ms: goes.takes_ms, moves: goes.moves.clone(), ending }
     }
+
     fn reply(&self, step: &StepPath, _asks: &intent::Asked, time: u32) -> Reply {
         let goes = self.of_step(step).and_then(|mock| this_time(&mock.goes, time));
-        let Some(Goes { takes_ms, ends }) = goes else {
+        let Some(Goes { takes_ms, moves: _, ends }) = goes else {
             return Reply::Yes { after_ms: TAKES_MS, outputs: Value::Null };
         };
         let after_ms = *takes_ms;

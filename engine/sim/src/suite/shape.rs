@@ -1,5 +1,7 @@
 //! The steps of a workflow by their paths, as far as its files alone tell them: item keys are not known yet.
 
+use std::collections::BTreeSet;
+
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::nearest;
 use longhaul_plan::{Asks, Body, Graph, Outline};
@@ -9,7 +11,11 @@ use serde_json::Value;
 pub(super) const ANY_ITEM: &str = "*";
 
 /// The steps of a workflow, those of its last blocks among them.
-pub(super) struct Shape(Vec<Step>);
+pub(super) struct Shape {
+    steps: Vec<Step>,
+    /// Resources of which steps claim something.
+    claimed: BTreeSet<String>,
+}
 
 /// A step.
 pub(super) struct Step {
@@ -44,13 +50,15 @@ pub(super) struct Answers {
 impl Shape {
     pub(super) fn of(outline: &Outline) -> Self {
         let blocks = [&outline.graph, &outline.on_failure, &outline.always];
-        Self(blocks.into_iter().flat_map(steps).collect())
+        let mut claimed = BTreeSet::new();
+        blocks.into_iter().for_each(|graph| collect_claims(graph, &mut claimed));
+        Self { steps: blocks.into_iter().flat_map(steps).collect(), claimed }
     }
 
     /// The step of a path, with item keys or `*` behind the ids of steps that repeat others.
     pub(super) fn find(&self, path: &str) -> Option<&Step> {
         let mut parts = path.split('/');
-        let mut beside = &self.0;
+        let mut beside = &self.steps;
         let mut id = parts.next();
         loop {
             let step = beside.iter().find(|step| Some(step.id.as_str()) == id)?;
@@ -70,15 +78,20 @@ impl Shape {
     /// The path that is nearest to one that is none, with `*` for item keys.
     pub(super) fn near(&self, path: &str) -> Option<String> {
         let mut all = Vec::new();
-        collect(&self.0, "", &mut all);
+        collect(&self.steps, "", &mut all);
         let near = |written: &str| nearest(written, all.iter().map(String::as_str)).map(str::to_owned);
-        near(&with_stars(&self.0, path)).or_else(|| near(path))
+        near(&with_stars(&self.steps, path)).or_else(|| near(path))
+    }
+
+    /// The resources of which steps claim something.
+    pub(super) fn links(&self) -> impl Iterator<Item = &str> {
+        self.claimed.iter().map(String::as_str)
     }
 
     /// Every action that is used, to do or to undo.
     pub(super) fn actions(&self) -> Vec<&ActionName> {
         let mut all = Vec::new();
-        actions(&self.0, &mut all);
+        actions(&self.steps, &mut all);
         all.sort();
         all.dedup();
         all
@@ -120,6 +133,17 @@ fn step(step: &longhaul_plan::Step) -> Step {
             ..none
         },
         Body::Wait(_) => none,
+    }
+}
+
+fn collect_claims(graph: &Graph, into: &mut BTreeSet<String>) {
+    for step in &graph.steps {
+        match &step.body {
+            Body::Action(action) => into.extend(action.claims.iter().map(|claim| claim.resource.clone())),
+            Body::Foreach(foreach) => collect_claims(&foreach.graph, into),
+            Body::Workflow(child) => collect_claims(&child.graph, into),
+            Body::Wait(_) | Body::Question(_) => {}
+        }
     }
 }
 

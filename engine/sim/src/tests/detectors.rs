@@ -146,3 +146,25 @@ fn workflows_are_looked_into() {
     });
     assert_eq!(found, [Invariant::NothingUndoneAfterPivot]);
 }
+
+/// A step that has more than there is: told as it begins, or while it is under way.
+#[test]
+fn budgets_are_kept() {
+    let mut steps = [action("a", &[], "none", false), action("b", &["a"], "none", false)];
+    for step in &mut steps {
+        step["body"]["action"]["claims"] = json!([{ "resource": "wan", "elastic": {} }]);
+    }
+    let plan = plan(&json!(steps), &[]);
+    let too_much = seen_in(&plan, |ran| {
+        let start = position(ran, |entry| is_start(entry, "b"));
+        if let Entry::Intent(Intent::Start(start)) = &mut ran.records[start].entry {
+            start.claims.insert("wan".to_owned(), 800_001);
+        }
+    });
+    assert_eq!(too_much, [Invariant::Budgets]);
+    let taken_twice = seen_in(&plan, |ran| {
+        let done = position(ran, |entry| is_done(entry, "a"));
+        ran.records.remove(done);
+    });
+    assert_eq!(taken_twice, [Invariant::Budgets, Invariant::NeedsFirst]);
+}

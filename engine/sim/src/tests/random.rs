@@ -43,10 +43,29 @@ fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
             steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "workflow": workflow(rng) } }));
         } else {
             let effects = ["reversible", "reversible", "none", "irreversible"][rng.usize(0..4)];
-            steps.push(action(id, &needs, effects, n == pivot_at));
+            steps.push(claiming(rng, action(id, &needs, effects, n == pivot_at)));
         }
     }
     Value::Array(steps)
+}
+
+/// Some claim something of what all share, and some keep it.
+fn claiming(rng: &mut Rng, mut action: Value) -> Value {
+    let mut claims = Vec::new();
+    match rng.u32(0..8) {
+        0 => claims.push(json!({ "resource": "wan", "elastic": {} })),
+        1 => claims.push(
+            json!({ "resource": "wan", "elastic": { "at_least": "300kbit/s", "at_most": "500kbit/s" } }),
+        ),
+        2 => claims.push(json!({ "resource": "wan", "fixed": { "amount": "400kbit/s" } })),
+        _ => {}
+    }
+    if rng.u32(0..4) == 0 {
+        let fixed = json!({ "amount": rng.u32(1..=10), "keep": rng.u32(0..4) == 0 });
+        claims.push(json!({ "resource": "slots", "fixed": fixed }));
+    }
+    action["body"]["action"]["claims"] = Value::Array(claims);
+    action
 }
 
 /// What every workflow here is given.
@@ -62,6 +81,11 @@ fn workflow(rng: &mut Rng) -> Value {
     json!({
         "workflow": { "name": "child", "version": "1.0.0", "sha256": "01", "file": "child.yaml" },
         "with": Value::Object(with.into_iter().collect()), "inputs": inputs, "deadline": deadline,
+        "resources": [
+            // That of the workflow around, and one of its own.
+            { "name": "wan", "kind": "bandwidth", "capacity": "1Gbit/s" },
+            { "name": "slots", "kind": "count", "capacity": 10 },
+        ],
         "graph": { "steps": graph }, "outputs": [["count", "${{ inputs.vms3.len() }}"]],
         "on_failure": { "steps": [action("call", &[], "none", false)] },
         "always": { "steps": [action("report", &[], "none", false)] },
@@ -76,7 +100,7 @@ fn behaviour(seed: u64, trouble: u32, asked: &Asked<'_>) -> Behaviour {
     let takes_ms = [0, 500, 9_000, 600_000, 2_000_000][rng.usize(0..5)];
     let outputs = json!({ "ok": true });
     if rng.u32(0..1_000) >= trouble || asked.time >= TIME_OF_PEACE {
-        return Behaviour { takes_ms: takes_ms.min(600_000), ending: Ending::Done(outputs) };
+        return Behaviour::timed(takes_ms.min(600_000), Ending::Done(outputs));
     }
     let failure = Failure::new(["transient", "permanent"][rng.usize(0..2)], "made up");
     let ending = match rng.u32(0..10) {
@@ -86,7 +110,7 @@ fn behaviour(seed: u64, trouble: u32, asked: &Asked<'_>) -> Behaviour {
         8 => Ending::Unknown { failure, really: Really::Partial },
         _ => Ending::Unknown { failure, really: Really::CannotTell },
     };
-    Behaviour { takes_ms, ending }
+    Behaviour::timed(takes_ms, ending)
 }
 
 fn fault(rng: &mut Rng, plan: &Plan) -> Fault {

@@ -29,7 +29,13 @@ impl RunRecords for NoRecords {
 pub(super) fn context(subject: &dyn Subject, attempt: u32) -> Context {
     let step = StepPath::root(&"subject".parse().expect("the id is well-formed"));
     let key = Key { run: subject.run(), step, incarnation: 0 };
-    Context { key, attempt, controller: "conformance".to_owned(), records: Arc::new(NoRecords) }
+    Context {
+        key,
+        attempt,
+        controller: "conformance".to_owned(),
+        records: Arc::new(NoRecords),
+        claims: crate::Claims::new(),
+    }
 }
 
 /// Starts the effect and follows it to its end.

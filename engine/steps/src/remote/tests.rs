@@ -29,6 +29,7 @@ fn context() -> Context {
         attempt: 1,
         controller: "tests (pid 1)".into(),
         records: Arc::new(NoRecords),
+        claims: longhaul_step::Claims::new(),
     }
 }
 

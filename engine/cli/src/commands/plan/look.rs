@@ -9,7 +9,7 @@ use longhaul_expr::Scope;
 use longhaul_model::action::Effects;
 use longhaul_model::ids::{RunId, StepId, StepPath};
 use longhaul_plan::{ActionStep, Body, Fact, Plan, Step};
-use longhaul_step::{Action, Context, Error, Key, Outcome, Poll, Registry, RunRecords, Started};
+use longhaul_step::{Action, Claims, Context, Error, Key, Outcome, Poll, Registry, RunRecords, Started};
 use serde_json::{Value, json};
 
 use crate::commands::sites;
@@ -136,6 +136,7 @@ async fn one(
         attempt: 1,
         controller: sites::controller(),
         records: Arc::new(NoRecords),
+        claims: Claims::new(),
     };
     let most = uses.timeout.as_duration().min(LOOK_MAX);
     let asked = ask(&**action, &context, &params, most).await;

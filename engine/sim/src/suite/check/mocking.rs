@@ -13,9 +13,9 @@ use longhaul_saga::Failure;
 use serde_json::{Map, Value};
 
 use super::Checker;
-use crate::Really;
 use crate::suite::mocks::{Ends, Goes, Mock, Of, Outputs, TAKES_MS, fill};
 use crate::suite::shape::Answers;
+use crate::{Moves, Really};
 
 impl Checker<'_> {
     pub(super) fn mocks(&mut self, setup: &SetupSpec) -> Vec<Arc<Mock>> {
@@ -67,7 +67,8 @@ impl Checker<'_> {
                 | Outcome::UnknownPartial
                 | Outcome::UnknownForGood => Ends::Unknown(Really::Absent),
             };
-            Some(Goes { takes_ms, ends })
+            self.no_moves(spec);
+            Some(Goes { takes_ms, moves: None, ends })
         });
         let goes: Vec<_> = goes.collect();
         Some(Mock { of: Of::Step(spec.of.value.clone()), goes, undo: Vec::new() })
@@ -101,7 +102,32 @@ impl Checker<'_> {
             Outcome::UnknownPartial => Ends::Unknown(Really::Partial),
             Outcome::UnknownForGood => Ends::Unknown(Really::CannotTell),
         };
-        Some(Goes { takes_ms: spec.takes.map_or(TAKES_MS, longhaul_model::units::Time::as_millis), ends })
+        let moves = self.moves(spec);
+        let takes_ms = spec.takes.map_or(TAKES_MS, longhaul_model::units::Time::as_millis);
+        Some(Goes { takes_ms, moves, ends })
+    }
+
+    /// What it moves, over a link that the steps share.
+    fn moves(&mut self, spec: &BehaviourSpec) -> Option<Moves> {
+        let (over, size) = spec.moves.as_ref()?;
+        let links = || self.shape.links();
+        if links().any(|link| link == over.value) {
+            return Some(Moves { bytes: size.as_bytes(), over: over.value.clone() });
+        }
+        let message = format!("no step claims anything of a bandwidth `{}`", over.value);
+        let mut one = self.mistake(Code::UnknownResource, over.span, message);
+        one.help = Some(format!("claimed are: {}", links().collect::<Vec<_>>().join(", ")));
+        if links().next().is_none() {
+            one.help = Some("write how long it takes: `takes: 3m`".to_owned());
+        }
+        self.found.push(one);
+        None
+    }
+
+    fn no_moves(&mut self, spec: &BehaviourSpec) {
+        if let Some((over, _)) = &spec.moves {
+            self.report(Code::MockOutputs, over.span, "an answer moves no bytes");
+        }
     }
 
     fn outputs(&mut self, node: Option<&Node>, span: Span, action: Option<&ActionName>) -> Option<Outputs> {

@@ -1,0 +1,285 @@
+//! Claims: how much a step gets of what steps share, and when.
+//!
+//! ```text
+//!            its turn                 all of its claims fit
+//!   waiting ----------> claiming ------------------------------> working
+//!                          '-- what it asks for is put by, in the order in which steps came
+//!
+//!   budget  |  fixed claims  |  elastic claims: the least of each  |  what is left, shared evenly  |
+//! ```
+//!
+//! **No starvation.** Whoever came first is served first: what a waiting step needs is put by as it becomes free, and a
+//! later one begins only with what is then still left. What is kept by steps whose effect is there, or held by one
+//! that needs an operator, does not come back by itself: a step that can begin only with that fails. **No overtaking by growth:** a share that shrinks is told before the
+//! step begins that it shrinks for; one that grows is told when it has grown by a tenth.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use longhaul_plan::{ActionStep, Body, Budget, Resource, Wanted};
+
+use super::{Node, NodeId, Saga, State};
+use crate::intent::Share;
+use crate::{Failure, Intent, Work};
+
+/// A share that has grown by less than one part in so many is not told.
+const GROWTH_TOLD: u64 = 10;
+
+/// Most steps that a message names.
+const KEEPERS_SHOWN: usize = 3;
+
+/// A budget, and the steps that have something of it.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    budget: Budget,
+    users: Vec<NodeId>,
+}
+
+/// What a step has of a pool, or waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pool: usize,
+    wanted: Wanted,
+    /// What it has been told, in the budget's unit; 0 before it begins.
+    told: u64,
+}
+
+impl Saga {
+    /// A step whose turn has come asks for what it claims.
+    pub(super) fn claim(&mut self, id: NodeId, action: &ActionStep) {
+        self.release(id);
+        match self.grants_for(id, action) {
+            Ok(grants) => {
+                let node = self.node_mut(id);
+                (node.grants, node.state) = (grants, State::Claiming);
+                self.claiming.push(id);
+            }
+            Err(why) => self.refuse(id, Failure::new("precondition", why)),
+        }
+    }
+
+    fn grants_for(&mut self, id: NodeId, action: &ActionStep) -> Result<Vec<Grant>, String> {
+        let scope = self.scope_of(id);
+        let mut grants = Vec::new();
+        for claim in &action.claims {
+            let name = &claim.resource;
+            let budget = self.budget_of(id, name).map_err(|why| format!("resource `{name}`: {why}"))?;
+            let wanted = claim.bind(&budget, &scope).map_err(|why| format!("claim of `{name}`: {why}"))?;
+            grants.push(Grant { pool: self.pool(budget), wanted, told: 0 });
+        }
+        Ok(grants)
+    }
+
+    /// The budget of that name for a node: of the outermost workflow around it that declares one.
+    fn budget_of(&self, id: NodeId, name: &str) -> Result<Budget, String> {
+        let mut home = self.home(self.node(id).frame);
+        let mut declared = None;
+        loop {
+            let child = home.and_then(|home| self.node(home).workflow());
+            let resources = child.map_or(&self.plan.resources, |child| &child.resources);
+            let own = resources.iter().find(|resource: &&Resource| resource.name == name);
+            declared = own.map(|resource| (resource, home)).or(declared);
+            let Some(inside) = home else { break };
+            home = self.home(self.node(inside).frame);
+        }
+        let (resource, home) = declared.ok_or_else(|| "it is not declared".to_owned())?;
+        resource.bind(&self.bare_scope(home))
+    }
+
+    fn pool(&mut self, budget: Budget) -> usize {
+        let known = self.pools.iter().position(|pool| pool.budget == budget);
+        known.unwrap_or_else(|| {
+            self.pools.push(Pool { budget, users: Vec::new() });
+            self.pools.len() - 1
+        })
+    }
+
+    /// A step that waits for its claims is not wanted any more.
+    pub(super) fn call_claim_off(&mut self, id: NodeId) {
+        self.node_mut(id).state = State::Waiting;
+        self.release(id);
+    }
+
+    fn release(&mut self, id: NodeId) {
+        self.claiming.retain(|waiting| *waiting != id);
+        for grant in std::mem::take(&mut self.node_mut(id).grants) {
+            self.pools[grant.pool].users.retain(|user| *user != id);
+        }
+    }
+
+    /// Begins the steps whose claims fit now, and tells the others what their shares have become. False if none began.
+    pub(super) fn pack(&mut self) -> bool {
+        for pool in 0..self.pools.len() {
+            let users = std::mem::take(&mut self.pools[pool].users);
+            let holding = |user: &NodeId| self.node(*user).holds(pool);
+            self.pools[pool].users = users.into_iter().filter(holding).collect();
+        }
+        let hopeless: Vec<_> =
+            self.claiming.iter().filter_map(|id| Some((*id, self.kept_from(*id)?))).collect();
+        for (id, why) in &hopeless {
+            self.release(*id);
+            self.refuse(*id, Failure::new("precondition", why));
+            let frame = self.node(*id).frame;
+            self.touch(frame);
+        }
+        let beginning = self.whose_claims_fit();
+        self.claiming.retain(|waiting| !beginning.contains(waiting));
+        for id in &beginning {
+            for grant in self.node(*id).grants.clone() {
+                self.pools[grant.pool].users.push(*id);
+            }
+        }
+        self.share_out();
+        for id in &beginning {
+            let step = Arc::clone(&self.node(*id).step);
+            if let Body::Action(action) = &step.body {
+                self.begin_effect(*id, action);
+            }
+            let frame = self.node(*id).frame;
+            self.touch(frame);
+        }
+        !beginning.is_empty() || !hopeless.is_empty()
+    }
+
+    /// The waiting steps that can begin, in the order in which they came.
+    fn whose_claims_fit(&self) -> Vec<NodeId> {
+        let mut free: Vec<u64> = (0..self.pools.len()).map(|pool| self.free(pool)).collect();
+        let mut beginning = Vec::new();
+        for id in &self.claiming {
+            let grants = &self.node(*id).grants;
+            if grants.iter().all(|grant| grant.wanted.least <= free[grant.pool]) {
+                beginning.push(*id);
+            }
+            for grant in grants {
+                free[grant.pool] = free[grant.pool].saturating_sub(grant.wanted.least);
+            }
+            if free.iter().all(|free| *free == 0) {
+                break;
+            }
+        }
+        beginning
+    }
+
+    /// Why a waiting step can never begin as things are, if so: others keep what it needs.
+    fn kept_from(&self, id: NodeId) -> Option<String> {
+        self.node(id).grants.iter().find_map(|grant| {
+            let Pool { budget, users } = &self.pools[grant.pool];
+            let keepers: Vec<&Node> =
+                users.iter().map(|user| self.node(*user)).filter(|node| node.is_settled()).collect();
+            let kept =
+                keepers.iter().filter_map(|node| node.wants(grant.pool)).map(|wanted| wanted.least).sum();
+            let left = budget.to_give.saturating_sub(kept);
+            let (name, write) = (&budget.name, |amount| budget.kind.write(amount));
+            (grant.wanted.least > left).then(|| {
+                let wants = write(grant.wanted.least);
+                let by =
+                    keepers.iter().take(KEEPERS_SHOWN).map(|node| node.path.as_str()).collect::<Vec<_>>();
+                let more = if keepers.len() > by.len() { " and others" } else { "" };
+                let by = by.join(", ");
+                format!("claim of `{name}`: it needs {wants}, and {by}{more} keep all but {}", write(left))
+            })
+        })
+    }
+
+    /// What can be promised besides the least of everybody's claims.
+    fn free(&self, pool: usize) -> u64 {
+        let Pool { budget, users } = &self.pools[pool];
+        let taken = users.iter().filter_map(|user| self.node(*user).wants(pool)).map(|wanted| wanted.least);
+        budget.to_give.saturating_sub(taken.sum())
+    }
+
+    /// Works every share out anew and tells those that have changed.
+    fn share_out(&mut self) {
+        let (mut shrunk, mut grown) = (Vec::new(), Vec::new());
+        for pool in 0..self.pools.len() {
+            for (id, share) in self.shares(pool) {
+                let node = self.node_mut(id);
+                // One that is tried again later is told then.
+                let is_working = matches!(&node.state, State::Working(effect) if effect.may_have_happened());
+                let Some(grant) = node.grants.iter_mut().find(|grant| grant.pool == pool) else { continue };
+                let before = std::mem::replace(&mut grant.told, share);
+                match share.cmp(&before) {
+                    Ordering::Less if is_working => shrunk.push(id),
+                    Ordering::Greater if share - before < before / GROWTH_TOLD => grant.told = before,
+                    Ordering::Greater if is_working => grown.push(id),
+                    Ordering::Less | Ordering::Equal | Ordering::Greater => {}
+                }
+            }
+        }
+        let mut told = BTreeSet::new();
+        for id in shrunk.into_iter().chain(grown).filter(|id| told.insert(*id)) {
+            let (step, claims) = (self.node(id).path.clone(), self.claims_of(id));
+            self.decide(Intent::Share(Share { step, claims }));
+        }
+    }
+
+    /// What each user of a pool gets: its least, and an even part of what is left, as far as it has a use for that.
+    fn shares(&self, pool: usize) -> Vec<(NodeId, u64)> {
+        let users = &self.pools[pool].users;
+        let wanted = |id: &NodeId| Some((*id, self.node(*id).wants(pool)?));
+        let mut open: Vec<(NodeId, Wanted)> = users.iter().filter_map(wanted).collect();
+        // Those that can take least come first, so that the others share what they leave.
+        open.sort_by_key(|(_, wanted)| wanted.most - wanted.least);
+        let mut left = self.free(pool);
+        let mut shares = Vec::new();
+        for (place, (id, wanted)) in open.iter().enumerate() {
+            let part = left / (open.len() - place) as u64;
+            let more = part.min(wanted.most - wanted.least);
+            left -= more;
+            shares.push((*id, wanted.least + more));
+        }
+        shares
+    }
+
+    /// What a step has, by the names of the resources, each in its unit.
+    pub(super) fn claims_of(&self, id: NodeId) -> BTreeMap<String, u64> {
+        let grants = self.node(id).grants.iter();
+        grants.map(|grant| (self.pools[grant.pool].budget.name.clone(), grant.told)).collect()
+    }
+
+    /// What a step waits for, in words.
+    pub(super) fn waits_for(&self, node: &Node) -> String {
+        let all = node.grants.iter().map(|grant| {
+            let budget = &self.pools[grant.pool].budget;
+            let write = |amount| budget.kind.write(amount);
+            let free = write(self.free(grant.pool));
+            format!("{} of {}, of which {free} is free", write(grant.wanted.least), budget.name)
+        });
+        format!("waits for {}", all.collect::<Vec<_>>().join(" and for "))
+    }
+}
+
+impl Node {
+    /// Whether what it has does not come back by itself: its effect is there and stays there, or a person has to say.
+    fn is_settled(&self) -> bool {
+        matches!(self.state, State::Done | State::Partial(..) | State::Kept | State::Stuck(_))
+    }
+
+    /// What it claims of a pool. Of a step that cannot be told anything any more that is what it has.
+    fn wants(&self, pool: usize) -> Option<Wanted> {
+        let Grant { wanted, told, .. } = self.grant(pool)?;
+        Some(if self.is_settled() { Wanted { least: *told, most: *told, ..*wanted } } else { *wanted })
+    }
+
+    fn grant(&self, pool: usize) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.pool == pool)
+    }
+
+    /// Whether it has something of a pool, beyond waiting for it.
+    fn holds(&self, pool: usize) -> bool {
+        let is_under_way = match &self.state {
+            State::Working(effect) => effect.work == Work::Forward,
+            State::Stuck(stuck) => stuck.work == Work::Forward && stuck.effect.is_some(),
+            // Somebody may still be at it.
+            State::Partial(..) => true,
+            _ => false,
+        };
+        let is_there = match &self.state {
+            State::Done | State::Kept | State::Undoing(_) => true,
+            State::Stuck(stuck) => stuck.work == Work::Undo,
+            _ => false,
+        };
+        self.grant(pool).is_some_and(|grant| is_under_way || (is_there && grant.wanted.keep))
+    }
+}

@@ -1,0 +1,139 @@
+//! What steps share: who begins when, with how much, and how long that takes.
+
+use longhaul_saga::{Entry, Intent, Status};
+
+use super::{
+    Asked, Behaviour, Ending, Fault, Halt, Invariant, Layout, Ran, Side, Value, action, fine, invariant,
+    json, plan, run,
+};
+use crate::Moves;
+
+fn claiming(id: &str, needs: &[&str], claims: &Value) -> Value {
+    let mut step = action(id, needs, "reversible", false);
+    step["body"]["action"]["claims"] = claims.clone();
+    step
+}
+
+fn slots(id: &str, amount: u32) -> Value {
+    claiming(id, &[], &json!([{ "resource": "slots", "fixed": { "amount": amount } }]))
+}
+
+fn elastic(id: &str, needs: &[&str], bounds: &Value) -> Value {
+    claiming(id, needs, &json!([{ "resource": "wan", "elastic": bounds }]))
+}
+
+/// When each step began, in milliseconds, and with how much of everything.
+fn begun(ran: &Ran) -> Vec<(String, u64, Vec<u64>)> {
+    let start = |record: &longhaul_saga::Record| match &record.entry {
+        Entry::Intent(Intent::Start(it)) if it.step.as_str() != "report" => {
+            Some((it.step.to_string(), record.at_unix_ms, it.claims.values().copied().collect()))
+        }
+        _ => None,
+    };
+    ran.records.iter().filter_map(start).collect()
+}
+
+/// Every share that a step was told while it was under way: when, which step, how much.
+fn told(ran: &Ran) -> Vec<(u64, String, u64)> {
+    let share = |record: &longhaul_saga::Record| match &record.entry {
+        Entry::Intent(Intent::Share(it)) => Some((record.at_unix_ms, it.step.to_string(), it.claims["wan"])),
+        _ => None,
+    };
+    ran.records.iter().filter_map(share).collect()
+}
+
+fn holds(steps: &Value, ran: &Ran) {
+    assert_eq!(invariant::judge(&Layout::of(&plan(steps, &[])), ran, Invariant::ALL), []);
+}
+
+/// Steps begin in the order in which they came: a small one does not overtake a big one that waits.
+#[test]
+fn who_came_first_begins_first() {
+    let steps = json!([slots("a", 6), slots("b", 6), slots("c", 4), slots("d", 10), slots("e", 1)]);
+    let ran = run(&plan(&steps, &[]), &fine, Fault::None, 1);
+    let began: Vec<_> = begun(&ran).into_iter().map(|(step, at, _)| (step, at)).collect();
+    let at = |step: &str, ms| (step.to_owned(), ms);
+    assert_eq!(began, [at("a", 0), at("b", 1_000), at("c", 1_000), at("d", 2_000), at("e", 3_000)]);
+    assert_eq!(ran.status(), Status::Succeeded);
+    holds(&steps, &ran);
+}
+
+/// Over 800 kbit/s: what one leaves the other gets, and is told.
+#[test]
+fn elastic_claims_share_what_is_left() {
+    let steps = json!([
+        elastic("a", &[], &json!({})),
+        claiming("pause", &[], &json!([])),
+        elastic("b", &["pause"], &json!({})),
+        claiming("fixed", &["b"], &json!([{ "resource": "wan", "fixed": { "amount": "600kbit/s" } }])),
+        elastic("c", &["b"], &json!({ "at_most": "100kbit/s" })),
+    ]);
+    let model = |asked: &Asked<'_>| {
+        let kilobytes =
+            [("a", 200), ("b", 100), ("c", 20)].into_iter().find(|(id, _)| *id == asked.step.as_str());
+        Behaviour {
+            takes_ms: if asked.step.as_str() == "pause" { 500 } else { 0 },
+            moves: kilobytes.map(|(_, kilobytes)| Moves { bytes: kilobytes * 1_000, over: "wan".to_owned() }),
+            ending: Ending::Done(json!({ "ok": true })),
+        }
+    };
+    let ran = run(&plan(&steps, &[]), &model, Fault::None, 1);
+    // Alone for 0.5 s a moves 50 kB. Then b begins, and needs 2 s for its 100 kB; a moves as much. The fixed claim is over at
+    // once; c takes its 100 kbit/s for 1.6 s, and a has the rest for its last 50 kB.
+    let took: Vec<_> = begun(&ran).into_iter().filter(|(_, _, claims)| !claims.is_empty()).collect();
+    let began = |step: &str, at, share| (step.to_owned(), at, vec![share]);
+    assert_eq!(
+        took,
+        [
+            began("a", 0, 800_000),
+            began("b", 500, 400_000),
+            began("fixed", 2_500, 600_000),
+            began("c", 2_500, 100_000)
+        ]
+    );
+    let has = |at, step: &str, share| (at, step.to_owned(), share);
+    assert_eq!(told(&ran), [has(500, "a", 400_000), has(2_500, "a", 100_000), has(2_500, "a", 700_000)]);
+    let ended = ran.world.changes().iter().map(|change| (change.step.to_string(), change.at_unix_ms));
+    let ended: Vec<_> = ended.filter(|(step, _)| ["a", "c"].contains(&step.as_str())).collect();
+    assert_eq!(ended, [("a".to_owned(), 3_072), ("c".to_owned(), 4_100)]);
+    assert_eq!(ran.status(), Status::Succeeded);
+    holds(&steps, &ran);
+}
+
+/// What is kept stays taken until its step is undone, and a step that needs it fails instead of waiting for ever.
+#[test]
+fn what_is_kept_is_not_waited_for() {
+    let keeps = |id: &str, amount: u32| {
+        claiming(id, &[], &json!([{ "resource": "slots", "fixed": { "amount": amount, "keep": true } }]))
+    };
+    let steps = json!([keeps("a", 6), keeps("b", 6)]);
+    let ran = run(&plan(&steps, &[]), &fine, Fault::None, 1);
+    assert_eq!(ran.halt, Halt::At(Status::Failed));
+    let refused = ran.records.iter().find_map(|record| match &record.entry {
+        Entry::Intent(Intent::Refuse(refuse)) => Some(refuse.failure.to_string()),
+        _ => None,
+    });
+    let why = refused.unwrap();
+    assert!(why.contains("claim of `slots`: it needs 6, and a keep all but 4"), "{why}");
+    holds(&steps, &ran);
+}
+
+/// A controller that dies leaves nothing taken twice and nobody waiting for ever.
+#[test]
+fn claims_outlive_controllers() {
+    let steps = json!([
+        slots("a", 6),
+        slots("b", 6),
+        elastic("c", &[], &json!({})),
+        elastic("d", &["a"], &json!({}))
+    ]);
+    let plan = plan(&steps, &[]);
+    let whole = run(&plan, &fine, Fault::None, 1);
+    for write in 1..=whole.records.len() as u64 {
+        for side in [Side::Before, Side::After] {
+            let ran = run(&plan, &fine, Fault::Crash { write, side }, 1);
+            assert_eq!(ran.halt, Halt::At(Status::Succeeded), "{write} {side:?}");
+            assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), [], "{write} {side:?}");
+        }
+    }
+}

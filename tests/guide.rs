@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::moves::binary;
 
 /// Every YAML block of a page, in order.
-fn blocks(page: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = page.lines();
     while lines.any(|line| line == "```yaml") {
@@ -114,7 +114,7 @@ fn the_guides_files_are_valid() {
 }
 
 /// The file of a block: its first line may be a comment with nothing but a path, by which other blocks name it.
-fn name_of(page: &str, number: usize, block: &str) -> String {
+pub(crate) fn name_of(page: &str, number: usize, block: &str) -> String {
     let named = block.lines().next().and_then(|line| line.strip_prefix("# "));
     match named.filter(|name| name.ends_with(".yaml") && !name.contains(' ')) {
         Some(name) => name.to_owned(),

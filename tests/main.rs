@@ -14,6 +14,7 @@ mod endings;
 mod engine;
 mod guide;
 mod moves;
+mod mutations;
 mod records;
 mod replays;
 mod testing;

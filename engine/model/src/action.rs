@@ -40,7 +40,9 @@ impl FromStr for ActionName {
     fn from_str(text: &str) -> Result<Self, MalformedName> {
         let malformed = || MalformedName(text.to_owned());
         let (kind, version) = text.split_once('@').ok_or_else(malformed)?;
-        let version = version.parse().map_err(|_| malformed())?;
+        // Not with a sign or further zeros: an action has one name.
+        let version = version.parse().ok().filter(|number: &u32| number.to_string() == version);
+        let version = version.ok_or_else(malformed)?;
         let well_formed = kind.contains('.')
             && kind.split('.').all(|part| {
                 part.starts_with(|c: char| c.is_ascii_lowercase())
@@ -183,7 +185,9 @@ mod tests {
             (name.kind(), name.version(), name.to_string()),
             ("storage.prefetch", 1, "storage.prefetch@1".into())
         );
-        for bad in ["prefetch@1", "storage.prefetch", "storage.prefetch@x", "Storage.x@1", "a..b@1", "@1"] {
+        for bad in
+            ["prefetch@1", "storage.prefetch", "a.b@x", "Storage.x@1", "a..b@1", "@1", "a.b@+1", "a.b@01"]
+        {
             assert!(bad.parse::<ActionName>().is_err(), "{bad}");
         }
     }

@@ -223,6 +223,8 @@ mod tests {
         assert_eq!(codes("a: [1\n")[0].0, Code::Syntax);
         assert_eq!(codes("a: !secret x\n")[0].0, Code::Syntax);
         assert_eq!(codes("a: &x [*x]\n")[0].0, Code::Syntax);
+        assert_eq!(codes("a: 1\rb: 2\n"), [(Code::Syntax, "\r".into())]);
+        assert!(parse("a: 1\r\nb: 2\r\n").is_ok());
     }
 
     /// A few lines of aliases cannot blow up into a tree that fills the memory.

@@ -19,7 +19,7 @@ pub use resolved::{Part, Resolved};
 pub use resource::{ClaimAmount, ClaimSpec, ResourceSpec};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
-pub use shared::read_shared;
+pub use shared::{HEARTBEAT_MIN, read_shared};
 pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -133,12 +133,15 @@ impl Workflow {
     }
 }
 
-/// Notes every text below a node that opens an expression and does not close it.
+/// Notes every text below a node that opens an expression and does not close it. What stands below `x-*` is nobody's business.
 fn report_unclosed(node: &Node, reader: &mut Reader<'_>) {
     match &node.content {
         Content::Text(text) => report_if_unclosed(node, text, reader),
         Content::List(items) => items.iter().for_each(|item| report_unclosed(item, reader)),
-        Content::Map(entries) => entries.iter().for_each(|entry| report_unclosed(&entry.value, reader)),
+        Content::Map(entries) => {
+            let read = entries.iter().filter(|entry| !entry.key.value.starts_with("x-"));
+            read.for_each(|entry| report_unclosed(&entry.value, reader));
+        }
         Content::Null | Content::Bool(_) | Content::Number(_) => {}
     }
 }

@@ -154,8 +154,11 @@ impl Checker<'_> {
     fn expression_error(&mut self, error: &Error, node: &Node) {
         let span = error.at().map_or(node.span, |at| self.within(node, at.start, at.end));
         let code = match error {
-            // Noted when the document was read.
-            Error::Unclosed { .. } => return,
+            Error::Unclosed { .. } if is_noted(node) => return,
+            Error::Unclosed { .. } => {
+                let message = "`${{` has no `}}` of its own: a bracket or a quote inside is not closed";
+                return self.report(Code::UnclosedExpression, span, message);
+            }
             Error::Empty { .. } | Error::Syntax { .. } | Error::NoValue { .. } | Error::NotText { .. } => {
                 Code::Expression
             }
@@ -314,6 +317,12 @@ impl Checker<'_> {
         one.help = suggestion(name, known.keys().map(String::as_str), "it takes");
         self.found.push(one);
     }
+}
+
+/// Whether what opens an expression and never closes it was noted when the document was read, as it is without any `}}`.
+fn is_noted(node: &Node) -> bool {
+    let open = |text: &str| text.rfind("${{").is_some_and(|open| !text[open..].contains("}}"));
+    node.as_text().is_some_and(open)
 }
 
 /// What is known of a string with an expression: text, unless the expression is all of it.

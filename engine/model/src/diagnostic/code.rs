@@ -99,7 +99,7 @@ codes! {
         "Write it in the form that the message shows, such as `10m` or `2GiB`.";
     NotAvailable, "LH0012", "not available yet", "a construct is not available in this version",
         "The construct belongs to the language, and this version cannot execute it. What `validate` passes can be run, so it is refused.",
-        "plugins:\n  f5: \"bigip@^1\"",
+        "always:\n  ttl: { uses: gtm.prepare@1, with: { vm: vm-a, ttl: 5 }, scope: true }",
         "Leave it out, or use a version that has it.";
     StepBody, "LH0013", "in this step", "a step does nothing, or two things",
         "A step uses an action or another workflow (`uses`), repeats steps (`foreach` with `steps`), or waits; a key that belongs to one of these does not belong to the others.",

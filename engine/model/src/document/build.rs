@@ -31,6 +31,12 @@ pub(super) fn document(source: &Source) -> Result<Document, Diagnostics> {
     builder.found.or(root.map(|root| Document { source: source.clone(), root: root.into() }))
 }
 
+/// Where a carriage return stands that no line feed follows. Lines could not be counted as a person counts them.
+fn lone_return(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().position(|(at, byte)| *byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'))
+}
+
 struct Builder<'a> {
     source: &'a Source,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
@@ -41,6 +47,11 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn stream(&mut self) -> Result<Node, Stop> {
+        if let Some(at) = lone_return(self.source.text()) {
+            let message =
+                "a carriage return without a line feed: YAML breaks the line here, and editors do not";
+            return Err(self.stop(Code::Syntax, Span::new(at, at + 1), message));
+        }
         self.next()?;
         match self.next()? {
             (Event::DocumentStart(..), _) => {}

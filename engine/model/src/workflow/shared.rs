@@ -1,9 +1,15 @@
 //! Defaults: in a workflow, or in a file that several workflows include (`kind: Defaults`).
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Document, Node};
 use crate::read::Reader;
+use crate::source::Spanned;
+use crate::units::Time;
 use crate::workflow::Defaults;
+
+/// The shortest heartbeat. An action under way is asked for news every half of it, so one that answers each time is never
+/// taken for silent.
+pub const HEARTBEAT_MIN: Time = Time::from_millis(1_000);
 
 /// The keys of a file with shared defaults.
 pub(crate) const KEYS: [&str; 4] = ["apiVersion", "kind", "summary", "defaults"];
@@ -28,9 +34,23 @@ pub(super) fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
     reader.fields(node, "the defaults", &DEFAULTS_KEYS, &[]);
     Defaults {
         timeout: reader.optional(node, "timeout"),
-        heartbeat: reader.optional(node, "heartbeat"),
+        heartbeat: read_heartbeat(node, reader),
         retry: reader.optional(node, "retry"),
     }
+}
+
+/// The `heartbeat` of a map.
+pub(super) fn read_heartbeat(node: &Node, reader: &mut Reader<'_>) -> Option<Time> {
+    let read: Spanned<Time> = reader.optional(node, "heartbeat")?;
+    if read.value < HEARTBEAT_MIN {
+        let message = format!("a heartbeat of {} is too short: {HEARTBEAT_MIN} is the least", read.value);
+        let one = Diagnostic::new(Code::Malformed, reader.source, read.span, message);
+        let every = HEARTBEAT_MIN.as_millis() / 2;
+        reader.found.push(one.help(format!(
+            "an action is asked for news every {every}ms, so it would be taken for silent while it works"
+        )));
+    }
+    Some(read.value)
 }
 
 impl Defaults {

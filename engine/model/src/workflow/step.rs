@@ -11,6 +11,7 @@ use crate::workflow::child::{self, ChildSpec};
 use crate::workflow::question::QuestionSpec;
 use crate::workflow::resource::{self, ClaimSpec};
 use crate::workflow::retry::{RetrySpec, bounded};
+use crate::workflow::shared::read_heartbeat;
 
 /// A step.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,7 +226,7 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
         with: reader.optional(node, "with"),
         effects: reader.optional(node, "effects"),
         timeout: reader.optional(node, "timeout"),
-        heartbeat: reader.optional(node, "heartbeat"),
+        heartbeat: read_heartbeat(node, reader),
         retry: reader.optional(node, "retry"),
         pivot,
         scope,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
 use longhaul_model::units::Time;
+use longhaul_model::workflow::HEARTBEAT_MIN;
 use longhaul_saga::event::{Done, Failed, HandleGiven, Probed, Undone, Unknown};
 use longhaul_saga::intent::{Compensate, Start};
 use longhaul_saga::{Answer, Event, Failure, Work};
@@ -15,8 +16,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::looping::News;
 use crate::{Clock, convert};
 
-/// How long one poll may wait for news: bounds how stale a progress line is.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long one poll may wait for news: bounds how stale a progress line is, and lets no heartbeat pass without an answer.
+const PATIENCE: Duration = Duration::from_millis(HEARTBEAT_MIN.as_millis() / 2);
 /// An action that answers a poll at once is asked again after this; keeps it from being asked in a tight loop.
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 /// How long a probe may take before it counts as one that cannot tell.

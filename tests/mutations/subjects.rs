@@ -1,0 +1,87 @@
+//! The files that are changed: what Longhaul ships, what the guide shows, and the fixtures of mistakes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longhaul_model::Source;
+use longhaul_model::action::Catalogue;
+use longhaul_model::document::Document;
+use longhaul_model::workflow::Texts;
+
+use crate::guide;
+
+/// A file to change, and what is around it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// As others name it.
+    pub(super) name: String,
+    pub(super) text: String,
+    /// Whether it is there to show a mistake.
+    pub(super) is_broken: bool,
+    /// Every file beside it.
+    pub(super) files: Arc<Texts>,
+    pub(super) catalogue: Arc<Catalogue>,
+}
+
+impl Subject {
+    /// What it is before it is changed.
+    pub(super) fn kind(&self) -> String {
+        let document = Document::parse(&Source::new(&self.name, &self.text));
+        document.ok().and_then(|it| it.kind().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+/// Every one of them, in the same order on every machine.
+pub(super) fn all() -> Vec<Subject> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let ours = Arc::new(longhaul_steps::catalogue());
+    let fixtures = include_str!("../fixtures/workflows/catalogue.json");
+    let of_fixtures: Arc<Catalogue> = Arc::new(serde_json::from_str(fixtures).unwrap());
+    let mut all = Vec::new();
+    for folder in ["workflows", "engine/cli/src/commands/init", "tests/fixtures/mutations"] {
+        all.extend(together(texts(&root.join(folder)), &ours));
+    }
+    all.extend(together(shown(&root.join("docs/guide")), &ours));
+    let broken = together(texts(&root.join("tests/fixtures/workflows")), &of_fixtures);
+    all.extend(broken.into_iter().map(|subject| Subject { is_broken: true, ..subject }));
+    // Values for inputs, which are no document of their own.
+    all.retain(|subject| subject.text.contains("apiVersion:"));
+    all
+}
+
+/// Files that can name each other.
+fn together(texts: Texts, catalogue: &Arc<Catalogue>) -> Vec<Subject> {
+    let files = Arc::new(texts);
+    let subject = |(name, text): (&String, &String)| Subject {
+        name: name.clone(),
+        text: text.clone(),
+        is_broken: false,
+        files: Arc::clone(&files),
+        catalogue: Arc::clone(catalogue),
+    };
+    files.0.iter().map(subject).collect()
+}
+
+/// The YAML files of a folder. Those in folders below it are there to be named.
+fn texts(folder: &Path) -> Texts {
+    let yaml = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let named = |path: PathBuf| {
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap())
+    };
+    Texts(paths.filter(yaml).map(named).collect())
+}
+
+/// The files that the guide's pages show, by the names they have there.
+fn shown(folder: &Path) -> Texts {
+    let mut all = texts(&folder.join("../../workflows"));
+    all.0.retain(|name, _| name == "evacuate.yaml");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let page = entry.unwrap().path();
+        let blocks = guide::blocks(&std::fs::read_to_string(&page).unwrap());
+        let page = page.file_stem().unwrap().to_str().unwrap().to_owned();
+        let named = |(number, block): (usize, String)| (guide::name_of(&page, number, &block), block);
+        all.0.extend(blocks.into_iter().enumerate().map(named));
+    }
+    all
+}

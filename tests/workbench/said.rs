@@ -64,6 +64,27 @@ fn actions_say_what_they_promise() {
     assert!(talk.contains("did you mean vm.move@1?"), "{talk}");
 }
 
+/// What an expression can call can be read, by people and by scripts.
+#[test]
+fn functions_say_what_they_do() {
+    let all = json(&["functions", "--json"]);
+    assert_eq!(all.as_array().unwrap().len(), longhaul_expr::FUNCTIONS.len());
+    let (code, list, _) = longhaul(&["functions"]);
+    assert_eq!((code, list.lines().count()), (Some(0), longhaul_expr::FUNCTIONS.len() + 1));
+    insta::assert_snapshot!(longhaul(&["functions", "filter"]).1, @r#"
+    filter
+      The items of which the closure is true, in their order.
+
+      list.filter(|item| boolean) -> list
+
+      ${{ inputs.vms.filter(|vm| vm != "vm-a") }}
+      is ["vm-b", "vm-c"]
+    "#);
+    let (code, out, talk) = longhaul(&["functions", "fliter"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(talk.contains("did you mean filter?"), "{talk}");
+}
+
 /// Every native action says how it fails, in classes that a workflow can name, and what each parameter is for.
 #[test]
 fn actions_are_described_whole() {

@@ -3,22 +3,57 @@
 //! Built from named packages on `Engine::new_raw`, so that a newer Rhai adds nothing by itself. No `eval`, no `Fn`, no
 //! printing, no time functions, no modules. The optimiser is off: it would evaluate at parse time.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Engine, OptimizationLevel};
+use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
 
-use crate::{quantities, status};
+use crate::{functions, quantities, status};
 
 /// Bounds of one evaluation. Far above what a list of a few thousand VMs needs, far below what a person would notice.
 const OPERATIONS_MAX: u64 = 1_000_000;
-const STRING_BYTES_MAX: usize = 1 << 20;
-const ITEMS_MAX: usize = 100_000;
+pub(crate) const STRING_BYTES_MAX: usize = 1 << 20;
+pub(crate) const ITEMS_MAX: usize = 100_000;
 const CALL_DEPTH_MAX: usize = 16;
 const EXPRESSION_DEPTH_MAX: usize = 32;
+
+/// How much an expression may be and do: the most, and of what. Calls inside each other end at the depth of what is written:
+/// an expression defines no function that could call itself.
+#[must_use]
+pub fn limits() -> [(String, &'static str); 4] {
+    [
+        (OPERATIONS_MAX.to_string(), "operations of one evaluation"),
+        (format!("{} MiB", STRING_BYTES_MAX >> 20), "one text, and all texts of one list or map together"),
+        (
+            ITEMS_MAX.to_string(),
+            "items of one list, entries of one map, those inside each other counted together",
+        ),
+        (EXPRESSION_DEPTH_MAX.to_string(), "levels of brackets, operators and calls inside each other"),
+    ]
+}
+
+thread_local! {
+    /// What is left of the operations of the evaluation under way. Rhai's own bound counts from 0 again in each call of a
+    /// closure, so that two lists inside each other would go on for ever.
+    static LEFT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Evaluates something that may take so many operations in all.
+pub(crate) fn bounded<T>(evaluate: impl FnOnce() -> T) -> T {
+    LEFT.set(OPERATIONS_MAX);
+    evaluate()
+}
+
+/// Takes operations from those that are left: native code is not interrupted, so it says before how much it will do.
+pub(crate) fn spend(operations: usize) -> Result<(), Box<EvalAltResult>> {
+    let left = LEFT.get().checked_sub(operations as u64);
+    LEFT.set(left.unwrap_or(0));
+    left.map(drop).ok_or_else(|| EvalAltResult::ErrorTooManyOperations(Position::NONE).into())
+}
 
 /// Words of Rhai that expressions do not have.
 const DISABLED: [&str; 14] = [
@@ -44,6 +79,7 @@ pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     register_packages(&mut engine);
     status::register(&mut engine);
     quantities::register(&mut engine);
+    functions::register(&mut engine);
     for word in DISABLED {
         engine.disable_symbol(word);
     }
@@ -66,6 +102,7 @@ fn register_packages(engine: &mut Engine) {
 
 fn set_limits(engine: &mut Engine) {
     engine.set_max_operations(OPERATIONS_MAX);
+    engine.on_progress(|_| spend(1).err().map(|_| Dynamic::UNIT));
     engine.set_max_string_size(STRING_BYTES_MAX);
     engine.set_max_array_size(ITEMS_MAX);
     engine.set_max_map_size(ITEMS_MAX);

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rhai::{AST, Dynamic, EvalAltResult, Expr, ParseError, Position, Stmt};
+use rhai::{AST, ASTFlags, Dynamic, EvalAltResult, Expr, ParseError, Position, Stmt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::engine::ENGINE;
+use crate::engine::{ENGINE, bounded};
 use crate::reference::{self, Reference, Root};
 use crate::scan::{self, Piece};
 use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
@@ -110,7 +110,7 @@ impl Expression {
         for (name, value) in &scope.vars {
             names.push_constant_dynamic(name.as_str(), to_dynamic(value));
         }
-        let mut evaluate = || ENGINE.eval_ast_with_scope(&mut names, &self.ast);
+        let mut evaluate = || bounded(|| ENGINE.eval_ast_with_scope(&mut names, &self.ast));
         let value = if self.asked.any || self.asked.time { facts::with(scope, evaluate) } else { evaluate() };
         let value: Dynamic = value.map_err(|error| self.no_value(describe(*error)))?;
         from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
@@ -154,9 +154,11 @@ impl Expression {
     fn shape_of(&self, expression: &Expr) -> Shape {
         match expression {
             Expr::Variable(..) => self.whole_reference(0),
-            Expr::Dot(..) | Expr::Index(..) => {
-                chain_length(expression).map_or(Shape::Any, |n| self.whole_reference(n))
-            }
+            Expr::Dot(..) | Expr::Index(..) => match (chain_length(expression), last_call(expression)) {
+                (Some(names), _) => self.whole_reference(names),
+                (None, Some(method)) => functions::shape_of(method),
+                (None, None) => Shape::Any,
+            },
             Expr::BoolConstant(..) | Expr::And(..) | Expr::Or(..) => Shape::Boolean,
             Expr::IntegerConstant(..) => Shape::Integer,
             Expr::FloatConstant(..) => Shape::Number,
@@ -164,6 +166,7 @@ impl Expression {
             Expr::Array(..) => Shape::List,
             Expr::Map(..) => Shape::Map,
             Expr::FnCall(call, _) if TRUTHS.contains(&call.name.as_str()) => Shape::Boolean,
+            Expr::FnCall(call, _) => functions::shape_of(call.name.as_str()),
             _ => Shape::Any,
         }
     }
@@ -194,15 +197,25 @@ fn is_plain(value: &Value) -> bool {
 /// Longest text that is handed back without asking Rhai, which has limits of its own.
 const PLAIN_BYTES_MAX: usize = 1 << 16;
 
-/// Operators and functions whose value is a truth value whatever they are given.
-const TRUTHS: [&str; 11] =
-    ["==", "!=", "<", "<=", ">", ">=", "!", "succeeded", "failed", "skipped", "always"];
+/// Operators whose value is a truth value whatever they are given.
+const TRUTHS: [&str; 7] = ["==", "!=", "<", "<=", ">", ">=", "!"];
 
 /// How many names follow the first of a chain; `None` when something else than a name is among them.
 fn chain_length(expression: &Expr) -> Option<usize> {
     match expression {
         Expr::Dot(pair, ..) | Expr::Index(pair, ..) => Some(1 + chain_length(&pair.rhs)?),
         Expr::Property(..) | Expr::StringConstant(..) => Some(0),
+        _ => None,
+    }
+}
+
+/// The method that a chain ends with, which makes its value. Behind `?.` there may be nothing to call it on.
+fn last_call(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Dot(pair, flags, _) | Expr::Index(pair, flags, _) if !flags.contains(ASTFlags::NEGATED) => {
+            last_call(&pair.rhs)
+        }
+        Expr::MethodCall(call, _) => Some(call.name.as_str()),
         _ => None,
     }
 }
@@ -240,6 +253,11 @@ fn syntax(error: &ParseError, text: &str, inside: &Range<usize>) -> Error {
 }
 
 fn describe(mut error: EvalAltResult) -> String {
+    if let EvalAltResult::ErrorTerminated(..) | EvalAltResult::ErrorTooManyOperations(_) =
+        error.unwrap_inner()
+    {
+        return "too many operations".to_owned();
+    }
     let _ = error.take_position();
     lower_first(&error.to_string())
 }

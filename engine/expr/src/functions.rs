@@ -1,59 +1,75 @@
-//! The functions that expressions have. The list is the language's promise: a function of Rhai that is not on it is
-//! refused, so that a newer Rhai widens nothing by itself.
+//! The functions that expressions have. The table is the language's promise: a function of Rhai that is not in it is
+//! refused, so that a newer Rhai widens nothing by itself; and what the reference says of a function, a test evaluates.
+
+mod library;
+mod reference;
+mod table;
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-/// Every function and method an expression may call, by name.
-pub const FUNCTIONS: [&str; 43] = [
-    "abs",
-    "all",
-    "always",
-    "bits_per_second",
-    "bytes",
-    "ceiling",
-    "contains",
-    "duration",
-    "ends_with",
-    "failed",
-    "filter",
-    "find",
-    "floor",
-    "get",
-    "index_of",
-    "is_empty",
-    "keys",
-    "len",
-    "map",
-    "max",
-    "min",
-    "now",
-    "parse_float",
-    "parse_int",
-    "range",
-    "rate",
-    "reduce",
-    "round",
-    "seconds",
-    "size",
-    "skipped",
-    "some",
-    "split",
-    "starts_with",
-    "sub_string",
-    "succeeded",
-    "time",
-    "to_float",
-    "to_int",
-    "to_lower",
-    "to_string",
-    "to_upper",
-    "values",
-];
+use crate::Shape;
+
+pub(crate) use library::register;
+pub use reference::reference;
+#[cfg(test)]
+pub(crate) use reference::{EXAMPLE_NOW, example_scope};
+pub use table::FUNCTIONS;
+
+/// A function or method that an expression may call.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// What it works on.
+    pub group: Group,
+    /// The ways to call it, with types.
+    pub signatures: &'static [&'static str],
+    /// What it does, a sentence.
+    pub means: &'static str,
+    /// An expression that calls it, without `${{ }}`.
+    pub example: &'static str,
+    /// The example's value, as JSON.
+    pub value: &'static str,
+    /// What its value is, whatever it is given; `Any` where that depends.
+    pub(crate) shape: Shape,
+}
+
+/// What a function works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// How the run stands.
+    Run,
+    /// Lists and maps.
+    Lists,
+    /// Text.
+    Text,
+    /// Numbers.
+    Numbers,
+    /// Times, durations, sizes and rates.
+    Quantities,
+}
+
+impl Group {
+    /// Every group, in the order in which they are shown.
+    pub const ALL: [Self; 5] = [Self::Run, Self::Lists, Self::Text, Self::Numbers, Self::Quantities];
+
+    /// What the group is called.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Run => "The run",
+            Self::Lists => "Lists and maps",
+            Self::Text => "Text",
+            Self::Numbers => "Numbers",
+            Self::Quantities => "Times, durations, sizes and rates",
+        }
+    }
+}
 
 /// What Rhai itself puts into an AST for a closure that captures.
 pub(crate) const CURRY: &str = "curry";
 
-/// A name in a call that is not in [`FUNCTIONS`], and where.
+/// A name in a call that is none of [`FUNCTIONS`], and where.
 pub(crate) fn unknown(node: &ASTNode<'_>) -> Option<(String, Position)> {
     let (call, position): (&FnCallExpr, Position) = match node {
         ASTNode::Expr(Expr::FnCall(call, position) | Expr::MethodCall(call, position)) => (call, *position),
@@ -61,12 +77,26 @@ pub(crate) fn unknown(node: &ASTNode<'_>) -> Option<(String, Position)> {
         _ => return None,
     };
     let name = call.name.as_str();
-    let known = call.op_token.is_some() || name == CURRY || FUNCTIONS.contains(&name);
+    let known = call.op_token.is_some() || name == CURRY || named(name).is_some();
     (!known).then(|| (name.to_owned(), position))
 }
 
-/// The function whose name is nearest to `name`, if one is near.
-pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
-    FUNCTIONS.into_iter().min_by_key(distance).filter(|known| distance(known) <= 1 + name.len() / 4)
+fn named(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
 }
+
+/// What can be said of the value of a call.
+pub(crate) fn shape_of(name: &str) -> Shape {
+    named(name).map_or(Shape::Any, |function| function.shape.clone())
+}
+
+/// The function whose name is nearest to `name`, if one is near.
+#[must_use]
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    let names = FUNCTIONS.iter().map(|function| function.name);
+    names.min_by_key(distance).filter(|known| distance(known) <= 1 + name.len() / 4)
+}
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,10 @@ mod status;
 mod template;
 mod value;
 
+pub use engine::limits;
 pub use error::Error;
 pub use expression::{Expression, Shape};
-pub use functions::FUNCTIONS;
+pub use functions::{FUNCTIONS, Function, Group, nearest as nearest_function, reference};
 pub use reference::{Reference, Root};
 pub use scope::Scope;
 pub use status::Asked;

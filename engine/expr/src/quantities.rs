@@ -183,6 +183,50 @@ fn either(
     }
 }
 
+/// A quantity of any kind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Amount {
+    kind: &'static str,
+    amount: i64,
+}
+
+impl PartialOrd for Amount {
+    /// None for two of different kinds.
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        (self.kind == other.kind).then(|| self.amount.cmp(&other.amount))
+    }
+}
+
+/// The quantity that a value is; `None` for anything else.
+pub(crate) fn amount_of(value: &Dynamic) -> Option<Amount> {
+    fn one<Q: Quantity>(value: &Dynamic) -> Option<Amount> {
+        value.read_lock::<Q>().map(|it| Amount { kind: Q::NAME, amount: it.amount() })
+    }
+    one::<Moment>(value)
+        .or_else(|| one::<Time>(value))
+        .or_else(|| one::<Size>(value))
+        .or_else(|| one::<Bandwidth>(value))
+}
+
+/// All of them added up: durations, sizes or rates.
+pub(crate) fn total(amounts: &[Amount]) -> Result<Dynamic> {
+    fn made<Q: Quantity>(total: i64) -> Result<Dynamic> {
+        Q::of(total).map(Dynamic::from)
+    }
+    let kind = amounts.first().map_or("", |first| first.kind);
+    if amounts.iter().any(|other| other.kind != kind) {
+        return Err("`sum` takes items of one kind".into());
+    }
+    let total = amounts.iter().try_fold(0_i64, |total, it| total.checked_add(it.amount));
+    let total = total.ok_or_else(|| out_of_range(kind))?;
+    match kind {
+        Time::NAME => made::<Time>(total),
+        Size::NAME => made::<Size>(total),
+        Bandwidth::NAME => made::<Bandwidth>(total),
+        _ => Err("points in time cannot be added up".into()),
+    }
+}
+
 /// A quantity as it is outside an expression; `None` for anything else.
 pub(crate) fn text_of(value: &Dynamic) -> Option<String> {
     fn one<Q: Quantity>(value: &Dynamic) -> Option<String> {

@@ -13,6 +13,9 @@ use crate::{exit_code, journals, output};
 /// The reference of the command line, below the root of the source tree.
 const REFERENCE: &str = "docs/reference/cli.md";
 
+/// The reference of the functions of expressions, below the root of the source tree.
+const FUNCTIONS: &str = "docs/reference/functions.md";
+
 /// The folder of the files' schemas, below the root of the source tree.
 const SCHEMAS: &str = "workflows/schema";
 
@@ -33,6 +36,8 @@ pub(crate) struct Args {
 pub(crate) enum What {
     /// The command line's reference
     Cli,
+    /// The reference of the functions of expressions
+    Functions,
     /// The JSON Schemas of the files
     Schemas,
     /// Journals of real moves in a lab of their own; needs root
@@ -43,9 +48,11 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     match (args.what, args.check) {
         (None, check) => {
             put(Path::new(REFERENCE), &crate::reference(), check)?;
+            put(Path::new(FUNCTIONS), &longhaul_expr::reference(), check)?;
             schemas(check)
         }
         (Some(What::Cli), check) => put(Path::new(REFERENCE), &crate::reference(), check),
+        (Some(What::Functions), check) => put(Path::new(FUNCTIONS), &longhaul_expr::reference(), check),
         (Some(What::Schemas), check) => schemas(check),
         (Some(What::Journals), false) => {
             let written = journals::generate(settings, Path::new(JOURNALS))?;

@@ -13,6 +13,7 @@ mod driving;
 mod explain;
 mod files;
 mod format;
+mod functions;
 mod generate;
 mod graph;
 mod init;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Actions(actions::Args),
     /// Print the JSON Schema of a kind of files, for editors
     Schema(schema::Args),
+    /// Show the functions of expressions: types, an example, its value
+    Functions(functions::Args),
     /// Test workflows under a virtual clock: mocks, expectations, faults; touches nothing
     Test(test::Args),
     /// Run a workflow
@@ -135,6 +138,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),
+        Command::Functions(args) => functions::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Run(args) => run::run(&args, settings),

@@ -46,64 +46,6 @@ fn what_is_read_is_there() {
     assert_eq!(value("${{ [\"n\"].map(|name| inputs[name]) }}"), json!([3]));
 }
 
-/// Every function on the list can be called; the language promises no name that is not there.
-#[test]
-fn every_listed_function_exists() {
-    let calls = [
-        ("abs", "(-1).abs()"),
-        ("all", "[1].all(|x| x > 0)"),
-        ("always", "always()"),
-        ("bits_per_second", "bits_per_second(rate(\"1kbit/s\"))"),
-        ("bytes", "bytes(size(\"1KiB\"))"),
-        ("ceiling", "1.2.ceiling()"),
-        ("contains", "[1].contains(1)"),
-        ("duration", "duration(\"30m\")"),
-        ("ends_with", "\"ab\".ends_with(\"b\")"),
-        ("failed", "failed(\"move\")"),
-        ("filter", "[1].filter(|x| x > 0)"),
-        ("find", "[1].find(|x| x > 0)"),
-        ("floor", "1.2.floor()"),
-        ("get", "[1].get(0)"),
-        ("index_of", "[1].index_of(1)"),
-        ("is_empty", "[].is_empty()"),
-        ("keys", "inputs.keys()"),
-        ("len", "inputs.vms.len()"),
-        ("map", "[1].map(|x| x)"),
-        ("max", "max(1, 2)"),
-        ("min", "min(1, 2)"),
-        ("now", "now()"),
-        ("parse_float", "parse_float(\"1.5\")"),
-        ("parse_int", "parse_int(\"1\")"),
-        ("range", "[1].map(|x| range(0, x)).len()"),
-        ("rate", "rate(\"1Mbit/s\")"),
-        ("reduce", "[1, 2].reduce(|sum, x| sum + x, 0)"),
-        ("round", "1.2.round()"),
-        ("seconds", "seconds(duration(\"1m\"))"),
-        ("size", "size(\"1GiB\")"),
-        ("skipped", "skipped(\"move\")"),
-        ("some", "[1].some(|x| x > 0)"),
-        ("split", "\"a,b\".split(\",\")"),
-        ("starts_with", "\"ab\".starts_with(\"a\")"),
-        ("sub_string", "\"abc\".sub_string(1)"),
-        ("succeeded", "succeeded(\"move\")"),
-        ("time", "time(\"2026-08-30T18:00:00Z\")"),
-        ("to_float", "1.to_float()"),
-        ("to_int", "1.5.to_int()"),
-        ("to_lower", "\"A\".to_lower()"),
-        ("to_string", "1.to_string()"),
-        ("to_upper", "\"a\".to_upper()"),
-        ("values", "inputs.values()"),
-    ];
-    for (name, call) in calls {
-        assert!(crate::FUNCTIONS.contains(&name), "{name}");
-        let text = format!("${{{{ {call} }}}}");
-        let result = Expression::parse(&text).unwrap().evaluate(&scope());
-        assert!(result.is_ok(), "{text}: {result:?}");
-    }
-    let tested: Vec<_> = calls.iter().map(|(name, _)| *name).collect();
-    assert_eq!(tested, crate::FUNCTIONS, "the list and this test name the same functions");
-}
-
 /// The questions about steps are answered from their statuses, also inside a closure, and are reads of those steps; what
 /// must have succeeded for the whole to be true is known.
 #[test]
@@ -217,7 +159,14 @@ fn shapes_are_what_can_be_said() {
     assert_eq!(shape("${{ \"a\" }}"), Shape::Text);
     assert_eq!(shape("${{ 2 }}"), Shape::Integer);
     assert_eq!(shape("${{ inputs.n + 1 }}"), Shape::Any);
-    assert_eq!(shape("${{ inputs.vms.len() }}"), Shape::Any);
+    assert_eq!(shape("${{ inputs.vms.len() }}"), Shape::Integer);
+    assert_eq!(shape("${{ inputs.site.split(\",\") }}"), Shape::List);
+    assert_eq!(shape("${{ duration(\"1m\") }}"), Shape::Text);
+    assert_eq!(shape("${{ inputs.vms.filter(|v| true) }}"), Shape::Any);
+    for unsure in ["inputs?.vms.len()", "inputs.vms.len() + 1", "inputs.site.split(\",\")[0]", "inputs.f.len"]
+    {
+        assert!(!matches!(shape(&format!("${{{{ {unsure} }}}}")), Shape::Integer | Shape::List), "{unsure}");
+    }
 }
 
 /// What is not one expression, and what the language does not have, is refused with its place.
@@ -250,5 +199,36 @@ fn what_has_no_value_is_an_error() {
     for none in ["inputs.absent", "nobody", "steps.skipped.outputs.x", "1 + #{}", "|x| x", "1 / 0"] {
         let expression = Expression::parse(&format!("${{{{ {none} }}}}")).unwrap();
         assert!(matches!(expression.evaluate(&scope()), Err(Error::NoValue { .. })), "{none}");
+    }
+}
+
+/// Every limit stops what would go beyond it, and lets through what stays below.
+#[test]
+fn limits_hold() {
+    let nested =
+        |levels: usize| (0..levels).fold("1".to_owned(), |inside, _| format!("[1].map(|x| {inside})"));
+    let brackets = |levels: usize| format!("{}1{}", "(".repeat(levels), ")".repeat(levels));
+    let joined = |bytes: usize| format!("[`{0}`, `{0}`].join(\"\").len()", "x".repeat(bytes));
+    let replaced = |letters: usize| format!("`{}`.replace(\"x\", \"1234567890\").len()", "x".repeat(letters));
+    let doubled = |times: usize| format!("range(0, {times}).reduce(|all, n| all + all, range(0, 10)).len()");
+    let products =
+        |rows: usize| format!("range(0, {rows}).map(|x| range(0, 1000).map(|y| x * y).len()).len()");
+    let summed = |times: usize| format!("range(0, {times}).map(|x| range(0, 100000).len()).sum()");
+    for (within, beyond, said) in [
+        (nested(3), nested(20), "expression exceeds maximum complexity"),
+        (brackets(10), brackets(60), "expression exceeds maximum complexity"),
+        (joined(500_000), joined(600_000), "length of string too large"),
+        (replaced(100_000), replaced(110_000), "length of string too large"),
+        ("range(0, 100000).len()".into(), "range(0, 100001).len()".into(), "size of array/BLOB too large"),
+        (doubled(13), doubled(14), "size of array/BLOB too large"),
+        (products(100), products(1_000), "too many operations"),
+        (summed(5), summed(11), "too many operations"),
+    ] {
+        let asked = |text: &str| Expression::parse(&format!("${{{{ {text} }}}}"))?.evaluate(&scope());
+        let start = &within[..within.len().min(60)];
+        assert!(asked(&within).is_ok(), "{start}: {:?}", asked(&within));
+        let error = asked(&beyond).map(drop).expect_err(start).to_string();
+        let end = &error[error.len().saturating_sub(100)..];
+        assert!(end.contains(said), "{start}: {end}");
     }
 }

@@ -110,6 +110,15 @@ pub(super) fn duration() -> Value {
     json!({ "type": "string", "pattern": DURATION, "examples": ["300ms", "10m", "2h"] })
 }
 
+/// A duration of at least a second.
+pub(super) fn heartbeat() -> Value {
+    let shorter = r"^(0*[0-9]{1,3}(\.[0-9]+)?ms|0+(\.[0-9]+)?s|0+(\.0+)?[mhd])$";
+    let mut schema = duration();
+    schema["not"] = json!({ "pattern": shorter });
+    schema["examples"] = json!(["5s", "1m"]);
+    schema
+}
+
 pub(super) fn size() -> Value {
     json!({ "type": "string", "pattern": SIZE, "examples": ["64KiB", "2GiB"] })
 }

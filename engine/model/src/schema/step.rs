@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, dashed_id, duration, exactly, expression, flag, has_one_of, list, map, map_of, means,
+    any_map, dashed_id, duration, exactly, expression, flag, has_one_of, heartbeat, list, map, map_of, means,
     or_expression, pattern, shared, step_id, step_id_form, text, whole, without, words,
 };
 use crate::resource::ResourceKind;
@@ -166,7 +166,7 @@ fn action_key(key: &str) -> Option<Value> {
         ),
         "timeout" => means("How long one attempt may take", duration()),
         "heartbeat" => {
-            means("How long it may give no sign of life before its outcome counts as unknown", duration())
+            means("How long it may give no sign of life before its outcome counts as unknown", heartbeat())
         }
         "retry" => means("What is tried again, and when", shared("retry")),
         "pivot" => means("Once it has started, the run only goes forward", flag()),

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, duration, expression, head, list, map, map_of, means, shared, step_id_form, text, whole, words,
+    any_map, duration, expression, head, heartbeat, list, map, map_of, means, shared, step_id_form, text,
+    whole, words,
 };
 use super::step;
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
@@ -82,7 +83,9 @@ fn defaults() -> Value {
 fn default_key(key: &str) -> Option<Value> {
     Some(match key {
         "timeout" => means("How long one attempt may take; 10m if nobody says", duration()),
-        "heartbeat" => means("How long an action under way may give no sign of life", duration()),
+        "heartbeat" => {
+            means("How long an action under way may give no sign of life; 1s at least", heartbeat())
+        }
         "retry" => means("What is tried again, and when", shared("retry")),
         _ => return None,
     })

@@ -85,6 +85,7 @@ pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     }
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_fail_on_invalid_map_property(true);
+    read_what_closures_share(&mut engine);
     set_limits(&mut engine);
     engine
 });
@@ -98,6 +99,17 @@ fn register_packages(engine: &mut Engine) {
     MoreStringPackage::new().register_into_engine(engine);
     BasicArrayPackage::new().register_into_engine(engine);
     BasicMapPackage::new().register_into_engine(engine);
+}
+
+/// A closure shares what it captures with the expression around it, behind a lock. In `inputs.vms.map(|vm| inputs.site)` that
+/// expression would hold the lock while the closure asks for it, and Rhai refuses to wait. So what is shared is read as
+/// a copy: nothing can change it anyway.
+#[expect(deprecated, reason = "Rhai calls it volatile; its version is pinned")]
+fn read_what_closures_share(engine: &mut Engine) {
+    engine.on_var(|name, _, context| {
+        let shared = context.scope().get(name).filter(|value| value.is_shared());
+        Ok(shared.map(Dynamic::flatten_clone))
+    });
 }
 
 fn set_limits(engine: &mut Engine) {

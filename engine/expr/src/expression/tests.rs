@@ -44,6 +44,14 @@ fn what_is_read_is_there() {
     assert_eq!(value("${{ [inputs.n, inputs.len(), \"site\" in inputs] }}"), json!([3, 3, true]));
     assert_eq!(value("${{ `${inputs.site}${steps.move.outputs.pause_ms}` }}"), json!("a12"));
     assert_eq!(value("${{ [\"n\"].map(|name| inputs[name]) }}"), json!([3]));
+    assert_eq!(value("${{ inputs.vms.map(|v| v + inputs.site) }}"), json!(["vm-aa", "vm-ba"]));
+    assert_eq!(
+        value("${{ inputs.vms.filter(|v| inputs.vms.some(|w| w != v && w != vm)) }}"),
+        json!(["vm-a"])
+    );
+    assert_eq!(value("${{ vm.split(\"-\").map(|part| part + vm) }}"), json!(["vmvm-a", "avm-a"]));
+    let items = "${{ steps.move.items.map(|item| steps.move.outputs.pause_ms + steps.move.items.len()) }}";
+    assert_eq!(value(items), json!([14, 14]));
 }
 
 /// The questions about steps are answered from their statuses, also inside a closure, and are reads of those steps; what

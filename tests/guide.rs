@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use longhaul_expr::{Scope, Template};
+use serde_json::Value;
+
 use crate::moves::binary;
 
 /// Every YAML block of a page, in order.
@@ -20,12 +23,19 @@ pub(crate) fn blocks(page: &str) -> Vec<String> {
 const CONSOLE: &str = "```console";
 
 /// The page with what its commands say now. They run one after the other in one folder, as whoever follows the page
-/// would type them.
+/// would type them; the files that it names are saved there on the way.
 fn typed(page: &str, folder: &Path) -> String {
     let mut text = String::new();
     let mut here = folder.to_owned();
     let mut in_console = false;
+    let mut files = blocks(page).into_iter();
     for line in page.lines() {
+        if line == "```yaml"
+            && let Some(block) = files.next()
+            && let Some(name) = own_name(&block)
+        {
+            std::fs::write(here.join(name), block).unwrap();
+        }
         in_console = if in_console { line != "```" } else { line == CONSOLE };
         if let Some(command) = line.strip_prefix("$ ").filter(|_| in_console) {
             text.push_str(&format!("{line}\n{}", said(command, &mut here)));
@@ -85,8 +95,10 @@ fn the_guides_commands_say_what_it_shows() {
 fn the_guides_files_are_valid() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide");
     let folder = tempfile::tempdir().unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/evacuate.yaml");
-    std::fs::copy(shipped, folder.path().join("evacuate.yaml")).unwrap();
+    for shipped in ["workflows/evacuate.yaml", "engine/cli/src/commands/init/move.yaml"] {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(shipped);
+        std::fs::copy(&shipped, folder.path().join(shipped.file_name().unwrap())).unwrap();
+    }
     let mut kinds = Vec::new();
     for entry in std::fs::read_dir(guide).unwrap() {
         let page = entry.unwrap().path();
@@ -113,13 +125,39 @@ fn the_guides_files_are_valid() {
     }
 }
 
-/// The file of a block: its first line may be a comment with nothing but a path, by which other blocks name it.
+/// The file of a block.
 pub(crate) fn name_of(page: &str, number: usize, block: &str) -> String {
-    let named = block.lines().next().and_then(|line| line.strip_prefix("# "));
-    match named.filter(|name| name.ends_with(".yaml") && !name.contains(' ')) {
-        Some(name) => name.to_owned(),
-        None => format!("{page}-{number}.yaml"),
+    own_name(block).map_or_else(|| format!("{page}-{number}.yaml"), str::to_owned)
+}
+
+/// A block's first line may be a comment with nothing but a path, by which other blocks name it.
+fn own_name(block: &str) -> Option<&str> {
+    let named = block.lines().next()?.strip_prefix("# ")?;
+    (named.ends_with(".yaml") && !named.contains(' ')).then_some(named)
+}
+
+/// Every row `| written | value |` of the page about expressions is true of the values that the page shows.
+#[test]
+fn the_guides_expressions_have_their_values() {
+    let page = include_str!("../docs/guide/expressions.md");
+    let json = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let seen: Value = serde_json::from_str(json).unwrap();
+    let map = |key: &str| seen[key].as_object().unwrap().clone();
+    let scope = Scope { inputs: map("inputs"), steps: map("steps"), run: map("run"), ..Scope::default() };
+    let mut rows = 0;
+    for row in page.lines().filter(|line| line.contains("${{") && line.starts_with("| `")) {
+        let row = row.replace("\\|", "\u{1}");
+        let cells: Vec<String> = row.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect();
+        let code = |cell: &str| match cell.strip_prefix("`` ").and_then(|cell| cell.strip_suffix(" ``")) {
+            Some(code) => code.to_owned(),
+            None => cell.trim_matches('`').to_owned(),
+        };
+        let written = Template::parse(Value::from(code(&cells[1]))).unwrap();
+        let expected: Value = serde_json::from_str(&code(&cells[2])).unwrap();
+        assert_eq!(written.evaluate(&scope).unwrap(), expected, "{row}");
+        rows += 1;
     }
+    assert!(rows > 15, "{rows}");
 }
 
 /// The test file that a page shows comes out as the page says.

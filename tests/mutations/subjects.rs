@@ -76,6 +76,7 @@ fn texts(folder: &Path) -> Texts {
 fn shown(folder: &Path) -> Texts {
     let mut all = texts(&folder.join("../../workflows"));
     all.0.retain(|name, _| name == "evacuate.yaml");
+    all.0.extend(texts(&folder.join("../../engine/cli/src/commands/init")).0);
     for entry in std::fs::read_dir(folder).unwrap() {
         let page = entry.unwrap().path();
         let blocks = guide::blocks(&std::fs::read_to_string(&page).unwrap());

@@ -33,6 +33,11 @@ pub(super) fn dangling<'w>(workflow: &'w Value, subject: &'w Subject) -> Vec<Str
     for file in workflow["include"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         walk.file(file);
     }
+    for trigger in workflow["triggers"].as_array().into_iter().flatten() {
+        let payload = Place { variables: BTreeSet::from(["payload"]), ..Place::default() };
+        walk.strings(&trigger["webhook"]["inputs"], &payload);
+        walk.strings(&trigger["schedule"]["inputs"], &Place::default());
+    }
     let with = |place: &Place<'w>, block: &str| {
         let mut place = place.clone();
         place.steps.extend(entries(&workflow[block]));

@@ -53,6 +53,7 @@ const BEYOND: &[Code] = &[
     Code::CompensationReads,
     Code::ForwardRead,
     Code::MayNotHaveRun,
+    Code::Trigger,
     Code::UnknownResource,
     Code::Amount,
     Code::UnusedMock,
@@ -160,6 +161,10 @@ defaults:
   heartbeat: 30s
   retry: { max_attempts: 4, backoff: { initial: 2s, factor: 2, max: 1m, jitter: full }, errors: [transient] }
 deadline: ${{ inputs.at }}
+triggers:
+  - manual: {}
+  - schedule: { cron: 30 2 * * *, time_zone: Europe/Berlin, inputs: { at: 2026-08-30T18:00:00Z } }
+  - webhook: { path: /hooks/storm, schema: { type: object }, inputs: { at: 2026-08-30T18:00:00Z } }
 steps:
   look:
     uses: site.check@1

@@ -11,6 +11,7 @@ pub(crate) mod resource;
 pub(crate) mod retry;
 pub(crate) mod shared;
 pub(crate) mod step;
+pub(crate) mod trigger;
 
 pub use child::ChildSpec;
 pub use files::{Files, Found, NoFiles, Texts, beside};
@@ -21,10 +22,11 @@ pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
 pub use shared::{HEARTBEAT_MIN, read_shared};
 pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
+pub use trigger::{TriggerBody, TriggerSpec};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Content, Document, Entry, Node};
-use crate::read::Reader;
+use crate::read::{Read as _, Reader};
 use crate::source::{Span, Spanned};
 use crate::units::Time;
 
@@ -51,6 +53,8 @@ pub struct Workflow {
     pub defaults: Defaults,
     /// `deadline`: the expression of the time after which the run is given up.
     pub deadline: Option<Node>,
+    /// What begins a run, in file order.
+    pub triggers: Vec<TriggerSpec>,
     /// The steps, in file order.
     pub steps: Vec<StepSpec>,
     /// What a run puts out, in file order.
@@ -81,7 +85,7 @@ pub struct Defaults {
     pub retry: Option<RetrySpec>,
 }
 
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 15] = [
     "apiVersion",
     "kind",
     "name",
@@ -92,6 +96,7 @@ pub(crate) const KEYS: [&str; 14] = [
     "resources",
     "defaults",
     "deadline",
+    "triggers",
     "steps",
     "outputs",
     "on_failure",
@@ -99,7 +104,7 @@ pub(crate) const KEYS: [&str; 14] = [
 ];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 3] = ["plugins", "policy", "triggers"];
+const LATER: [&str; 2] = ["plugins", "policy"];
 
 impl Workflow {
     /// Reads a workflow and everything that is wrong with its form.
@@ -124,6 +129,7 @@ impl Workflow {
             resources: resource::read_all(root, &mut reader),
             defaults: shared::read_defaults(root, &mut reader),
             deadline: root.get("deadline").cloned(),
+            triggers: read_triggers(root, &mut reader),
             steps: read_steps(root, &mut reader),
             outputs: entries(root, "outputs", &mut reader).into_iter().cloned().collect(),
             on_failure: read_last(root, "on_failure", &mut reader),
@@ -157,6 +163,16 @@ fn report_if_unclosed(node: &Node, text: &str, reader: &mut Reader<'_>) {
     };
     let one = Diagnostic::new(Code::UnclosedExpression, reader.source, at, "`${{` has no closing `}}`");
     reader.found.push(one.help(help));
+}
+
+/// Each trigger that can be read, whatever is wrong with the others.
+fn read_triggers(root: &Node, reader: &mut Reader<'_>) -> Vec<TriggerSpec> {
+    let Some(node) = root.get("triggers") else { return Vec::new() };
+    let Content::List(items) = &node.content else {
+        reader.wrong_type(node, "a list of triggers");
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| TriggerSpec::read(item, reader)).collect()
 }
 
 fn read_steps(root: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {

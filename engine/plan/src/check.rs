@@ -19,6 +19,7 @@ use crate::plan::{Body, Graph, OnExpire, Plan};
 use crate::resources::Resource;
 use crate::schema::Validators;
 use crate::steps::CheckedGraph;
+use crate::triggers::Trigger;
 
 /// Checks a workflow without values for its inputs, as far as that is possible.
 ///
@@ -40,6 +41,8 @@ pub struct Outline {
     pub on_failure: Graph,
     /// Steps that run at the end, whatever the outcome.
     pub always: Graph,
+    /// What begins a run.
+    pub triggers: Vec<Trigger>,
 }
 
 /// Checks a workflow as [`validate`] does, and says which steps it has and why they wait for each other.
@@ -54,8 +57,8 @@ pub fn outline<'w>(
     let (family, mut found) = Family::check(&resolved, catalogue);
     let looked = family.root(Given::Nothing);
     found.append(looked.found);
-    let Parts { graph, on_failure, always, .. } = looked.parts;
-    found.or(Some(Outline { graph, on_failure, always }))
+    let Parts { graph, on_failure, always, triggers, .. } = looked.parts;
+    found.or(Some(Outline { graph, on_failure, always, triggers }))
 }
 
 /// Checks a workflow with these inputs and makes a plan of it. Defaults are filled in.
@@ -109,6 +112,7 @@ pub(crate) struct Parts {
     pub(crate) always: Graph,
     /// Where the steps have a pivot.
     pub(crate) pivot: Option<Span>,
+    pub(crate) triggers: Vec<Trigger>,
 }
 
 impl<'a> Checker<'a> {
@@ -147,6 +151,7 @@ impl<'a> Checker<'a> {
         let root = Names::root(declared, &workflow.steps, self.uses);
         let deadline = self.deadline(declared);
         self.resources = self.declared_resources(declared);
+        let triggers = self.triggers(declared);
         let CheckedGraph { mut graph, pivot, .. } = self.graph(&workflow.steps, &root);
         let names = root.when_well(passed_over(&graph));
         let outputs = self.outputs(&names);
@@ -159,7 +164,7 @@ impl<'a> Checker<'a> {
             note_defaulted(graph, &self.defaulted);
         }
         let resources = self.resources.iter().map(|known| known.resource.clone()).collect();
-        Parts { deadline, resources, graph, outputs, outputs_schema, on_failure, always, pivot }
+        Parts { deadline, resources, graph, outputs, outputs_schema, on_failure, always, pivot, triggers }
     }
 
     /// Worked out when the run begins, so it sees the inputs alone.

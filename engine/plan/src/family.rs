@@ -175,6 +175,11 @@ fn schema_of(inputs: &[ChildInput]) -> Value {
     })
 }
 
+/// The same of a workflow that is being checked.
+pub(crate) fn schema_of_declared(declared: &[Declared<'_>]) -> Value {
+    schema_of(&declared.iter().map(child_input).collect::<Vec<_>>())
+}
+
 /// How many steps a graph has, with those inside them.
 fn count(graph: &Graph) -> usize {
     let inside = |body: &Body| match body {

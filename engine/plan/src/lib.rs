@@ -30,6 +30,7 @@ mod resources;
 mod schema;
 mod seen;
 mod steps;
+mod triggers;
 mod values;
 
 pub use check::{Outline, check, outline, validate};
@@ -41,4 +42,5 @@ pub use plan::{
 };
 pub use render::render_text;
 pub use resources::{Budget, Claim, Reserve, Resource, Share, Wanted};
+pub use triggers::{Trigger, trigger_json};
 pub use values::ValueSchema;

@@ -89,6 +89,17 @@ impl<'a> Names<'a> {
         names
     }
 
+    /// The same with one more name, which stands for a value of that schema.
+    pub(crate) fn with_variable(mut self, name: &str, schema: Value) -> Self {
+        self.variables.push((name.to_owned(), Rc::new(schema)));
+        self
+    }
+
+    /// What is known of the innermost item, or of whatever else has a name of its own.
+    pub(crate) fn innermost(&self) -> Option<&Value> {
+        self.variables.last().map(|(_, schema)| &**schema)
+    }
+
     /// What a step sees.
     pub(crate) fn of_step(&self, step: &'a StepId) -> Self {
         Self { own: Some(step), ..self.clone() }

@@ -48,7 +48,7 @@ impl Checker<'_> {
         Some(CheckedBody { body, reads, pivot: None })
     }
 
-    fn payload_schema(&mut self, node: &Node) -> Option<Value> {
+    pub(crate) fn payload_schema(&mut self, node: &Node) -> Option<Value> {
         let schema = node.to_json();
         match schema::validator(&schema) {
             Ok(_) => Some(schema),

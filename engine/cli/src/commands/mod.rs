@@ -34,6 +34,7 @@ mod sites;
 mod status;
 mod suites;
 mod test;
+mod triggers;
 mod validate;
 mod vm;
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Plan(plan::Args),
     /// Draw the steps of a workflow and why each waits for others
     Graph(graph::Args),
+    /// Show what would begin runs of a workflow, and when
+    Triggers(triggers::Args),
     /// Lay files out alike; keeps every comment and what they say
     Fmt(format::Args),
     /// Explain a diagnostic's code
@@ -135,6 +138,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(&args, settings),
         Command::Graph(args) => graph::run(&args),
+        Command::Triggers(args) => triggers::run(&args),
         Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),

@@ -15,6 +15,7 @@ use crate::commands::documents::{self, Format, Shown};
 use crate::commands::driving::now_unix_ms;
 use crate::commands::files::Disk;
 use crate::commands::inputs::Inputs;
+use crate::commands::triggers::NOT_SERVED;
 use crate::commands::{block_on, sites};
 use crate::errors::{Explain as _, Result};
 use crate::settings::Settings;
@@ -51,9 +52,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
         output::json(&as_json(&plan, &forecast, &looks));
     } else {
         let body = longhaul_plan::render_text(&plan, Some(&forecast));
-        output::raw(&format!("{NOTHING_CHANGED}\n{}\n{body}\n{NOTHING_CHANGED}\n", looks.text()));
+        let note = triggers_note(&args.file)?;
+        output::raw(&format!("{NOTHING_CHANGED}\n{}\n{body}{note}\n{NOTHING_CHANGED}\n", looks.text()));
     }
     Ok(if looks.refused() { exit_code::CHECK_FAILED } else { exit_code::OK })
+}
+
+/// Whoever wrote triggers is told that nobody serves them.
+fn triggers_note(file: &Path) -> Result<String> {
+    let document = documents::document(file)?;
+    let has = document.is_ok_and(|document| document.root.get("triggers").is_some());
+    Ok(if has { format!("\ntriggers:\n  {NOT_SERVED}\n") } else { String::new() })
 }
 
 /// The plan of a workflow with these inputs; every mistake in either is shown.

@@ -193,6 +193,10 @@ codes! {
         "The step has an `if`, or the reader runs also when it failed: then it puts nothing out, and the expression would have no value.",
         "steps:\n  a: { uses: x.y@1, if: \"${{ inputs.n > 1 }}\" }\n  b: { uses: x.y@1, with: { c: \"${{ steps.a.outputs.d }}\" } }",
         "Give a default (`steps.a.outputs.d ?? 0`), or run the reader only `if: ${{ succeeded(\"a\") }}`.";
+    Trigger, "LH0040", "cannot work", "a trigger cannot work",
+        "A schedule that is none or never comes due, a time zone that does not exist, or two triggers that could not be told apart.",
+        "triggers:\n  - schedule: { cron: \"0 25 * * *\" }",
+        "Write minute, hour, day of the month, month and day of the week, such as `0 3 * * *`; `longhaul triggers` shows when it comes due.";
     UnknownResource, "LH0048", "unknown", "a resource is unknown",
         "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, duration, expression, head, heartbeat, list, map, map_of, means, shared, step_id_form, text,
-    whole, words,
+    any_map, duration, expression, head, heartbeat, list, map, map_of, means, pattern, shared, step_id_form,
+    text, whole, words,
 };
 use super::step;
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
 use crate::workflow::shared::{self as shared_file, DEFAULTS_KEYS};
-use crate::workflow::{ERROR_CLASSES, KEYS, retry};
+use crate::workflow::{ERROR_CLASSES, KEYS, retry, trigger};
 
 /// The formats of inputs that are checked.
 const FORMATS: [&str; 6] = ["vm-id", "site-id", "duration", "bytes", "bandwidth", "date-time"];
@@ -51,6 +51,10 @@ fn key(key: &str) -> Option<Value> {
                  from the inputs when the run begins",
                 expression(),
             ),
+            "triggers" => means(
+                "What begins a run besides `longhaul run`: checked here, and served by no program of this version",
+                list(&trigger()),
+            ),
             "steps" => means("The steps, by their ids; their order in the file does not matter", shared("steps")),
             "outputs" => means("What a run that succeeded puts out, by name", any_map()),
             "on_failure" => means(
@@ -60,6 +64,48 @@ fn key(key: &str) -> Option<Value> {
             "always" => means("Steps that run at the end, whatever the outcome", shared("last_steps")),
             _ => return None,
         })
+    })
+}
+
+/// One of its kinds, in a map of its own.
+fn trigger() -> Value {
+    let kind = |name: &str| {
+        let body = match name {
+            "schedule" => map(&trigger::SCHEDULE_KEYS, &["cron"], trigger_key),
+            "webhook" => map(&trigger::WEBHOOK_KEYS, &["path", "schema"], trigger_key),
+            _ => map(&[], &[], trigger_key),
+        };
+        let means_kind = match name {
+            "schedule" => "The time begins it",
+            "webhook" => "A message from outside begins it",
+            _ => "A person begins it, with `longhaul run`",
+        };
+        Some(means(means_kind, body))
+    };
+    let mut schema = map(&trigger::KINDS, &[], kind);
+    schema["oneOf"] = trigger::KINDS.iter().map(|kind| json!({ "required": [kind] })).collect();
+    schema
+}
+
+/// Parts of a path that lead nowhere else, as the reader has it.
+fn hook() -> Value {
+    let mut path = pattern(r"^/hooks(/[A-Za-z0-9_.~-]+)+$");
+    path["not"] = pattern(r"/\.\.?(/|$)");
+    path["maxLength"] = json!(200);
+    path
+}
+
+fn trigger_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "cron" => means("Minute, hour, day of the month, month, day of the week", text()),
+        "time_zone" => means(
+            "Where the clock hangs that it is read from, such as Europe/Berlin; UTC if it is not said",
+            text(),
+        ),
+        "inputs" => means("What the run is given; of a webhook, expressions read `payload`", any_map()),
+        "path" => means("Where it is sent to", hook()),
+        "schema" => means("JSON Schema of the payload", any_map()),
+        _ => return None,
     })
 }
 

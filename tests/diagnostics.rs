@@ -9,12 +9,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use longhaul_host_rhai::RhaiHost;
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
+use longhaul_model::policy_test::PolicyTest;
 use longhaul_model::test::TestFile;
 use longhaul_model::workflow::{Resolved, Texts};
 use longhaul_model::{Source, parse_site, parse_sites, parse_vm};
+use longhaul_sim::PolicySuite;
 use longhaul_sim::suite::Suite;
 
 use crate::moves::binary;
@@ -65,11 +68,12 @@ fn mistakes(source: &Source) -> Diagnostics {
         Ok(document) => document,
         Err(found) => return found,
     };
-    let workflow = || Resolved::read(&document, &used());
+    let workflow = || Resolved::read(&document, &used()).with_scripts_checked(&RhaiHost::default());
     let given = document.root.get("x-given").map(longhaul_model::document::Node::to_json);
     let result = match (document.kind(), given) {
         (Some("Vm"), _) => parse_vm(source).map(drop),
         (Some("Test"), _) => test_mistakes(&document),
+        (Some("PolicyTest"), _) => policy_test_mistakes(&document),
         (Some("Site"), _) => parse_site(source).map(drop),
         (Some("Sites"), _) => parse_sites(source).map(drop),
         (_, Some(given)) => {
@@ -90,6 +94,17 @@ fn test_mistakes(document: &Document) -> Result<(), Diagnostics> {
     };
     let workflow = Document::parse(&Source::new("evacuate.yaml", &text))?;
     Suite::check(document, &workflow, &catalogue()).map(drop)
+}
+
+/// The command reads the script that a test names; here it is read in the same way.
+fn policy_test_mistakes(document: &Document) -> Result<(), Diagnostics> {
+    let named = PolicyTest::read(document).0.policy.expect("every fixture names one");
+    let Some(text) = used().0.remove(&named.value) else {
+        let message = format!("the policy {} cannot be read", named.value);
+        return Err(Diagnostic::new(Code::TestedPolicy, &document.source, named.span, message).into());
+    };
+    let script = Source::new(&named.value, &text);
+    PolicySuite::check(document, &script, &RhaiHost::default()).map(drop)
 }
 
 /// Every code is found in a file that is there to show it, and the text that a person sees is as reviewed.

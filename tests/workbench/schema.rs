@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
+use longhaul_host_rhai::RhaiHost;
 use longhaul_model::Source;
 use longhaul_model::diagnostic::{Code, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::schema::Kind;
 use longhaul_model::workflow::{Resolved, Texts, read_shared};
 use longhaul_model::{parse_site, parse_sites, parse_vm};
+use longhaul_sim::PolicySuite;
 use longhaul_sim::suite::Suite;
 use serde_json::{Value, json};
 
@@ -56,6 +58,9 @@ const BEYOND: &[Code] = &[
     Code::Trigger,
     Code::UnknownResource,
     Code::Amount,
+    Code::PolicyScript,
+    Code::NoDecide,
+    Code::TestedPolicy,
     Code::UnusedMock,
     Code::MockOutputs,
     Code::TestedWorkflow,
@@ -77,12 +82,18 @@ fn read(kind: Kind, text: &str, tested: &Document) -> Option<Diagnostics> {
     let document = Document::parse(&source).ok()?;
     let found = match kind {
         Kind::Workflow => {
-            let files = Texts([("tested.yaml", TESTED), ("shared.yaml", SHARED)].map(owned).into());
+            let files = Texts(
+                [("tested.yaml", TESTED), ("shared.yaml", SHARED), ("window.rhai", WINDOW)].map(owned).into(),
+            );
             longhaul_plan::validate(&Resolved::read(&document, &files), &longhaul_steps::catalogue())
         }
         Kind::Defaults => {
             let (_, found) = read_shared(&document);
             return Some(found);
+        }
+        Kind::PolicyTest => {
+            let script = Source::new("window.rhai", WINDOW);
+            PolicySuite::check(&document, &script, &RhaiHost::default()).map(drop)
         }
         Kind::Test => Suite::check(&document, tested, &longhaul_steps::catalogue()).map(drop),
         Kind::Sites => parse_sites(&source).map(drop),
@@ -165,6 +176,9 @@ triggers:
   - manual: {}
   - schedule: { cron: 30 2 * * *, time_zone: Europe/Berlin, inputs: { at: 2026-08-30T18:00:00Z } }
   - webhook: { path: /hooks/storm, schema: { type: object }, inputs: { at: 2026-08-30T18:00:00Z } }
+policy:
+  - { uses: ./window.rhai, at: plan, with: { until: \"${{ inputs.at }}\" } }
+  - { uses: ./window.rhai, at: [before-step, on-failure], steps: [look, each/*/move, vm.move@1] }
 steps:
   look:
     uses: site.check@1
@@ -214,7 +228,11 @@ defaults:
   timeout: 1h
   heartbeat: 30s
   retry: { max_attempts: 4, backoff: { initial: 2s, factor: 2, max: 1m, jitter: full }, errors: [transient] }
+policy: [{ uses: ./window.rhai, at: [plan, after-step], with: { until: 6h } }]
 ";
+
+/// A policy.
+const WINDOW: &str = "fn decide(view) { allow() }";
 
 /// What the test file is for.
 const TESTED: &str = "\
@@ -270,6 +288,31 @@ cases:
       twice: every-action
   - name: two
     expect: { refused: LH0029 }
+  - name: three
+    expect: { plan: denied, because: night }
+  - name: four
+    expect: { plan: allowed, status: succeeded }
+";
+
+const POLICY_TEST: &str = "\
+apiVersion: longhaul/v1
+kind: PolicyTest
+name: all
+policy: window.rhai
+defaults:
+  at: plan
+  now: 2026-08-30T06:00:00Z
+  with: { hours: 6 }
+  view: { inputs: { vms: [vm-a] } }
+cases:
+  - name: one
+    at: before-step
+    now: 2026-08-30T07:00:00Z
+    with: { hours: 7 }
+    view: { step: { path: move } }
+    expect: { decision: deny, because: late }
+  - name: two
+    expect: { decision: allow }
 ";
 
 const SITES: &str = "\
@@ -387,6 +430,7 @@ fn changed_files_are_judged_alike() {
         (Kind::Workflow, WORKFLOW),
         (Kind::Defaults, SHARED),
         (Kind::Test, TEST),
+        (Kind::PolicyTest, POLICY_TEST),
         (Kind::Sites, SITES),
         (Kind::Site, SITE),
         (Kind::Vm, &vm),

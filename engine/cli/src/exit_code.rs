@@ -19,11 +19,13 @@ pub const PARTIAL: u8 = 5;
 pub const NEEDS_OPERATOR: u8 = 6;
 /// `longhaul status RUN`: the run is under way. A script can ask again; no command that drives a run ends so.
 pub const RUNNING: u8 = 7;
+/// `longhaul run`: a policy denied the plan; nothing was started. `longhaul plan`: a policy would.
+pub const DENIED: u8 = 8;
 /// Interrupted. A run can be resumed. 128 and the number of SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
 /// Every code and what it means, for the reference.
-pub const ALL: [(u8, &str); 9] = [
+pub const ALL: [(u8, &str); 10] = [
     (OK, "it went well; a run: everything it was to do is done"),
     (FAILED, "it failed; a run: everything it had done was undone"),
     (USAGE, "the command line is not right"),
@@ -38,6 +40,7 @@ pub const ALL: [(u8, &str); 9] = [
         "only a person can decide, repair or boot what a run left; `longhaul status RUN` says what to do",
     ),
     (RUNNING, "only `longhaul status RUN`: the run is under way; ask again later"),
+    (DENIED, "a policy denies the plan; nothing was started"),
     (
         INTERRUPTED,
         "interrupted, or no controller works on a run that is not over; `longhaul resume RUN` goes on",

@@ -90,7 +90,8 @@ pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     engine
 });
 
-fn register_packages(engine: &mut Engine) {
+/// Rhai's own functions that are pure.
+pub(crate) fn register_packages(engine: &mut Engine) {
     ArithmeticPackage::new().register_into_engine(engine);
     LogicPackage::new().register_into_engine(engine);
     BasicMathPackage::new().register_into_engine(engine);

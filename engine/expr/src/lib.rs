@@ -6,6 +6,7 @@
 //! Pure: no I/O, no clock, no random number, no state between two evaluations. The same text and the same [`Scope`]
 //! give the same value for ever; a replay depends on it.
 
+pub mod embed;
 mod engine;
 mod error;
 mod expression;

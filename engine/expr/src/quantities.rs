@@ -6,13 +6,16 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use longhaul_model::units::{Bandwidth, Size, Time};
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString};
 
 use crate::facts;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
+/// A part of a moment.
+type Part = fn(&Zoned) -> i64;
 
 /// A point in time, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +105,25 @@ pub(crate) fn register(engine: &mut Engine) {
     engine.register_fn("seconds", |time: Time| time.as_millis() as f64 / 1_000.0);
     engine.register_fn("bytes", |size: Size| size.amount());
     engine.register_fn("bits_per_second", |rate: Bandwidth| rate.amount());
+}
+
+/// The parts of a moment, in UTC: the hour from 0 to 23, the minute, the day of the week from 1 for Monday to 7 for Sunday.
+pub(crate) fn register_clock(engine: &mut Engine) {
+    let part = |of: Part| {
+        move |moment: Moment| -> Result<i64> {
+            let moment = Timestamp::from_millisecond(moment.0).map_err(|error| error.to_string())?;
+            Ok(of(&moment.to_zoned(TimeZone::UTC)))
+        }
+    };
+    let parts: [(&str, Part); 3] = [
+        ("hour", |time| time.hour().into()),
+        ("minute", |time| time.minute().into()),
+        ("weekday", |time| time.weekday().to_monday_one_offset().into()),
+    ];
+    for (name, of) in parts {
+        engine.register_fn(name, part(of));
+        engine.register_fn(name, move |text: ImmutableString| part(of)(Moment::read(&text)?));
+    }
 }
 
 /// Making one of text, and comparing it with another one or with text.

@@ -8,6 +8,8 @@ pub mod diagnostic;
 pub mod document;
 pub mod ids;
 pub mod layout;
+pub mod policy;
+pub mod policy_test;
 pub mod read;
 pub mod resource;
 pub mod schema;

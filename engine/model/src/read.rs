@@ -14,7 +14,7 @@ use crate::units::{Bandwidth, Size, Time};
 pub const API_VERSION: &str = "longhaul/v1";
 
 /// The kinds of documents there are.
-pub const KINDS: [&str; 6] = ["Workflow", "Defaults", "Test", "Vm", "Site", "Sites"];
+pub const KINDS: [&str; 7] = ["Workflow", "Defaults", "Test", "PolicyTest", "Vm", "Site", "Sites"];
 
 /// Reads nodes of one source and keeps what is wrong with them.
 #[derive(Debug)]

@@ -8,6 +8,8 @@
 //! nobody else knows.
 
 mod parts;
+mod policy;
+mod policy_test;
 mod site;
 mod step;
 mod test;
@@ -27,6 +29,8 @@ pub enum Kind {
     Defaults,
     /// A test of a workflow.
     Test,
+    /// A test of a policy.
+    PolicyTest,
     /// What a controller knows of the sites.
     Sites,
     /// A site's own file.
@@ -37,8 +41,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Workflow, Self::Defaults, Self::Test, Self::Sites, Self::Site, Self::Vm];
+    pub const ALL: [Self; 7] =
+        [Self::Workflow, Self::Defaults, Self::Test, Self::PolicyTest, Self::Sites, Self::Site, Self::Vm];
 
     /// What `kind` says in a file of this kind.
     #[must_use]
@@ -47,6 +51,7 @@ impl Kind {
             Self::Workflow => "Workflow",
             Self::Defaults => "Defaults",
             Self::Test => "Test",
+            Self::PolicyTest => "PolicyTest",
             Self::Sites => "Sites",
             Self::Site => "Site",
             Self::Vm => "Vm",
@@ -67,6 +72,7 @@ impl Kind {
             Self::Workflow => ("A Longhaul workflow", workflow::schema()),
             Self::Defaults => ("Defaults that Longhaul workflows share", workflow::shared_defaults()),
             Self::Test => ("A test of a Longhaul workflow", test::schema()),
+            Self::PolicyTest => ("A test of a policy of Longhaul workflows", policy_test::schema()),
             Self::Sites => ("The sites that a Longhaul controller knows", site::known()),
             Self::Site => ("A site of Longhaul", site::own()),
             Self::Vm => ("A virtual machine under Longhaul", vm::schema()),

@@ -7,7 +7,7 @@ pub(crate) mod expect;
 pub(crate) mod mock;
 pub(crate) mod sweep;
 
-pub use expect::{EffectsSpec, ExpectSpec, Order, Remains, STATUSES};
+pub use expect::{EffectsSpec, ExpectSpec, Order, PlanSpec, Remains, STATUSES};
 pub use mock::{BehaviourSpec, ErrorSpec, MockSpec, Outcome};
 pub use sweep::{ErrorSweep, SweepSpec, UNKNOWN};
 
@@ -184,7 +184,12 @@ impl Read for Invariant {
 }
 
 /// A word that is one of these.
-fn one_of<'n>(node: &'n Node, what: &str, words: &[&str], reader: &mut Reader<'_>) -> Option<&'n str> {
+pub(crate) fn one_of<'n>(
+    node: &'n Node,
+    what: &str,
+    words: &[&str],
+    reader: &mut Reader<'_>,
+) -> Option<&'n str> {
     let Some(word) = node.as_text() else {
         reader.wrong_type(node, what);
         return None;

@@ -5,6 +5,7 @@
 
 pub(crate) mod child;
 mod files;
+pub(crate) mod policy;
 pub(crate) mod question;
 mod resolved;
 pub(crate) mod resource;
@@ -15,12 +16,13 @@ pub(crate) mod trigger;
 
 pub use child::ChildSpec;
 pub use files::{Files, Found, NoFiles, Texts, beside};
+pub use policy::PolicySpec;
 pub use question::{AsksSpec, OnExpire, QuestionSpec};
 pub use resolved::{Part, Resolved};
 pub use resource::{ClaimAmount, ClaimSpec, ResourceSpec};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
-pub use shared::{HEARTBEAT_MIN, read_shared};
+pub use shared::{HEARTBEAT_MIN, Shared, read_shared};
 pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
 pub use trigger::{TriggerBody, TriggerSpec};
 
@@ -51,6 +53,8 @@ pub struct Workflow {
     pub resources: Vec<ResourceSpec>,
     /// What holds for steps that say nothing themselves.
     pub defaults: Defaults,
+    /// The policies, those of included files first, in file order.
+    pub policies: Vec<PolicySpec>,
     /// `deadline`: the expression of the time after which the run is given up.
     pub deadline: Option<Node>,
     /// What begins a run, in file order.
@@ -85,7 +89,7 @@ pub struct Defaults {
     pub retry: Option<RetrySpec>,
 }
 
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 16] = [
     "apiVersion",
     "kind",
     "name",
@@ -95,6 +99,7 @@ pub(crate) const KEYS: [&str; 15] = [
     "inputs",
     "resources",
     "defaults",
+    "policy",
     "deadline",
     "triggers",
     "steps",
@@ -104,7 +109,7 @@ pub(crate) const KEYS: [&str; 15] = [
 ];
 
 /// Keys of the format that this version cannot execute.
-const LATER: [&str; 2] = ["plugins", "policy"];
+const LATER: [&str; 1] = ["plugins"];
 
 impl Workflow {
     /// Reads a workflow and everything that is wrong with its form.
@@ -128,6 +133,7 @@ impl Workflow {
             include: reader.optional(root, "include").unwrap_or_default(),
             resources: resource::read_all(root, &mut reader),
             defaults: shared::read_defaults(root, &mut reader),
+            policies: policy::read_all(root, &mut reader),
             deadline: root.get("deadline").cloned(),
             triggers: read_triggers(root, &mut reader),
             steps: read_steps(root, &mut reader),

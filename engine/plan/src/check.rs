@@ -7,7 +7,7 @@ use longhaul_expr::{Expression, Scope, Template};
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::ids::StepId;
-use longhaul_model::source::Span;
+use longhaul_model::source::{Source, Span};
 use longhaul_model::workflow::{Resolved, Workflow};
 use serde_json::{Map, Value};
 
@@ -16,6 +16,7 @@ use crate::family::{Family, Given, Uses};
 use crate::inputs::{self, Declared};
 use crate::names::Names;
 use crate::plan::{Body, Graph, OnExpire, Plan};
+use crate::policies::Policy;
 use crate::resources::Resource;
 use crate::schema::Validators;
 use crate::steps::CheckedGraph;
@@ -35,6 +36,8 @@ pub fn validate<'w>(
 /// The steps of a workflow without values for its inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outline {
+    /// The policies.
+    pub policies: Vec<Policy>,
     /// The steps.
     pub graph: Graph,
     /// Steps that run when the run did not succeed.
@@ -57,8 +60,8 @@ pub fn outline<'w>(
     let (family, mut found) = Family::check(&resolved, catalogue);
     let looked = family.root(Given::Nothing);
     found.append(looked.found);
-    let Parts { graph, on_failure, always, triggers, .. } = looked.parts;
-    found.or(Some(Outline { graph, on_failure, always, triggers }))
+    let Parts { policies, graph, on_failure, always, triggers, .. } = looked.parts;
+    found.or(Some(Outline { policies, graph, on_failure, always, triggers }))
 }
 
 /// Checks a workflow with these inputs and makes a plan of it. Defaults are filled in.
@@ -74,10 +77,21 @@ pub fn check<'w>(
     let (family, mut found) = Family::check(&resolved, catalogue);
     let looked = family.root(Given::ByAPerson(given));
     found.append(looked.found);
-    let Parts { deadline, resources, graph, outputs, on_failure, always, .. } = looked.parts;
+    let Parts { deadline, policies, resources, graph, outputs, on_failure, always, .. } = looked.parts;
     let inputs = looked.bound.unwrap_or_default();
-    let workflow = looked.pin;
-    found.or(Some(Plan { workflow, inputs, deadline, resources, graph, outputs, on_failure, always }))
+    let (workflow, verdicts) = (looked.pin, Vec::new());
+    found.or(Some(Plan {
+        workflow,
+        inputs,
+        deadline,
+        policies,
+        verdicts,
+        resources,
+        graph,
+        outputs,
+        on_failure,
+        always,
+    }))
 }
 
 /// What the parts of a check share.
@@ -104,6 +118,7 @@ pub(crate) struct Checker<'a> {
 pub(crate) struct Parts {
     pub(crate) deadline: Option<Expression>,
     pub(crate) resources: Vec<Resource>,
+    pub(crate) policies: Vec<Policy>,
     pub(crate) graph: Graph,
     pub(crate) outputs: Vec<(String, Template)>,
     /// The schema of what it puts out, as far as that is known.
@@ -146,12 +161,13 @@ impl<'a> Checker<'a> {
         workflow.inputs.iter().map(|input| inputs::declare(input, self)).collect()
     }
 
-    pub(crate) fn parts(&mut self, declared: &[Declared<'a>]) -> Parts {
+    pub(crate) fn parts(&mut self, declared: &[Declared<'a>], scripts: &[Option<Source>]) -> Parts {
         let workflow = self.workflow;
         let root = Names::root(declared, &workflow.steps, self.uses);
         let deadline = self.deadline(declared);
         self.resources = self.declared_resources(declared);
         let triggers = self.triggers(declared);
+        let policies = self.policies(declared, scripts);
         let CheckedGraph { mut graph, pivot, .. } = self.graph(&workflow.steps, &root);
         let names = root.when_well(passed_over(&graph));
         let outputs = self.outputs(&names);
@@ -164,7 +180,18 @@ impl<'a> Checker<'a> {
             note_defaulted(graph, &self.defaulted);
         }
         let resources = self.resources.iter().map(|known| known.resource.clone()).collect();
-        Parts { deadline, resources, graph, outputs, outputs_schema, on_failure, always, pivot, triggers }
+        Parts {
+            deadline,
+            policies,
+            resources,
+            graph,
+            outputs,
+            outputs_schema,
+            on_failure,
+            always,
+            pivot,
+            triggers,
+        }
     }
 
     /// Worked out when the run begins, so it sees the inputs alone.

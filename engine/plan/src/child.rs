@@ -95,6 +95,7 @@ fn as_a_step(child: &Checked, with: Template) -> Child {
         inputs: child.inputs.clone(),
         deadline: parts.deadline.clone(),
         resources: parts.resources.clone(),
+        policies: parts.policies.clone(),
         graph: parts.graph.clone(),
         outputs: parts.outputs.clone(),
         on_failure: parts.on_failure.clone(),

@@ -32,6 +32,10 @@ fn digest(part: &Part, checked: &[Checked]) -> String {
         let child = checked.get(*at).map_or("", |child| child.pin.sha256.as_str());
         line(&mut text, "uses", named, child);
     }
+    for (policy, script) in part.workflow.policies.iter().zip(&part.scripts) {
+        let script = script.as_ref().map_or_else(String::new, |script| sha256(script.text()));
+        line(&mut text, "policy", &policy.file.value, &script);
+    }
     sha256(&text)
 }
 
@@ -45,7 +49,8 @@ fn line(text: &mut String, how: &str, named: &str, digest: &str) {
     write!(text, "\n{how} {named} {digest}").expect("writing into a string cannot fail");
 }
 
-fn sha256(text: &str) -> String {
+/// SHA-256 of a text, in hex.
+pub(crate) fn sha256(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing into a string cannot fail");

@@ -110,7 +110,7 @@ impl<'a> Family<'a> {
             Given::ByAStep(inputs) => Some(inputs),
         };
         checker.scope = bound.clone().map(|inputs| Scope { inputs, ..Scope::default() });
-        let parts = checker.parts(&declared);
+        let parts = checker.parts(&declared, &part.scripts);
         let inputs = declared.iter().map(child_input).collect();
         Looked { pin: pin(part, &self.checked), parts, bound, found: checker.found, inputs }
     }

@@ -23,6 +23,7 @@ mod inputs;
 mod names;
 mod parameters;
 mod plan;
+mod policies;
 mod questions;
 mod reasons;
 mod render;
@@ -40,6 +41,8 @@ pub use plan::{
     ActionStep, Asks, Backoff, Body, Child, ChildInput, Compensation, Foreach, Graph, OnExpire,
     OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin,
 };
+pub use policies::{ANY_ITEM, Asking, Holder, Policy, effects, moment};
+pub use questions::approval_schema;
 pub use render::render_text;
 pub use resources::{Budget, Claim, Reserve, Resource, Share, Wanted};
 pub use triggers::{Trigger, trigger_json};

@@ -5,9 +5,11 @@ use std::fmt;
 use longhaul_expr::{Expression, Template};
 use longhaul_model::action::{ActionName, Effects};
 use longhaul_model::ids::StepId;
+use longhaul_model::policy::Verdict;
 use longhaul_model::units::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::policies::Policy;
 use crate::resources::{Claim, Resource};
 
 /// Which workflow a run is pinned to.
@@ -36,6 +38,12 @@ pub struct Plan {
     /// What its steps share, in file order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
+    /// The policies that hold for everything in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
+    /// What they said about it before the run; nothing before they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
     /// The steps.
     pub graph: Graph,
     /// What the run puts out when it has succeeded, in file order.
@@ -57,6 +65,10 @@ pub struct Graph {
 impl Plan {
     /// The id of the wait that a deadline is, beside the ids of the steps.
     pub const DEADLINE: &str = "deadline";
+    /// The id of the question that a policy asks about the plan; of a second one, with `_2` behind it.
+    pub const PLAN_APPROVAL: &str = "plan_approval";
+    /// The same of the question whether what was done may be undone.
+    pub const UNDO_APPROVAL: &str = "undo_approval";
 }
 
 impl Graph {
@@ -152,6 +164,24 @@ pub enum Body {
 }
 
 impl Body {
+    /// The action that it uses.
+    #[must_use]
+    pub fn uses(&self) -> Option<&ActionName> {
+        match self {
+            Self::Action(action) => Some(&action.uses),
+            Self::Foreach(_) | Self::Workflow(_) | Self::Wait(_) | Self::Question(_) => None,
+        }
+    }
+
+    /// What it leaves behind by itself.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        match self {
+            Self::Action(action) => action.effects,
+            Self::Foreach(_) | Self::Workflow(_) | Self::Wait(_) | Self::Question(_) => Effects::None,
+        }
+    }
+
     /// What it does in a word: `action`, `foreach`, `workflow`, `wait`, `approve` or `signal`.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -237,6 +267,9 @@ pub struct Child {
     /// What its steps share. One that a workflow around declares as well is that one's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
+    /// Its own policies, which hold for everything in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
     /// Its steps.
     pub graph: Graph,
     /// What it puts out when it has succeeded, in file order.

@@ -88,7 +88,9 @@ impl Question {
     }
 }
 
-fn approval_schema() -> Value {
+/// The schema of what an approval puts out.
+#[must_use]
+pub fn approval_schema() -> Value {
     json!({
         "type": "object",
         "properties": { "approved_by": { "type": "array", "items": { "type": "string" } } },

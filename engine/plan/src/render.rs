@@ -26,6 +26,7 @@ const CRITICAL_MAX: usize = 24;
 pub fn render_text(plan: &Plan, forecast: Option<&Forecast>) -> String {
     let mut text = Text::default();
     text.head(plan);
+    text.policies(plan);
     text.section("steps");
     text.graph(&plan.graph, 1);
     if !plan.on_failure.is_empty() {
@@ -81,6 +82,20 @@ impl Text {
         if let Some(deadline) = &plan.deadline {
             self.section("deadline");
             self.line(1, &format!("{deadline}: what has not passed its pivot by then is undone"));
+        }
+    }
+
+    fn policies(&mut self, plan: &Plan) {
+        if plan.policies.is_empty() {
+            return;
+        }
+        self.section("policies");
+        for policy in &plan.policies {
+            let digest = policy.sha256.get(..12).unwrap_or(&policy.sha256);
+            self.line(1, &format!("{} {}  (sha256 {digest})", policy.file, policy.occasions()));
+            for verdict in plan.verdicts.iter().filter(|verdict| verdict.policy == policy.file) {
+                self.line(2, &verdict.decision.to_string());
+            }
         }
     }
 

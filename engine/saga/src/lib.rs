@@ -11,6 +11,7 @@
 //! intents; [`Saga::fold`] compares those with the recorded ones and names the first that differs.
 
 mod batch;
+mod decide;
 pub mod event;
 mod fold;
 pub mod intent;
@@ -22,6 +23,7 @@ mod simulation;
 mod state;
 
 pub use batch::Batch;
+pub use decide::Decide;
 pub use event::Event;
 pub use fold::{Fold, FoldError};
 pub use intent::{Command, Intent, Probe, Wait};

@@ -198,9 +198,10 @@ impl<'a> Simulation<'a> {
     fn open(&mut self) -> Result<(), Halt> {
         let plan = Plan::clone(self.setup.plan);
         let starter = Starter { name: STARTER.to_owned(), signed: None };
-        let (saga, first) =
+        let (saga, mut first) =
             Saga::open(self.setup.run.clone(), plan, self.controller(), Some(starter), self.now_unix_ms)?;
         self.saga = Some(saga);
+        self.have_decided(&mut first)?;
         self.commit(first);
         Ok(())
     }
@@ -248,8 +249,15 @@ impl<'a> Simulation<'a> {
         }
         let mut batch = Batch::new(self.now_unix_ms);
         batch.add(event, commands);
+        self.have_decided(&mut batch)?;
         self.commit(batch);
         Ok(())
+    }
+
+    /// Policies answer at once.
+    fn have_decided(&mut self, batch: &mut Batch) -> Result<(), Halt> {
+        let (model, Some(saga)) = (self.setup.model, &mut self.saga) else { return Ok(()) };
+        Ok(batch.have_decided(saga, &mut |decide| model.decide(decide))?)
     }
 
     /// Records a batch, then carries it out, unless the controller dies over it.
@@ -293,6 +301,8 @@ impl<'a> Simulation<'a> {
                 | Intent::GiveUp(_)
                 | Intent::End(_),
             ) => {}
+            // Answered before the batch was recorded.
+            Command::Decide(_) => {}
             Command::Probe(probe) => self.probe(&probe),
             Command::Wait(wait) => {
                 let (step, timer, generation) = (wait.step, wait.timer, self.generation);

@@ -2,7 +2,8 @@
 
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
-use longhaul_saga::{Failure, Work, intent};
+use longhaul_model::policy::{Decision, Verdict};
+use longhaul_saga::{Decide, Failure, Work, intent};
 use serde_json::Value;
 
 /// An effect that begins anew.
@@ -106,6 +107,12 @@ pub enum Reply {
 pub trait Model {
     /// How an effect that begins now will go.
     fn behaviour(&self, asked: &Asked<'_>) -> Behaviour;
+
+    /// What policies say. If nothing is said: each allows it.
+    fn decide(&self, decide: &Decide) -> Vec<Verdict> {
+        let allow = |policy: &String| Verdict { policy: policy.clone(), decision: Decision::Allow };
+        decide.asking.iter().map(|asking| allow(&asking.policy)).collect()
+    }
 
     /// What comes of a step's question, which it asks for this time. If nothing is said: a yes, after a second.
     fn reply(&self, _step: &StepPath, _asks: &intent::Asked, _time: u32) -> Reply {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod detectors;
+mod policies;
 mod questions;
 mod random;
 

@@ -17,6 +17,7 @@
 mod action;
 pub mod conformance;
 mod error;
+pub mod policy;
 mod registry;
 
 pub use action::{

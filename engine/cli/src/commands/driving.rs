@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use longhaul_host_rhai::RhaiHost;
 use longhaul_model::ids::RunId;
 use longhaul_run::driver::Error;
 use longhaul_run::journal::Error as JournalError;
@@ -57,7 +59,9 @@ impl Driving {
         let control = Control::new();
         stop_on_signals(control.clone()).doing(exit_code::FAILED, || "listen for signals".to_owned())?;
         let journal = open_journal(settings)?;
-        let driver = Driver::new(journal.clone(), registry).with_notary(notary);
+        let driver = Driver::new(journal.clone(), registry)
+            .with_notary(notary)
+            .with_policies(Arc::new(RhaiHost::default()));
         Ok(Self { driver, journal, control })
     }
 

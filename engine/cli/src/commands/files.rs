@@ -2,7 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use longhaul_model::workflow::{Files, Found, beside};
+use longhaul_host_rhai::RhaiHost;
+use longhaul_model::document::Document;
+use longhaul_model::workflow::{Files, Found, Resolved, beside};
 
 /// This machine's disk.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,11 @@ impl Files for Disk {
     fn read(&self, found: &Found) -> Result<String, String> {
         std::fs::read_to_string(&found.id).map_err(|error| format!("{} cannot be read: {error}", found.name))
     }
+}
+
+/// A workflow with the files that it names, the scripts of its policies checked.
+pub(super) fn resolved(document: &Document) -> Resolved {
+    Resolved::read(document, &Disk).with_scripts_checked(&RhaiHost::default())
 }
 
 /// The highest folder that a path goes through.

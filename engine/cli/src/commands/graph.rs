@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use longhaul_model::workflow::Resolved;
 use longhaul_plan::{dot, mermaid, outline, terminal};
 
 use crate::commands::documents::{self, Shown};
-use crate::commands::files::Disk;
+use crate::commands::files;
 use crate::errors::Result;
 use crate::{exit_code, output};
 
@@ -34,7 +33,7 @@ pub(crate) enum Form {
 pub(super) fn run(args: &Args) -> Result<u8> {
     let shown = Shown::Text;
     let document = documents::document(&args.file)?.map_err(|found| shown.refuse(&args.file, &found))?;
-    let outline = outline(&Resolved::read(&document, &Disk), &longhaul_steps::catalogue());
+    let outline = outline(&files::resolved(&document), &longhaul_steps::catalogue());
     let outline = outline.map_err(|found| shown.refuse(&args.file, &found))?;
     output::raw(&match args.format {
         Form::Terminal => terminal(&outline),

@@ -24,6 +24,7 @@ mod lab_wan;
 pub(crate) mod observe;
 mod people;
 mod plan;
+mod policies;
 mod replay;
 mod reports;
 mod resume;

@@ -6,17 +6,16 @@ use std::path::{Path, PathBuf};
 
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::Diagnostics;
-use longhaul_model::workflow::Resolved;
+use longhaul_model::policy::Verdict;
 use longhaul_plan::{Circumstances, Expected, Forecast, Plan};
 use longhaul_step::Registry;
 use serde_json::{Map, Value, json};
 
 use crate::commands::documents::{self, Format, Shown};
 use crate::commands::driving::now_unix_ms;
-use crate::commands::files::Disk;
 use crate::commands::inputs::Inputs;
 use crate::commands::triggers::NOT_SERVED;
-use crate::commands::{block_on, sites};
+use crate::commands::{block_on, files, policies, sites};
 use crate::errors::{Explain as _, Result};
 use crate::settings::Settings;
 use crate::{exit_code, output};
@@ -55,7 +54,13 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
         let note = triggers_note(&args.file)?;
         output::raw(&format!("{NOTHING_CHANGED}\n{}\n{body}{note}\n{NOTHING_CHANGED}\n", looks.text()));
     }
-    Ok(if looks.refused() { exit_code::CHECK_FAILED } else { exit_code::OK })
+    Ok(if Verdict::denials(&plan.verdicts).is_some() {
+        exit_code::DENIED
+    } else if looks.refused() {
+        exit_code::CHECK_FAILED
+    } else {
+        exit_code::OK
+    })
 }
 
 /// Whoever wrote triggers is told that nobody serves them.
@@ -69,9 +74,11 @@ fn triggers_note(file: &Path) -> Result<String> {
 pub(super) fn make(file: &Path, inputs: &Inputs, shown: Shown) -> Result<Plan> {
     let given = inputs.gather(shown)?;
     let document = documents::document(file)?.map_err(|found| shown.refuse(file, &found))?;
-    let workflow = Resolved::read(&document, &Disk);
+    let workflow = files::resolved(&document);
     let checked = longhaul_plan::check(&workflow, &given, &longhaul_steps::catalogue());
-    checked.map_err(|found| shown.refuse(file, &found))
+    let mut plan = checked.map_err(|found| shown.refuse(file, &found))?;
+    policies::judge(&mut plan);
+    Ok(plan)
 }
 
 /// Runs the steps that only look. A plan is made also where nobody can be asked, and says so.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use longhaul_model::ids::RunId;
+use longhaul_model::policy::Verdict;
 use longhaul_plan::{Asks, Body, Graph, Plan, Step};
 use longhaul_run::statement::Statement;
 use longhaul_saga::event::Starter;
 
 use crate::commands::documents::Shown;
 use crate::commands::inputs::Inputs;
-use crate::commands::{block_on, driving, people, plan};
+use crate::commands::{block_on, driving, people, plan, policies};
 use crate::errors::{Failure, Result};
 use crate::exit_code;
 use crate::settings::Settings;
@@ -36,6 +37,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     // The plan first: a mistake in a file is reported before anything is opened or reached.
     let plan = plan::make(&args.file, &args.inputs, Shown::by(args.show.json()))?;
+    policies::refuse_denied(&plan)?;
     let run = args.id.clone().unwrap_or_else(new_id);
     let started_by = starter(args, &run, &plan, settings)?;
     block_on(async {
@@ -56,17 +58,16 @@ fn starter(args: &Args, run: &RunId, plan: &Plan, settings: &Settings) -> Result
     }
     let graphs = [&plan.graph, &plan.on_failure, &plan.always];
     match graphs.into_iter().find_map(not_by_self) {
-        None => Ok(None),
-        Some(step) => {
-            let message = format!(
-                "`{}` in line {} wants an approval by somebody else than who starts the run",
-                step.id, step.line
-            );
-            Err(Failure::said(exit_code::USAGE, message).advise(
-                "say who you are with `--as NAME`; `longhaul ca issue --user NAME` makes your certificate",
-            ))
-        }
+        None if !plan.verdicts.iter().filter_map(Verdict::approval).any(|it| it.forbid_self) => Ok(None),
+        None => Err(unknown("a policy")),
+        Some(step) => Err(unknown(&format!("`{}` in line {}", step.id, step.line))),
     }
+}
+
+fn unknown(who: &str) -> Failure {
+    let message = format!("{who} wants an approval by somebody else than who starts the run");
+    Failure::said(exit_code::USAGE, message)
+        .advise("say who you are with `--as NAME`; `longhaul ca issue --user NAME` makes your certificate")
 }
 
 /// The first step that asks for an approval by somebody else than who starts the run.

@@ -1,33 +1,72 @@
-//! Test files with the workflows they name.
+//! Test files with the workflows and scripts they name.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use longhaul_host_rhai::RhaiHost;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
-use longhaul_model::source::Source;
+use longhaul_model::policy::Host;
+use longhaul_model::policy_test::PolicyTest;
+use longhaul_model::source::{Source, Spanned};
 use longhaul_model::test::TestFile;
-use longhaul_model::workflow::Resolved;
+use longhaul_sim::PolicySuite;
 use longhaul_sim::suite::Suite;
 
-use crate::commands::files::Disk;
+use crate::commands::files;
 
-/// Holds a test file against the workflow that it names, seen from the file's own folder.
-pub(super) fn check(path: &Path, test: &Document) -> Result<Suite, Diagnostics> {
-    let workflow = Resolved::read(&workflow(path, test)?, &Disk);
-    Suite::check(test, &workflow, &longhaul_steps::catalogue())
+/// The kind of a test file of a policy.
+const OF_POLICY: &str = "PolicyTest";
+
+/// The cases of a test file.
+pub(super) enum Cases {
+    /// Of a workflow.
+    Workflow(Suite),
+    /// Of a policy.
+    Policy(PolicySuite),
+}
+
+/// Holds a test file against what it names, seen from the file's own folder.
+pub(super) fn check(path: &Path, test: &Document) -> Result<Cases, Diagnostics> {
+    let host: Arc<dyn Host> = Arc::new(RhaiHost::default());
+    if test.kind() == Some(OF_POLICY) {
+        let script = script(path, test)?;
+        return PolicySuite::check(test, &script, &*host).map(Cases::Policy);
+    }
+    let workflow = files::resolved(&workflow(path, test)?);
+    let suite = Suite::check(test, &workflow, &longhaul_steps::catalogue())?;
+    Ok(Cases::Workflow(suite.with_policies(&host)))
 }
 
 fn workflow(path: &Path, test: &Document) -> Result<Document, Diagnostics> {
     let (file, found) = TestFile::read(test);
     let Some(named) = file.workflow else { return Err(found.sorted()) };
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let workflow = folder.join(&named.value);
-    let text = std::fs::read_to_string(&workflow).map_err(|error| {
-        let message = format!("the workflow {} cannot be read: {error}", workflow.display());
-        let mut found = found;
-        let one = Diagnostic::new(Code::TestedWorkflow, &test.source, named.span, message);
-        found.push(one.help("name it as seen from the folder of the test file"));
-        found.sorted()
-    })?;
-    Document::parse(&Source::new(&workflow.display().to_string(), &text))
+    Document::parse(&beside(path, test, &named, Code::TestedWorkflow, found)?)
+}
+
+fn script(path: &Path, test: &Document) -> Result<Source, Diagnostics> {
+    let (file, found) = PolicyTest::read(test);
+    let Some(named) = file.policy else { return Err(found.sorted()) };
+    beside(path, test, &named, Code::TestedPolicy, found)
+}
+
+/// The file that a test names.
+fn beside(
+    path: &Path,
+    test: &Document,
+    named: &Spanned<String>,
+    code: Code,
+    mut found: Diagnostics,
+) -> Result<Source, Diagnostics> {
+    let file = path.parent().unwrap_or(Path::new("")).join(&named.value);
+    let what = if code == Code::TestedPolicy { "policy" } else { "workflow" };
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(Source::new(&file.display().to_string(), &text)),
+        Err(error) => {
+            let message = format!("the {what} {} cannot be read: {error}", file.display());
+            let one = Diagnostic::new(code, &test.source, named.span, message);
+            found.push(one.help("name it as seen from the folder of the test file"));
+            Err(found.sorted())
+        }
+    }
 }

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::read::KINDS;
-use longhaul_model::workflow::{Resolved, read_shared};
+use longhaul_model::workflow::read_shared;
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
 use crate::commands::documents::{self, Format, Shown};
-use crate::commands::files::Disk;
-use crate::commands::suites;
+use crate::commands::{files, policies, suites};
 use crate::errors::Result;
 use crate::{exit_code, output};
 
@@ -55,13 +54,13 @@ fn check(path: &Path) -> Result<Diagnostics> {
     let source = &document.source;
     let found = match document.kind() {
         Some("Workflow") => {
-            longhaul_plan::validate(&Resolved::read(&document, &Disk), &longhaul_steps::catalogue())
+            longhaul_plan::validate(&files::resolved(&document), &longhaul_steps::catalogue())
         }
         Some("Defaults") => {
-            let (_, found) = read_shared(&document);
-            found.or(Some(()))
+            let (shared, found) = read_shared(&document);
+            policies::check_shared(&shared, found).or(Some(()))
         }
-        Some("Test") => suites::check(path, &document).map(drop),
+        Some("Test" | "PolicyTest") => suites::check(path, &document).map(drop),
         Some("Site") => parse_site(source).map(drop),
         Some("Sites") => parse_sites(source).map(drop),
         Some("Vm") => parse_vm(source).map(drop),

@@ -80,7 +80,7 @@ codes! {
     Kind, "LH0007", "not expected here", "the document is of another kind",
         "`kind` says what the file describes, and something else was expected, or the kind does not exist.",
         "kind: Virtualmachine",
-        "Write one of Workflow, Defaults, Test, Vm, Site, Sites, and name the right file.";
+        "Write one of Workflow, Defaults, Test, PolicyTest, Vm, Site, Sites, and name the right file.";
     UnknownKey, "LH0008", "unknown", "a key is unknown",
         "The map has no such key. Keys that begin with `x-` are free.",
         "steps:\n  move:\n    use: vm.move@1",
@@ -205,6 +205,14 @@ codes! {
         "A claim asks for more than its resource can ever give, so the step would wait for ever; or an amount has another unit than its resource's kind, or is nothing.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s, reserve: 20% }\nsteps:\n  a: { uses: x.y@1, claims: { wan: 900Mbit/s } }",
         "Claim less, or declare a greater capacity or a smaller reserve; write bandwidth as `100Mbit/s`, memory and disk as `2GiB`, a count as `4`.";
+    PolicyScript, "LH0045", "here", "a policy's script cannot be read",
+        "The script of a policy is not Rhai, or uses something that policies do not have: they touch no file, no network and no clock, and there is no `eval` and no `import`.",
+        "# in window.rhai\nfn decide(view) {\n    import \"io\" as io;\n    allow()\n}",
+        "Correct the script; what it may call is listed in `docs/guide/policies.md`.";
+    NoDecide, "LH0046", "in this script", "a policy does not decide",
+        "A policy's script has one function `decide` that takes the view, and nothing stands outside of functions but constants.",
+        "# in window.rhai\nfn check(view) { allow() }",
+        "Write `fn decide(view) { ... }`, which returns `allow()`, `warn(...)`, `deny(...)`, `require_approval(...)` or a list of these.";
     UnusedMock, "LH0050", "used nowhere", "a mock is for something that the workflow does not use",
         "A mock is named after an action that the workflow under test does not use, so it would mock nothing.",
         "mocks:\n  vm.mvoe@1: { takes: 3m }",
@@ -221,6 +229,10 @@ codes! {
         "A case is named in messages and in the file of its snapshot, so no two cases of a file share a name. Letter case and punctuation do not count.",
         "cases:\n  - name: happy\n  - name: happy",
         "Rename one of them.";
+    TestedPolicy, "LH0054", "not a policy", "the policy under test cannot be tested",
+        "`policy` names the script under test, as seen from the test file. It cannot be read, or a case shows it what no run ever would.",
+        "policy: widnow.rhai",
+        "Correct the path, or the view: `docs/guide/policies.md` lists what policies see.";
 }
 
 impl Code {

@@ -6,7 +6,7 @@ use super::parts::{
     any_map, anything, duration, exactly, head, list, map, means, one_or_more, pattern, shared, size, text,
     whole, words,
 };
-use crate::test::expect::{EXACTLY_ONCE, NONE_LEFT, REMAINS, STATUSES};
+use crate::test::expect::{EXACTLY_ONCE, NONE_LEFT, OF_PLANS, PlanSpec, REMAINS, STATUSES};
 use crate::test::mock::{ERROR_KEYS, REALLY, UNDO_KEYS};
 use crate::test::sweep::{
     CRASH_KEYS, ERROR_KEYS as SWEEP_ERROR_KEYS, EVERY_ACTION, EVERY_STEP, EVERY_WRITE, KEYS as SWEEP_KEYS,
@@ -107,9 +107,14 @@ fn error_key(key: &str) -> Option<Value> {
 
 fn expectation() -> Value {
     let mut schema = map(&expect::KEYS, &[], expect_key);
-    let of_a_run: Vec<&str> = expect::KEYS.into_iter().filter(|key| *key != "refused").collect();
-    schema["if"] = json!({ "required": ["refused"] });
-    schema["then"] = super::parts::without(&[&of_a_run]);
+    let but =
+        |known: &[&str]| expect::KEYS.into_iter().filter(|key| !known.contains(key)).collect::<Vec<_>>();
+    let denied =
+        json!({ "required": ["plan"], "properties": { "plan": exactly(PlanSpec::Denied.as_str()) } });
+    schema["allOf"] = json!([
+        { "if": { "required": ["refused"] }, "then": super::parts::without(&[&but(&["refused"])]) },
+        { "if": denied, "then": super::parts::without(&[&but(&OF_PLANS)]) },
+    ]);
     schema
 }
 
@@ -120,6 +125,11 @@ fn expect_key(key: &str) -> Option<Value> {
         "refused" => {
             means("No run is made: the plan is refused with these codes and no others", one_or_more(&text()))
         }
+        "plan" => means(
+            "What the policies say of the plan: no run is made of one that is denied",
+            words(&PlanSpec::ALL.map(PlanSpec::as_str)),
+        ),
+        "because" => means("Text that stands in what the policies say of the plan", text()),
         "before" => means("Steps that end before these begin", steps()),
         "after" => means("Steps that begin after these have ended", steps()),
         "outputs" => means("The run's outputs; of a map, the keys that are written", anything()),

@@ -6,7 +6,7 @@ use super::parts::{
     any_map, duration, expression, head, heartbeat, list, map, map_of, means, pattern, shared, step_id_form,
     text, whole, words,
 };
-use super::step;
+use super::{policy, step};
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
 use crate::workflow::shared::{self as shared_file, DEFAULTS_KEYS};
 use crate::workflow::{ERROR_CLASSES, KEYS, retry, trigger};
@@ -46,6 +46,7 @@ fn key(key: &str) -> Option<Value> {
                 map_of(step_id_form(), &step::resource()),
             ),
             "defaults" => defaults(),
+            "policy" => policy::policies(),
             "deadline" => means(
                 "The time after which the run is given up: what has not passed its pivot by then is undone. Worked out \
                  from the inputs when the run begins",
@@ -115,6 +116,7 @@ pub(super) fn shared_defaults() -> Value {
         head(key, "Defaults").or_else(|| match key {
             "summary" => Some(means("One line about them", text())),
             "defaults" => Some(defaults()),
+            "policy" => Some(policy::policies()),
             _ => None,
         })
     });

@@ -3,6 +3,7 @@
 use super::{one_of, one_or_more};
 use crate::diagnostic::Code;
 use crate::document::{Content, Node};
+use crate::policy::Verdict;
 use crate::read::{Read, Reader};
 use crate::source::{Span, Spanned};
 use crate::units::Time;
@@ -17,6 +18,10 @@ pub struct ExpectSpec {
     pub status: Option<Spanned<Vec<String>>>,
     /// No run is made: the plan is refused with these codes and no others.
     pub refused: Option<Spanned<Vec<String>>>,
+    /// What the policies say of the plan.
+    pub plan: Option<Spanned<PlanSpec>>,
+    /// Text that stands in what they say.
+    pub because: Option<Spanned<String>>,
     /// Which step ends before which begins.
     pub orders: Vec<Order>,
     /// The run's outputs; of a map, the keys that are written.
@@ -29,6 +34,44 @@ pub struct ExpectSpec {
     pub within: Option<Spanned<Time>>,
     /// Of an action there are at most so many at once.
     pub at_once: Vec<(Spanned<String>, Spanned<u32>)>,
+}
+
+/// What the policies say of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanSpec {
+    /// It may begin.
+    Allowed,
+    /// People are asked first.
+    Approval,
+    /// It does not begin.
+    Denied,
+}
+
+impl PlanSpec {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Allowed, Self::Approval, Self::Denied];
+
+    /// The word in a file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Approval => "approval",
+            Self::Denied => "denied",
+        }
+    }
+
+    /// What verdicts come to.
+    #[must_use]
+    pub fn of(verdicts: &[Verdict]) -> Self {
+        if Verdict::denials(verdicts).is_some() {
+            Self::Denied
+        } else if verdicts.iter().any(|verdict| verdict.approval().is_some()) {
+            Self::Approval
+        } else {
+            Self::Allowed
+        }
+    }
 }
 
 /// One step ends before another one begins.
@@ -62,8 +105,12 @@ pub enum Remains {
     Never,
 }
 
-pub(crate) const KEYS: [&str; 9] =
-    ["status", "refused", "before", "after", "outputs", "effects", "failed", "within", "at_once"];
+pub(crate) const KEYS: [&str; 11] = [
+    "status", "refused", "plan", "because", "before", "after", "outputs", "effects", "failed", "within",
+    "at_once",
+];
+/// What is expected of a plan, whether or not there is a run.
+pub(crate) const OF_PLANS: [&str; 2] = ["plan", "because"];
 pub(crate) const EXACTLY_ONCE: &str = "exactly-once";
 pub(crate) const NONE_LEFT: &str = "none-left";
 pub(crate) const REMAINS: [&str; 3] = ["there", "undone", "never"];
@@ -73,6 +120,8 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> ExpectSpec {
     let expect = ExpectSpec {
         status: words(node, "status", reader),
         refused: words(node, "refused", reader),
+        plan: reader.optional(node, "plan"),
+        because: reader.optional(node, "because"),
         orders: orders(node, reader),
         outputs: reader.optional(node, "outputs"),
         effects: node.get("effects").and_then(|effects| read_effects(effects, reader)),
@@ -102,11 +151,20 @@ fn check_words(node: &Node, reader: &mut Reader<'_>) {
         }
     }
     let is_note = |name: &str| name.starts_with("x-");
-    let of_a_run =
-        node.entries().iter().filter(|entry| entry.key.value != "refused" && !is_note(&entry.key.value));
-    if let (Some(_), Some(other)) = (node.get("refused"), of_a_run.into_iter().next()) {
-        let message = format!("`{}` speaks of a run, and a plan that is refused has none", other.key.value);
-        reader.report(Code::Malformed, other.key.span, message);
+    let others = |known: &[&str]| {
+        let key = |entry: &crate::document::Entry| entry.key.clone();
+        let mut all = node.entries().iter().map(key);
+        all.find(|key| !known.contains(&key.value.as_str()) && !is_note(&key.value))
+    };
+    let denied = node.get("plan").and_then(Node::as_text) == Some(PlanSpec::Denied.as_str());
+    let (how, other) = match (node.get("refused"), denied) {
+        (Some(_), _) => ("refused", others(&["refused"])),
+        (None, true) => ("denied", others(&OF_PLANS)),
+        (None, false) => return,
+    };
+    if let Some(other) = other {
+        let message = format!("`{}` speaks of a run, and a plan that is {how} has none", other.value);
+        reader.report(Code::Malformed, other.span, message);
     }
 }
 
@@ -152,6 +210,14 @@ fn read_effects(node: &Node, reader: &mut Reader<'_>) -> Option<EffectsSpec> {
     match one_of(node, "what is left in effect, a word or a map", &[EXACTLY_ONCE, NONE_LEFT], reader)? {
         EXACTLY_ONCE => Some(EffectsSpec::ExactlyOnce(node.span)),
         _ => Some(EffectsSpec::NoneLeft(node.span)),
+    }
+}
+
+impl Read for PlanSpec {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let words = Self::ALL.map(Self::as_str);
+        let word = one_of(node, "what policies say of a plan", &words, reader)?;
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
     }
 }
 

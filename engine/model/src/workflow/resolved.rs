@@ -3,7 +3,8 @@
 //! ```text
 //!  a.yaml --uses--> b.yaml --uses--> c.yaml        parts: c, b, a
 //!     |                '--include--> shared.yaml          each behind those that it uses
-//!     '--uses--> c.yaml                                   each file once, however often it is named
+//!     |--uses--> c.yaml                                   each file once, however often it is named
+//!     '--policy--> window.rhai
 //! ```
 //!
 //! This does no I/O: the texts come from [`Files`].
@@ -13,13 +14,17 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Elsewhere};
 use crate::document::Document;
+use crate::policy::Host;
 use crate::source::{Source, Span, Spanned};
 use crate::workflow::{
-    BodySpec, ChildSpec, Defaults, Files, Found, NoFiles, StepSpec, Workflow, read_shared,
+    BodySpec, ChildSpec, Defaults, Files, Found, NoFiles, PolicySpec, Shared, StepSpec, Workflow, read_shared,
 };
 
 /// How deep workflows may be nested: far more than a person can follow.
 const DEPTH_MAX: usize = 16;
+
+/// The longest script: it stands in every run's first record, and a person has to understand it.
+const SCRIPT_BYTES_MAX: usize = 64 * 1024;
 
 /// A workflow and every file that it names.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,8 @@ pub struct Part {
     pub children: BTreeMap<String, usize>,
     /// What it includes, by the text of `include`, in file order.
     pub included: Vec<(String, Document)>,
+    /// The scripts of its policies, in the order of [`Workflow::policies`]; none of one that could not be had.
+    pub scripts: Vec<Option<Source>>,
     /// The steps that use it.
     pub users: Vec<Elsewhere>,
     /// What is wrong with its form, with the names of files in it, and with the files that it includes.
@@ -52,6 +59,7 @@ impl Resolved {
             parts: Vec::new(),
             workflows: BTreeMap::new(),
             shared: BTreeMap::new(),
+            scripts: BTreeMap::new(),
             way: Vec::new(),
         };
         let name = document.source.name();
@@ -63,6 +71,24 @@ impl Resolved {
     #[must_use]
     pub fn root(&self) -> &Part {
         self.parts.last().expect("there is always one")
+    }
+}
+
+impl Resolved {
+    /// The same with everything that is wrong with the scripts of its policies.
+    #[must_use]
+    pub fn with_scripts_checked(mut self, host: &dyn Host) -> Self {
+        let mut seen: Vec<Source> = Vec::new();
+        for part in &mut self.parts {
+            for (policy, script) in part.workflow.policies.iter().zip(&part.scripts) {
+                let Some(script) = script.as_ref().filter(|script| !seen.contains(script)) else { continue };
+                seen.push(script.clone());
+                let (source, span) = (policy.source.clone(), policy.file.span);
+                let user = Elsewhere { source, span, text: "this policy".to_owned() };
+                part.found.append(host.check(script).and_elsewhere(&[user]));
+            }
+        }
+        self
     }
 }
 
@@ -91,7 +117,9 @@ struct Resolving<'f> {
     /// Workflows that were read, by id; nothing for one that is no good.
     workflows: BTreeMap<String, Option<usize>>,
     /// The same for shared defaults.
-    shared: BTreeMap<String, Option<(Document, Defaults)>>,
+    shared: BTreeMap<String, Option<(Document, Shared)>>,
+    /// The same for the scripts of policies.
+    scripts: BTreeMap<String, Option<Source>>,
     /// From the workflow that was asked for to the one being read.
     way: Vec<Found>,
 }
@@ -128,7 +156,8 @@ impl Resolving<'_> {
         }
         self.way.pop();
         let included = self.included(&mut workflow, &mut found);
-        self.parts.push(Part { workflow, children, included, users: Vec::new(), found });
+        let scripts = workflow.policies.iter().map(|policy| self.script(policy, &mut found)).collect();
+        self.parts.push(Part { workflow, children, included, scripts, users: Vec::new(), found });
         self.parts.len() - 1
     }
 
@@ -162,34 +191,52 @@ impl Resolving<'_> {
     }
 
     /// Takes over the defaults of the files that a workflow includes: its own stand before them, and those of a later file
-    /// before those of an earlier one.
+    /// before those of an earlier one. Policies of all of them hold.
     fn included(&mut self, workflow: &mut Workflow, found: &mut Diagnostics) -> Vec<(String, Document)> {
         let mut documents = Vec::new();
-        let mut defaults = Defaults::default();
+        let (mut defaults, mut policies) = (Defaults::default(), Vec::new());
         for named in &workflow.include {
             let naming =
                 Naming { source: &workflow.document.source, named, text: "included here".to_owned() };
             if let Some((document, shared)) = self.shared(&naming, found) {
                 documents.push((named.value.clone(), document));
-                defaults = shared.or(defaults);
+                defaults = shared.defaults.or(defaults);
+                policies.extend(shared.policies);
             }
         }
         workflow.defaults = std::mem::take(&mut workflow.defaults).or(defaults);
+        policies.append(&mut workflow.policies);
+        workflow.policies = policies;
         documents
     }
 
-    fn shared(&mut self, naming: &Naming<'_>, found: &mut Diagnostics) -> Option<(Document, Defaults)> {
+    fn shared(&mut self, naming: &Naming<'_>, found: &mut Diagnostics) -> Option<(Document, Shared)> {
         let file = self.find(naming, found)?;
         if let Some(known) = self.shared.get(&file.id) {
             return known.clone();
         }
         let read = self.document(naming, &file, "Defaults", found).map(|document| {
-            let (defaults, mistakes) = read_shared(&document);
+            let (shared, mistakes) = read_shared(&document);
             found.append(mistakes.and_elsewhere(&[naming.elsewhere()]));
-            (document, defaults)
+            (document, shared)
         });
         self.shared.insert(file.id, read.clone());
         read
+    }
+
+    fn script(&mut self, policy: &PolicySpec, found: &mut Diagnostics) -> Option<Source> {
+        let text = "this policy".to_owned();
+        let naming = Naming { source: &policy.source, named: &policy.file, text };
+        let file = self.find(&naming, found)?;
+        if let Some(known) = self.scripts.get(&file.id) {
+            return known.clone();
+        }
+        let read = self.files.read(&file);
+        let read = read.map_err(|why| found.push(naming.mistake(Code::OtherFile, why))).ok();
+        let script = read.map(|text| Source::new(&file.name, &text));
+        let script = script.filter(|script| is_short(script, &naming, found));
+        self.scripts.insert(file.id, script.clone());
+        script
     }
 
     fn find(&self, naming: &Naming<'_>, found: &mut Diagnostics) -> Option<Found> {
@@ -227,6 +274,16 @@ impl Resolving<'_> {
             Some(_) | None => Some(document),
         }
     }
+}
+
+/// A script stands in every run's first record.
+fn is_short(script: &Source, naming: &Naming<'_>, found: &mut Diagnostics) -> bool {
+    let bytes = script.text().len();
+    if bytes > SCRIPT_BYTES_MAX {
+        let message = format!("the script has {bytes} bytes: a policy has at most {SCRIPT_BYTES_MAX}");
+        found.push(naming.mistake(Code::OtherFile, message));
+    }
+    bytes <= SCRIPT_BYTES_MAX
 }
 
 /// The steps of a workflow that run others, in file order.

@@ -1,32 +1,42 @@
-//! Defaults: in a workflow, or in a file that several workflows include (`kind: Defaults`).
+//! Defaults and policies: in a workflow, or in a file that several workflows include (`kind: Defaults`).
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Document, Node};
 use crate::read::Reader;
 use crate::source::Spanned;
 use crate::units::Time;
-use crate::workflow::Defaults;
+use crate::workflow::{Defaults, PolicySpec, policy};
 
 /// The shortest heartbeat. An action under way is asked for news every half of it, so one that answers each time is never
 /// taken for silent.
 pub const HEARTBEAT_MIN: Time = Time::from_millis(1_000);
 
 /// The keys of a file with shared defaults.
-pub(crate) const KEYS: [&str; 4] = ["apiVersion", "kind", "summary", "defaults"];
+pub(crate) const KEYS: [&str; 5] = ["apiVersion", "kind", "summary", "defaults", "policy"];
 
 /// The keys of defaults.
 pub(crate) const DEFAULTS_KEYS: [&str; 3] = ["timeout", "heartbeat", "retry"];
 
+/// What a file has for those that include it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Shared {
+    /// What holds for steps that say nothing themselves.
+    pub defaults: Defaults,
+    /// Policies, in file order.
+    pub policies: Vec<PolicySpec>,
+}
+
 /// Reads a file with shared defaults and everything that is wrong with its form.
 #[must_use]
-pub fn read_shared(document: &Document) -> (Defaults, Diagnostics) {
+pub fn read_shared(document: &Document) -> (Shared, Diagnostics) {
     let mut reader = Reader::new(&document.source);
     let root = &document.root;
     reader.head(document, "Defaults");
-    reader.fields(root, "shared defaults", &KEYS, &["policy", "resources"]);
+    reader.fields(root, "shared defaults", &KEYS, &["resources"]);
     let _: Option<String> = reader.optional(root, "summary");
     let defaults = read_defaults(root, &mut reader);
-    (defaults, reader.found)
+    let policies = policy::read_all(root, &mut reader);
+    (Shared { defaults, policies }, reader.found)
 }
 
 pub(super) fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {

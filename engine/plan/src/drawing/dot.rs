@@ -15,6 +15,9 @@ pub fn dot(outline: &Outline) -> String {
     picture.depth += 1;
     picture.line("compound=true;");
     picture.line("node [shape=box, style=rounded];");
+    if !outline.policies.is_empty() {
+        picture.line(&format!("label={}; labelloc=t;", quoted(&labels::policies(outline).join("\n"))));
+    }
     picture.level(&numbered(&outline.graph, &mut next));
     for (id, title, graph) in labels::blocks(outline) {
         picture.block(&format!("cluster_{id}"), title, &numbered(graph, &mut next));

@@ -14,6 +14,11 @@ pub(super) fn blocks(outline: &Outline) -> impl Iterator<Item = (&'static str, &
     blocks.into_iter().filter(|(_, _, graph)| !graph.is_empty())
 }
 
+/// The policies, a line for each: `policy window.rhai at plan`.
+pub(super) fn policies(outline: &Outline) -> Vec<String> {
+    outline.policies.iter().map(|it| format!("policy {} {}", it.file, it.occasions())).collect()
+}
+
 /// What a step does, and under which condition, a line for each.
 pub(super) fn action(step: &Step, action: &ActionStep) -> Vec<String> {
     lines(step, format!("{}", action.uses))

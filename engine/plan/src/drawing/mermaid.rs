@@ -13,6 +13,9 @@ pub fn mermaid(outline: &Outline) -> String {
     let mut next = 0;
     picture.line("flowchart TD");
     picture.depth += 1;
+    for (number, policy) in labels::policies(outline).iter().enumerate() {
+        picture.line(&format!("policy{number}[/{}/]", quoted(policy)));
+    }
     picture.level(&numbered(&outline.graph, &mut next));
     for (id, title, graph) in labels::blocks(outline) {
         picture.block(id, title, &numbered(graph, &mut next));

@@ -22,6 +22,12 @@ pub fn terminal(outline: &Outline) -> String {
     for (_, title, graph) in labels::blocks(outline) {
         text.push_str(&format!("\n{title}:\n{}", drawing(graph)));
     }
+    for line in labels::policies(outline) {
+        text.push_str(&format!("\n{line}"));
+    }
+    if !outline.policies.is_empty() {
+        text.push('\n');
+    }
     if has_pivot(&outline.graph) {
         text.push_str("\n◆ once a pivot has started, a run only goes forward\n");
     }

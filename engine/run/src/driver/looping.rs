@@ -68,6 +68,7 @@ impl<'a> Loop<'a> {
     pub(super) async fn drive(mut self, first: Batch, control: &Control) -> Result<Ended, Error> {
         let mut wanted = control.subscribe();
         let mut pending = Pending::of(first);
+        self.have_decided(&mut pending)?;
         self.add_estimates(&mut pending);
         loop {
             self.commit(pending).await?;
@@ -188,10 +189,18 @@ impl<'a> Loop<'a> {
             self.calls.give_up(&fired.step);
         }
         pending.batch.add(event, commands);
+        self.have_decided(pending)?;
         if new_facts {
             self.add_estimates(pending);
         }
         Ok(())
+    }
+
+    /// Policies answer at once, so what they say becomes durable together with what asked them.
+    fn have_decided(&mut self, pending: &mut Pending) -> Result<(), Error> {
+        let illegal = |source| Error::Illegal { run: self.calls.run().clone(), source };
+        let host = &*self.driver.policies;
+        pending.batch.have_decided(&mut self.saga, &mut |decide| decide.verdicts(host)).map_err(illegal)
     }
 
     /// Writes down what is expected of the steps to come before any of them starts.
@@ -237,6 +246,8 @@ impl<'a> Loop<'a> {
             ) => {}
             Command::Probe(probe) => self.calls.probe(probe),
             Command::Wait(wait) => self.calls.wait(wait, at_unix_ms),
+            // Answered before the batch was committed.
+            Command::Decide(_) => {}
         }
     }
 

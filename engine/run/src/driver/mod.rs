@@ -17,6 +17,7 @@ use longhaul_plan::Plan;
 use longhaul_saga::event::Starter;
 use longhaul_saga::{Entry, FoldError, Illegal, Saga, Status};
 use longhaul_step::Registry;
+use longhaul_step::policy::{Host, NoHost};
 
 use crate::statement::{NoNotary, Notary};
 use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
@@ -84,13 +85,15 @@ pub struct Driver {
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
     notary: Arc<dyn Notary>,
+    policies: Arc<dyn Host>,
 }
 
 impl Driver {
     /// A driver on the machine's clock.
     #[must_use]
     pub fn new(journal: Journal, registry: Registry) -> Self {
-        Self { journal, registry, clock: Arc::new(SystemClock), seed: None, notary: Arc::new(NoNotary) }
+        let (clock, notary, policies) = (Arc::new(SystemClock), Arc::new(NoNotary), Arc::new(NoHost));
+        Self { journal, registry, clock, seed: None, notary, policies }
     }
 
     /// The same on another clock.
@@ -104,6 +107,13 @@ impl Driver {
     #[must_use]
     pub fn with_notary(mut self, notary: Arc<dyn Notary>) -> Self {
         self.notary = notary;
+        self
+    }
+
+    /// The same with somebody who carries out the scripts of policies; without, every policy denies.
+    #[must_use]
+    pub fn with_policies(mut self, policies: Arc<dyn Host>) -> Self {
+        self.policies = policies;
         self
     }
 

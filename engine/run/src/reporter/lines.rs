@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use longhaul_model::ids::StepPath;
-use longhaul_saga::event::{How, Vote, Voted};
+use longhaul_model::policy::{self, Decision, Hook};
+use longhaul_saga::event::{Decided, How, Vote, Voted};
 use longhaul_saga::intent::{Ask, Asked, End, Start};
 use longhaul_saga::report::Verdict;
 use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
@@ -28,7 +29,8 @@ impl Lines {
             self.asked.insert(ask.step.clone());
         }
         let lines = match &record.entry {
-            Entry::Event(event) => of_event(event, record).into_iter().collect(),
+            Entry::Event(Event::Decided(decided)) => of_decided(decided),
+            Entry::Event(event) => of_event(event, record).into_iter().chain(of_plan(event)).collect(),
             Entry::Intent(Intent::Refuse(refuse)) if self.asked.contains(&refuse.step) => {
                 vec![format!("{}: failed: {}", refuse.step, refuse.failure)]
             }
@@ -79,8 +81,30 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
         Event::Signalled(signalled) => {
             format!("run {run}: signal {} by {}", signalled.name, signalled.by)
         }
-        Event::HandleGiven(_) | Event::TimerFired(_) | Event::Observation(_) => return None,
+        Event::HandleGiven(_) | Event::TimerFired(_) | Event::Observation(_) | Event::Decided(_) => {
+            return None;
+        }
     })
+}
+
+/// What policies said beyond a yes.
+fn of_decided(decided: &Decided) -> Vec<String> {
+    let about = match (&decided.step, decided.hook) {
+        (_, Hook::OnFailure) => "undo".to_owned(),
+        (Some(step), _) => step.to_string(),
+        (None, hook) => hook.to_string(),
+    };
+    of_verdicts(&about, &decided.verdicts)
+}
+
+fn of_plan(event: &Event) -> Vec<String> {
+    let Event::RunCreated(created) = event else { return Vec::new() };
+    of_verdicts("plan", &created.plan.verdicts)
+}
+
+fn of_verdicts(about: &str, verdicts: &[policy::Verdict]) -> Vec<String> {
+    let more = verdicts.iter().filter(|verdict| verdict.decision != Decision::Allow);
+    more.map(|verdict| format!("{about}: {verdict}")).collect()
 }
 
 fn of_vote(voted: &Voted) -> String {

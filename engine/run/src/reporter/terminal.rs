@@ -62,6 +62,7 @@ impl<W: Write + Send> Terminal<W> {
             | Event::TimerFired(_)
             | Event::Voted(_)
             | Event::Signalled(_)
+            | Event::Decided(_)
             | Event::Observation(_) => return,
         };
         if let Some(bar) = self.steps.remove(step) {

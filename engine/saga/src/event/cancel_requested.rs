@@ -42,7 +42,10 @@ impl CancelRequested {
             return Err(Illegal::Run { event: "cancel_requested", state: saga.status().as_str() });
         }
         match self.how {
-            How::Compensate => saga.cancel(),
+            How::Compensate => {
+                saga.agree_to_undo();
+                saga.cancel();
+            }
             How::Leave => saga.leave(),
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! An event is a fact that the driver learned. It never holds a decision; those are [intents](crate::intent).
 
 mod cancel_requested;
+mod decided;
 mod done;
 mod failed;
 mod handle_given;
@@ -19,6 +20,7 @@ mod unknown;
 mod voted;
 
 pub use cancel_requested::{CancelRequested, How};
+pub use decided::Decided;
 pub use done::Done;
 pub use failed::Failed;
 pub use handle_given::HandleGiven;
@@ -70,6 +72,8 @@ pub enum Event {
     TimerFired(TimerFired),
     /// A person approved or rejected what a step asks.
     Voted(Voted),
+    /// Policies have answered.
+    Decided(Decided),
     /// Something has happened outside that steps wait for.
     Signalled(Signalled),
     /// Somebody outside saw something; no decision depends on it.
@@ -96,6 +100,7 @@ impl Event {
             | Self::Undone(_)
             | Self::Probed(_)
             | Self::TimerFired(_)
+            | Self::Decided(_)
             | Self::Observation(_) => None,
         }
     }
@@ -119,6 +124,7 @@ impl Event {
             | Self::TimerFired(_)
             | Self::Voted(_)
             | Self::Signalled(_)
+            | Self::Decided(_)
             | Self::Observation(_) => None,
         }
     }
@@ -141,6 +147,7 @@ impl Event {
             Self::TimerFired(event) => event.apply(saga),
             Self::Voted(event) => event.apply(saga),
             Self::Signalled(event) => event.apply(saga),
+            Self::Decided(event) => event.apply(saga),
         }
     }
 }

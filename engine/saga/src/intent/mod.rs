@@ -33,7 +33,7 @@ pub use share::Share;
 pub use skip::{Because, Skip};
 pub use start::Start;
 
-use crate::Work;
+use crate::{Decide, Work};
 
 /// A decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,4 +104,6 @@ pub enum Command {
     Probe(Probe),
     /// Wait.
     Wait(Wait),
+    /// Ask policies, and apply what they say at once.
+    Decide(Decide),
 }

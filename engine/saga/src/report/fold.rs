@@ -1,6 +1,6 @@
 //! Folding records into a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_model::ids::StepPath;
 use serde_json::Value;
@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::forecast::Forecast;
 use super::safe::safe_now;
 use super::{
-    Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client, verdict,
+    Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client, policies,
+    verdict,
 };
-use crate::event::{Observation, RunCreated};
+use crate::event::{Decided, Observation, RunCreated};
 use crate::intent::{Answered, Compensate, End, Instruction, Start};
 use crate::{Answer, Entry, Event, Intent, Record, Status, Work};
 
@@ -29,6 +30,8 @@ struct Folding {
     plan: longhaul_plan::Plan,
     /// What is to be done about VMs whose memory was lost.
     lost: Vec<Instruction>,
+    /// Steps about which policies want people asked.
+    asked_by_policies: BTreeSet<StepPath>,
 }
 
 impl Report {
@@ -61,6 +64,7 @@ impl Folding {
             verdict: None,
             clients: Vec::new(),
             steps: Vec::new(),
+            policies: policies::about_plan(&created.plan.verdicts),
             moved: Vec::new(),
             disks: Vec::new(),
             tunnels: Vec::new(),
@@ -71,7 +75,8 @@ impl Folding {
             safe_now: Vec::new(),
         };
         let plan = created.plan.clone();
-        Self { report, started: BTreeMap::new(), open: BTreeMap::new(), plan, lost: Vec::new() }
+        let (started, open, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { report, started, open, plan, lost, asked_by_policies: BTreeSet::new() }
     }
 
     fn record(&mut self, record: &Record) {
@@ -81,6 +86,7 @@ impl Folding {
             Entry::Intent(Intent::Start(start)) => self.start(start, at_ms),
             Entry::Intent(Intent::Compensate(undo)) => self.compensate(undo, at_ms),
             Entry::Intent(Intent::End(end)) => self.end(end),
+            Entry::Intent(Intent::Ask(ask)) if self.asked_by_policies.contains(&ask.step) => {}
             Entry::Intent(Intent::Ask(ask)) => {
                 self.open_line(&ask.step, Work::Forward, ask.asks.to_string(), at_ms);
             }
@@ -139,7 +145,15 @@ impl Folding {
             | Event::Voted(_)
             | Event::Signalled(_)
             | Event::TimerFired(_) => {}
+            Event::Decided(decided) => self.decided(decided),
         }
+    }
+
+    /// What policies said about a step may be a question to people, which is no line of its own.
+    fn decided(&mut self, decided: &Decided) {
+        let asks = decided.verdicts.iter().any(|verdict| verdict.approval().is_some());
+        self.asked_by_policies.extend(decided.step.clone().filter(|_| asks));
+        self.report.policies.extend(policies::said(decided));
     }
 
     /// What was seen from outside, and what was expected. A source that is not known here says nothing to the report.

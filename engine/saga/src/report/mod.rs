@@ -9,6 +9,7 @@ mod facts;
 mod fold;
 mod forecast;
 mod html;
+mod policies;
 mod safe;
 mod svg;
 mod text;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 pub use client::Client;
 pub use facts::{DiskProof, Lane, MovedVm, RecordKind, Tunnel};
 use longhaul_model::ids::RunId;
+pub use policies::PolicyLine;
 use serde::Serialize;
 pub use verdict::{Check, Verdict};
 
@@ -53,6 +55,9 @@ pub struct Report {
     pub clients: Vec<Client>,
     /// Every step instance in the order it was started.
     pub steps: Vec<StepLine>,
+    /// What policies said beyond a yes, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyLine>,
     /// VMs that changed their site.
     pub moved: Vec<MovedVm>,
     /// Proofs of copied disks.

@@ -68,6 +68,7 @@ impl Report {
             ("Verdict", self.verdict.as_ref().map(Verdict::lines).unwrap_or_default()),
             ("What is safe now", self.safe_now.clone()),
             ("What is to be done", self.to_do()),
+            ("What policies said", self.policy_lines()),
             ("Which site owns each VM", self.owner_lines()),
             ("Predicted beside actual", self.predicted_lines()),
             ("Time line", self.step_lines()),
@@ -84,6 +85,14 @@ impl Report {
             format!("{}: {}; {}", to_do.step, to_do.problem, to_do.action)
         };
         self.instructions.iter().map(line).collect()
+    }
+
+    fn policy_lines(&self) -> Vec<String> {
+        let line = |line: &super::PolicyLine| {
+            let about = line.step.as_ref().map_or_else(String::new, |step| format!(" {step}"));
+            format!("{}{about}: {} {}", line.hook, line.policy, line.said)
+        };
+        self.policies.iter().map(line).collect()
     }
 
     fn owner_lines(&self) -> Vec<String> {

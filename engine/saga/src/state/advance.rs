@@ -23,7 +23,9 @@ impl Saga {
         if self.must_unwind(id) {
             return self.start_draining(id);
         }
-        self.take_turns(id);
+        if !self.is_objected(id) {
+            self.take_turns(id);
+        }
         // A step whose expressions could not be evaluated has failed by now.
         if self.must_unwind(id) {
             return self.start_draining(id);
@@ -68,7 +70,8 @@ impl Saga {
     /// Whether the run needs nothing more of a node.
     fn is_over(&self, id: NodeId) -> bool {
         match self.node(id).state {
-            State::Done | State::Skipped(_) => true,
+            State::Done => self.node(id).held.is_none() && self.node(id).objection.is_none(),
+            State::Skipped(_) => true,
             State::Undone | State::Kept => self.node(id).is_scope(),
             State::Failed(_) => self.is_answered(id),
             State::Waiting
@@ -112,7 +115,8 @@ impl Saga {
         }
         let asked = frame.wind || (self.cancelled && frame.item.is_none());
         let failed = |node: &&NodeId| self.is_unanswered(**node) && !self.stands_on_pivot(**node);
-        asked || frame.nodes.iter().any(|node| failed(&node))
+        let objected = |id: NodeId| self.node(id).objection.is_some() && !self.carries_or_stands_on_pivot(id);
+        asked || frame.nodes.iter().any(|node| failed(&node) || objected(*node))
     }
 
     /// Whether a pivot of this very frame, or of a workflow that one of its steps runs, has happened, or may have.
@@ -160,6 +164,10 @@ impl Saga {
         self.node(id).needs.iter().any(|need| self.holds_pivot(*need) || self.stands_on_pivot(*need))
     }
 
+    fn carries_or_stands_on_pivot(&self, id: NodeId) -> bool {
+        self.holds_pivot(id) || self.stands_on_pivot(id)
+    }
+
     fn start_draining(&mut self, id: FrameId) {
         self.set_mode(id, Mode::Draining);
         for node in self.frame(id).nodes.clone() {
@@ -180,12 +188,18 @@ impl Saga {
         if nodes.iter().any(|node| self.node(*node).is_stuck()) {
             return self.end_frame(id, FrameEnd::Stuck { unwinding: true });
         }
+        if !self.may_undo(id) {
+            return;
+        }
         self.set_mode(id, Mode::Unwinding);
         self.unwind(id);
     }
 
     /// Begins a node.
     pub(super) fn begin(&mut self, id: NodeId) {
+        if self.is_held_before(id) {
+            return;
+        }
         let step = Arc::clone(&self.node(id).step);
         match &step.body {
             Body::Foreach(_) | Body::Workflow(_) if !self.node(id).items.is_empty() => self.go_on_inside(id),

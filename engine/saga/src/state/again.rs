@@ -21,6 +21,7 @@ impl Saga {
 
     fn begin_again(&mut self, id: NodeId) {
         let node = self.node_mut(id);
+        node.objection = None;
         match &node.state {
             State::Failed(_) | State::Skipped(_) => node.state = State::Waiting,
             State::Undone => {

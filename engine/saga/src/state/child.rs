@@ -117,9 +117,12 @@ impl Saga {
     }
 
     fn come_to(&mut self, id: NodeId, state: State) {
-        let node = self.node_mut(id);
-        node.state = state;
-        let frame = node.frame;
+        let is_done = matches!(state, State::Done);
+        self.node_mut(id).state = state;
+        if is_done {
+            self.hold_after(id);
+        }
+        let frame = self.node(id).frame;
         self.touch(frame);
     }
 
@@ -148,7 +151,7 @@ impl Saga {
         if let Some(within) = &mut self.node_mut(id).within {
             within.failure = Some(failure);
         }
-        self.frame_mut(steps).mode = Mode::Unwinding;
+        self.frame_mut(steps).mode = Mode::Draining;
         self.touch(steps);
     }
 

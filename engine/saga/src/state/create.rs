@@ -8,7 +8,7 @@ use longhaul_model::ids::{RunId, StepId, StepPath};
 use longhaul_plan::{Body, Graph, Plan, Wait};
 use serde_json::Value;
 
-use super::{Block, Frame, FrameId, Item, Mode, Node, NodeId, Phase, ROOT, Saga, State};
+use super::{Block, Frame, FrameId, Item, Mode, Node, NodeId, Phase, Saga, State};
 use crate::{Command, Illegal};
 
 impl Saga {
@@ -37,6 +37,9 @@ impl Saga {
             now_unix_ms: at_unix_ms,
             cancelled: false,
             left: false,
+            left_because: None,
+            is_undo_agreed: false,
+            consents: BTreeMap::new(),
             paused: None,
             started_by,
             signals: BTreeMap::new(),
@@ -49,12 +52,11 @@ impl Saga {
         };
         let plan = Arc::clone(&saga.plan);
         saga.add_frame(&plan.graph, None, 0);
-        saga.frame_mut(ROOT).mode = Mode::Forward;
-        saga.touch(ROOT);
+        saga.begin_steps();
         saga.settle();
         saga.watch_deadline();
         saga.settle();
-        let commands = std::mem::take(&mut saga.outbox);
+        let commands = saga.take_outbox();
         Ok((saga, commands))
     }
 
@@ -129,6 +131,9 @@ impl Saga {
             attempt: 0,
             incarnation,
             is_half_done: false,
+            held: None,
+            is_admitted: false,
+            objection: None,
         });
     }
 }

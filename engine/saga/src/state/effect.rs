@@ -170,11 +170,12 @@ impl Saga {
             Some(Work::Forward) => {
                 node.outputs = Some(outputs);
                 node.state = State::Done;
+                self.hold_after(id);
             }
             Some(Work::Undo) => node.state = State::Undone,
             None => {}
         }
-        let frame = node.frame;
+        let frame = self.node(id).frame;
         self.touch(frame);
     }
 
@@ -333,6 +334,7 @@ impl Saga {
         }
         let Some(effect) = self.node(id).effect() else {
             return match self.node(id).state {
+                _ if self.node(id).held.is_some() => self.held_question_lapsed(id),
                 State::Asking(_) => self.question_lapsed(id),
                 _ => self.end_pause(id),
             };

@@ -7,13 +7,14 @@ use serde_json::Map;
 
 use super::{Block, FrameEnd, FrameId, Mode, Node, Phase, ROOT, Saga, State, Stuck};
 use crate::intent::{End, GiveUp, Instruction};
-use crate::{Intent, Status, Work};
+use crate::{Failure, Intent, Status, Work};
 
 impl Saga {
     /// The root graph or the `always` graph has ended.
     pub(super) fn graph_ended(&mut self, id: FrameId, end: FrameEnd) {
         match (self.phase, self.frame(id).block) {
             (Phase::Main, Block::Deadline) => self.pass_deadline(id),
+            (Phase::Main, Block::Admission | Block::Undoing) => self.people_answered(id),
             (Phase::Main, Block::Steps) => match self.verdict(end) {
                 status @ Status::Succeeded => self.begin_block(Block::Always, status),
                 status => self.begin_block(Block::OnFailure, status),
@@ -104,6 +105,9 @@ impl Saga {
     fn instructions(&self) -> Vec<Instruction> {
         let stuck = |node: &Node| match &node.state {
             State::Stuck(stuck) if self.is_cause(node) => Some(self.instruction(node, stuck)),
+            State::Done if self.is_stopped(node.frame) => {
+                node.objection.as_ref().map(|why| self.objected(node, why))
+            }
             State::Stuck(_)
             | State::Waiting
             | State::Claiming
@@ -120,6 +124,23 @@ impl Saga {
             | State::Kept => None,
         };
         self.nodes.iter().filter(|node| !self.frame(node.frame).block.is_apart()).filter_map(stuck).collect()
+    }
+
+    fn is_stopped(&self, id: FrameId) -> bool {
+        matches!(self.frame(id).mode, Mode::Ended(FrameEnd::Stuck { .. }))
+    }
+
+    fn objected(&self, node: &Node, why: &Failure) -> Instruction {
+        let what =
+            node.step.body.uses().map_or_else(|| node.step.body.word().to_owned(), ToString::to_string);
+        Instruction {
+            step: node.path.clone(),
+            problem: format!("`{what}` is done, and from here the run can only go forward: {why}"),
+            action: format!(
+                "look at what it did, then `longhaul resume {}`: the run goes on with it",
+                self.run
+            ),
+        }
     }
 
     /// A step that waits for the operator of what is inside it has nothing to say of its own.

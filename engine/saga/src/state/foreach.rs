@@ -122,7 +122,11 @@ impl Saga {
         if matches!(state, State::Failed(_)) && self.undo_finished(id) {
             return;
         }
+        let is_done = matches!(state, State::Done);
         self.node_mut(id).state = state;
+        if is_done {
+            self.hold_after(id);
+        }
         let frame = self.node(id).frame;
         self.touch(frame);
     }

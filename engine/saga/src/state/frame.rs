@@ -47,12 +47,21 @@ pub(super) enum Block {
     Deadline,
     OnFailure,
     Always,
+    /// What people are asked before the steps begin.
+    Admission,
+    /// What people are asked before something is undone.
+    Undoing,
 }
 
 impl Block {
     /// Whether it never unwinds: what it does is not a part of what the run is for.
     pub(super) fn is_apart(self) -> bool {
-        matches!(self, Self::Deadline | Self::OnFailure | Self::Always)
+        self.is_last() || self.is_of_policies() || self == Self::Deadline
+    }
+
+    /// Whether it holds what policies want people asked about the run.
+    pub(super) fn is_of_policies(self) -> bool {
+        matches!(self, Self::Admission | Self::Undoing)
     }
 
     /// Whether it runs when all is decided.

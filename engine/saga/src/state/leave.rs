@@ -10,6 +10,8 @@ impl Saga {
     pub(crate) fn leave(&mut self) {
         self.left = true;
         self.paused = None;
+        self.turn_away();
+        self.close_questions();
         for index in 0..self.frames.len() {
             let id = FrameId(index);
             if self.is_left(id) && self.frame(id).mode.is_active() {
@@ -36,6 +38,7 @@ impl Saga {
 
     /// Stops what a node has under way, but for a pivot that may be happening and an undo: those come to their end.
     fn let_go(&mut self, id: NodeId) {
+        self.let_loose(id);
         let node = self.node(id);
         let pivot = node.action().is_some_and(|action| action.pivot);
         match &node.state {
@@ -64,14 +67,19 @@ impl Saga {
         }
     }
 
-    /// What stays in effect, the last first.
-    pub(super) fn remains(&self) -> Vec<Instruction> {
-        let there = |node: &&Node| match &node.state {
+    /// Whether an effect of a node is there, or may be.
+    pub(super) fn is_there(node: &Node) -> bool {
+        match &node.state {
             State::Done => node.action().is_some_and(|action| action.effects != Effects::None),
             State::Partial(..) | State::Kept => true,
             State::Stuck(stuck) => stuck.effect.is_some() || stuck.work == Work::Undo,
             _ => false,
-        };
+        }
+    }
+
+    /// What stays in effect, the last first.
+    pub(super) fn remains(&self) -> Vec<Instruction> {
+        let because = self.left_because.as_ref().map_or_else(String::new, |why| format!(", for {why}"));
         let told = |node: &Node| {
             let uses = node.action().map_or_else(String::new, |action| action.uses.to_string());
             let problem = match &node.state {
@@ -79,14 +87,14 @@ impl Saga {
                     format!("whether `{uses}` is in effect is not known: {}", stuck.failure)
                 }
                 State::Partial(..) => {
-                    format!("a part of `{uses}` stays in effect: the run was left as it is")
+                    format!("a part of `{uses}` stays in effect: the run was left as it is{because}")
                 }
-                _ => format!("`{uses}` stays in effect: the run was left as it is"),
+                _ => format!("`{uses}` stays in effect: the run was left as it is{because}"),
             };
             let action = "keep it, or take it away by hand".to_owned();
             Instruction { step: node.path.clone(), problem, action }
         };
         let steps = self.nodes.iter().filter(|node| !self.frame(node.frame).block.is_apart());
-        steps.rev().filter(there).map(told).collect()
+        steps.rev().filter(|node| Self::is_there(node)).map(told).collect()
     }
 }

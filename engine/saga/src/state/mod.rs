@@ -26,6 +26,7 @@ mod again;
 mod child;
 mod claim;
 mod compensation;
+mod consent;
 mod create;
 mod effect;
 mod ending;
@@ -35,6 +36,7 @@ mod frame;
 mod leave;
 mod node;
 mod pause;
+mod policy;
 mod question;
 mod resume;
 mod scope;
@@ -46,17 +48,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claim::Pool;
+use consent::Consent;
 pub(crate) use effect::Stage;
 use effect::{Effect, How};
 pub use foresee::Foreseen;
 use frame::{Block, Frame, FrameEnd, FrameId, Item, Mode};
 use longhaul_model::ids::{RunId, StepId, StepPath};
+use longhaul_model::policy::Hook;
 use longhaul_plan::Plan;
 use node::{Node, NodeId, State, Stuck};
 pub use question::{NoVote, OpenQuestion};
 pub use view::StepView;
 
-use crate::{Command, Event, Illegal, Intent, Status, Work};
+use crate::{Command, Decide, Event, Illegal, Intent, Status, Work};
 
 /// The state machine of one run.
 #[derive(Debug, Clone)]
@@ -77,6 +81,12 @@ pub struct Saga {
     pub(crate) paused: Option<String>,
     /// The person who started the run, if that is known.
     started_by: Option<String>,
+    /// Why everything stays as it is, if not because an operator wants it so.
+    left_because: Option<String>,
+    /// A person wants what was done undone.
+    is_undo_agreed: bool,
+    /// Whether something may be undone, by the step that runs the workflow; the run's own has none.
+    consents: BTreeMap<Option<NodeId>, Consent>,
     /// What came with each signal last.
     signals: BTreeMap<StepId, serde_json::Value>,
     /// How often the run has come to an end that an operator had to lift; the incarnation of `always` depends on it.
@@ -116,7 +126,7 @@ impl Saga {
         self.now_unix_ms = before.max(at_unix_ms);
         event.apply(self).inspect_err(|_| self.now_unix_ms = before)?;
         self.settle();
-        Ok(std::mem::take(&mut self.outbox))
+        Ok(self.take_outbox())
     }
 
     /// How the run stands.
@@ -177,6 +187,25 @@ impl Saga {
             if !self.pack() {
                 return;
             }
+        }
+    }
+
+    /// What is asked for, without questions that nobody waits for any more.
+    fn take_outbox(&mut self) -> Vec<Command> {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        outbox.retain(|command| !matches!(command, Command::Decide(decide) if !self.is_awaited(decide)));
+        outbox
+    }
+
+    /// Whether somebody still waits for what policies say.
+    pub(crate) fn is_awaited(&self, decide: &Decide) -> bool {
+        let id = decide.step.as_ref().and_then(|step| self.index.get(step)).copied();
+        match (decide.hook, id) {
+            (Hook::OnFailure, home) => self.consents.get(&home) == Some(&Consent::Asked),
+            (Hook::Plan | Hook::BeforeStep | Hook::AfterStep, Some(id)) => {
+                self.node(id).held.as_ref().is_some_and(|held| held.asks_policies())
+            }
+            (Hook::Plan | Hook::BeforeStep | Hook::AfterStep, None) => false,
         }
     }
 

@@ -11,6 +11,7 @@ use super::claim::Grant;
 use super::effect::Effect;
 use super::frame::FrameId;
 use super::pause::Paused;
+use super::policy::Held;
 use super::question::Open;
 use crate::intent::Because;
 use crate::{Failure, Work};
@@ -46,6 +47,12 @@ pub(crate) struct Node {
     pub(super) incarnation: u32,
     /// It waits for its turn again, and a part of its effect is there.
     pub(super) is_half_done: bool,
+    /// It goes on when policies, and people whom they want asked, say so.
+    pub(super) held: Option<Box<Held>>,
+    /// They have said that it may begin.
+    pub(super) is_admitted: bool,
+    /// It is done, and they have said no to it.
+    pub(super) objection: Option<Failure>,
 }
 
 /// How a step instance stands.
@@ -143,6 +150,9 @@ impl Node {
 
     /// The timer that is waited for.
     pub(super) fn timer(&self) -> Option<u64> {
+        if let Some(held) = &self.held {
+            return held.open.as_ref().and_then(|open| open.timer);
+        }
         match &self.state {
             State::Paused(paused) => Some(paused.timer),
             State::Asking(open) => open.timer,
@@ -151,7 +161,7 @@ impl Node {
     }
 
     pub(super) fn is_active(&self) -> bool {
-        matches!(
+        let is_under_way = matches!(
             self.state,
             State::Claiming
                 | State::Working(_)
@@ -159,7 +169,8 @@ impl Node {
                 | State::Items(_)
                 | State::Paused(_)
                 | State::Asking(_)
-        )
+        );
+        is_under_way || self.held.is_some()
     }
 
     /// Whether its `if` asks how steps ended.

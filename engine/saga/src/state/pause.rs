@@ -77,6 +77,7 @@ impl Saga {
         node.outputs = Some(Value::Object(serde_json::Map::new()));
         node.state = State::Done;
         let frame = node.frame;
+        self.hold_after(id);
         self.touch(frame);
     }
 }

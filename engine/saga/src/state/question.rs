@@ -105,10 +105,10 @@ impl Saga {
 
     /// Waits for what is left of an open question's time; a new controller does it again.
     pub(super) fn watch_question(&mut self, id: NodeId) {
-        let State::Asking(open) = &self.node(id).state else { return };
+        let Some(open) = self.question_of(id) else { return };
         let Some(until_unix_ms) = open.until_unix_ms else { return };
         let timer = self.set_timer(id, until_unix_ms.saturating_sub(self.now_unix_ms));
-        if let State::Asking(open) = &mut self.node_mut(id).state {
+        if let Some(open) = self.question_mut(id) {
             open.timer = Some(timer);
         }
     }
@@ -118,8 +118,8 @@ impl Saga {
     /// # Errors
     /// Why it does not.
     pub fn check_vote(&self, voted: &Voted) -> Result<(), NoVote> {
-        let node = self.index.get(&voted.step).map(|id| self.node(*id));
-        let Some(State::Asking(open)) = node.map(|node| &node.state) else { return Err(NoVote::NotAsked) };
+        let node = self.index.get(&voted.step);
+        let Some(open) = node.and_then(|id| self.question_of(*id)) else { return Err(NoVote::NotAsked) };
         let Asked::Approval { roles, not_by, .. } = &open.asks else { return Err(NoVote::NotAsked) };
         let Person { name, roles: held } = &voted.by;
         if !held.iter().any(|role| roles.contains(role)) {
@@ -136,20 +136,24 @@ impl Saga {
 
     /// Counts a vote that counts.
     pub(crate) fn vote(&mut self, id: NodeId, voted: &Voted) {
-        let State::Asking(open) = &mut self.node_mut(id).state else { return };
+        let is_held = self.node(id).held.is_some();
+        let Some(open) = self.question_mut(id) else { return };
         let Asked::Approval { quorum, .. } = open.asks else { return };
         let name = &voted.by.name;
         match voted.vote {
             Vote::Approve => {
                 open.approved_by.push(name.clone());
-                if open.approved_by.len() >= quorum as usize {
-                    let approved_by = open.approved_by.clone();
-                    self.answer(id, json!({ "approved_by": approved_by }));
+                let approved_by = open.approved_by.clone();
+                match approved_by.len() >= quorum as usize {
+                    false => {}
+                    true if is_held => self.ask_next(id),
+                    true => self.answer(id, json!({ "approved_by": approved_by })),
                 }
             }
             Vote::Reject => {
                 let why = voted.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-                self.refuse_answer(id, format!("rejected by {name}{why}"));
+                let why = format!("rejected by {name}{why}");
+                if is_held { self.object(id, why) } else { self.refuse_answer(id, why) }
             }
         }
     }
@@ -192,12 +196,21 @@ impl Saga {
         }
     }
 
+    /// Nobody answered in time what a policy wanted asked.
+    pub(super) fn held_question_lapsed(&mut self, id: NodeId) {
+        let Some(open) = self.question_of(id) else { return };
+        let millis = open.until_unix_ms.unwrap_or_default().saturating_sub(open.asked_at_unix_ms);
+        let time = longhaul_model::units::Time::from_millis(millis);
+        self.object(id, format!("it was not approved within {time}"));
+    }
+
     fn answer(&mut self, id: NodeId, outputs: Value) {
         let node = self.node_mut(id);
         node.outputs = Some(outputs.clone());
         node.state = State::Done;
         let (step, frame) = (node.path.clone(), node.frame);
         self.decide(Intent::Answered(Answered { step, outputs }));
+        self.hold_after(id);
         self.touch(frame);
     }
 
@@ -213,15 +226,15 @@ impl Saga {
     /// Every question that waits for its answer, by path.
     #[must_use]
     pub fn open_questions(&self) -> Vec<OpenQuestion> {
-        let open = |id: &NodeId| match &self.node(*id).state {
-            State::Asking(open) => Some(OpenQuestion {
+        let open = |id: &NodeId| {
+            let open = self.question_of(*id)?;
+            Some(OpenQuestion {
                 step: self.node(*id).path.clone(),
                 asks: open.asks.clone(),
                 asked_at_unix_ms: open.asked_at_unix_ms,
                 approved_by: open.approved_by.clone(),
                 until_unix_ms: open.until_unix_ms,
-            }),
-            _ => None,
+            })
         };
         self.index.values().filter_map(open).collect()
     }

@@ -19,6 +19,7 @@ impl Saga {
                 self.take_up_again(id);
             }
         }
+        self.ask_about_undo_again();
         Ok(())
     }
 
@@ -27,6 +28,7 @@ impl Saga {
         // While `always` runs, the verdict on the steps stands: what is stuck is lifted once the run has stopped.
         if let (Phase::Main, Mode::Ended(FrameEnd::Stuck { unwinding })) = (self.phase, mode) {
             self.frame_mut(id).mode = if unwinding { Mode::Draining } else { Mode::Forward };
+            self.overrule(id);
         }
         self.touch(id);
     }
@@ -36,6 +38,7 @@ impl Saga {
             self.lift(id, stuck);
         }
         self.pause_again(id);
+        self.hold_again(id);
         self.watch_question(id);
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         match (effect.stage, effect.last.clone()) {

@@ -35,7 +35,7 @@ impl Saga {
     /// what one of them unlocks comes behind it.
     pub(super) fn take_turns(&mut self, frame: FrameId) {
         for node in self.frame(frame).nodes.clone() {
-            if matches!(self.node(node).state, State::Waiting) {
+            if self.awaits_its_turn(node) {
                 let turn = self.turn(node);
                 self.take_turn(node, turn);
             }
@@ -45,11 +45,15 @@ impl Saga {
     /// The same in a frame that turns round: only those steps begin that run whatever became of what they need.
     pub(super) fn take_last_turns(&mut self, frame: FrameId) {
         for node in self.frame(frame).nodes.clone() {
-            if matches!(self.node(node).state, State::Waiting) && self.node(node).runs_always() {
+            if self.awaits_its_turn(node) && self.node(node).runs_always() {
                 let turn = self.last_turn(node);
                 self.take_turn(node, turn);
             }
         }
+    }
+
+    fn awaits_its_turn(&self, id: NodeId) -> bool {
+        matches!(self.node(id).state, State::Waiting) && self.node(id).held.is_none()
     }
 
     fn take_turn(&mut self, id: NodeId, turn: Turn) {
@@ -91,6 +95,9 @@ impl Saga {
     /// How `need` stands for the node that needs it.
     fn standing(&self, need: NodeId, needing: NodeId) -> Standing {
         match &self.node(need).state {
+            State::Done if self.node(need).held.is_some() || self.node(need).objection.is_some() => {
+                Standing::Open
+            }
             State::Done | State::Skipped(Because::Condition(_)) => Standing::Met,
             State::Skipped(Because::Need(_) | Because::Lapsed) => Standing::Unmet,
             // Who answers the failure has to see it first; the others see it when it is answered.

@@ -19,6 +19,7 @@ impl Saga {
     pub(crate) fn cancel(&mut self) {
         self.cancelled = true;
         self.paused = None;
+        self.turn_away();
         self.touch(ROOT);
     }
 
@@ -125,6 +126,7 @@ impl Saga {
         if self.node(id).runs_always() {
             return;
         }
+        self.let_loose(id);
         if matches!(self.node(id).state, State::Items(Work::Forward)) {
             self.wind_items(id);
             return self.settle_inside(id);

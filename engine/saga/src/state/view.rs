@@ -48,7 +48,11 @@ impl Saga {
             uses: node.action().map(|action| action.uses.clone()),
             does: node.step.body.word(),
             workflow: node.workflow().map(|child| child.workflow.name.clone()),
-            state: node.state.as_str(),
+            state: if node.held.is_some() && matches!(node.state, State::Done) {
+                "running"
+            } else {
+                node.state.as_str()
+            },
             attempt: node.attempt,
             outputs: node.outputs.clone(),
             failure: self.why(node),
@@ -56,6 +60,9 @@ impl Saga {
     }
 
     fn why(&self, node: &Node) -> Option<String> {
+        if let Some(objection) = &node.objection {
+            return Some(objection.to_string());
+        }
         match &node.state {
             State::Claiming => Some(self.waits_for(node)),
             State::Failed(failure) | State::Partial(failure, _) => Some(failure.to_string()),
@@ -81,6 +88,7 @@ impl Command {
             Self::Intent(intent) => intent.step(),
             Self::Probe(probe) => Some(&probe.step),
             Self::Wait(wait) => Some(&wait.step),
+            Self::Decide(decide) => decide.step.as_ref(),
         }
     }
 }

@@ -38,13 +38,14 @@ impl Simulation<'_> {
         }
         let unfoldable = |error| Halt::Broken(format!("the records do not fold: {error}"));
         let fold = Saga::fold(&self.records).map_err(unfoldable)?;
-        let (saga, batch) = if fold.saga.status() == Status::Running || by_operator {
+        let (saga, mut batch) = if fold.saga.status() == Status::Running || by_operator {
             fold.resume(self.controller(), self.now_unix_ms)?
         } else {
             let entries = fold.unrecorded.into_iter().map(Entry::Intent).collect();
             (fold.saga, Batch { entries, ..Batch::new(self.now_unix_ms) })
         };
         self.saga = Some(saga);
+        self.have_decided(&mut batch)?;
         self.commit(batch);
         self.read_inbox()
     }

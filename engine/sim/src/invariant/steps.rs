@@ -78,6 +78,8 @@ impl<'a> Steps<'a> {
                 Because::Need(_) | Because::Lapsed => self.set(&skip.step, Stand::Failed),
             },
             Intent::Pause(pause) => self.set(&pause.step, Stand::UnderWay),
+            // What a policy wants asked about a step leaves it as it stands.
+            Intent::Ask(ask) if !self.is_question(&ask.step) => {}
             Intent::Ask(ask) => self.set(&ask.step, Stand::UnderWay),
             Intent::Answered(answered) => self.set(&answered.step, Stand::Done),
             Intent::Refuse(_) | Intent::Share(_) | Intent::Cancel(_) | Intent::GiveUp(_) | Intent::End(_) => {
@@ -107,6 +109,7 @@ impl<'a> Steps<'a> {
             | Event::Unknown(_)
             | Event::Voted(_)
             | Event::Signalled(_)
+            | Event::Decided(_)
             | Event::Observation(_) => {}
             Event::TimerFired(fired) => {
                 let place = self.layout.place(fired.step.as_str());
@@ -115,6 +118,11 @@ impl<'a> Steps<'a> {
                 }
             }
         }
+    }
+
+    fn is_question(&self, step: &StepPath) -> bool {
+        let place = self.layout.place(step.as_str());
+        place.is_some_and(|place| matches!(place.node.kind, Kind::Question))
     }
 
     fn ended(&mut self, step: &StepPath, work: Work, well: bool) {

@@ -4,14 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::Diagnostics;
+use longhaul_model::ids::StepPath;
+use longhaul_model::policy::{Host, Verdict};
 use longhaul_model::source::{Source, Spanned};
 use longhaul_model::test::{ExpectSpec, Invariant, SweepSpec};
 use longhaul_model::workflow::Resolved;
 use longhaul_plan::Plan;
+use longhaul_saga::{Decide, intent};
 use serde_json::{Map, Value};
 
 use super::mocks::Mocks;
-use crate::{Fault, Layout, Ran, Setup, simulate};
+use crate::{Asked, Behaviour, Fault, Layout, Model, Ran, Reply, Setup, simulate};
 
 /// The id of every simulated run.
 const RUN: &str = "test";
@@ -56,6 +59,10 @@ pub struct Case {
     pub(super) expect: ExpectSpec,
     pub(super) invariants: Vec<Invariant>,
     pub(super) sweep: SweepSpec,
+    /// Who carries out the scripts of policies.
+    pub(super) host: Arc<dyn Host>,
+    /// Its plan with what the policies say of it at the case's time.
+    pub(super) judged: OnceLock<Arc<Plan>>,
 }
 
 impl Case {
@@ -84,24 +91,64 @@ impl Case {
         self.planning.planned().err()
     }
 
-    /// Runs it with this fault; none if its plan is refused.
+    /// Its plan, with what the policies say of it when the case begins.
+    pub(super) fn plan(&self) -> Option<&Arc<Plan>> {
+        let planned = self.planning.planned().ok()?;
+        Some(self.judged.get_or_init(|| {
+            let asking = planned.plan.ask_policies(self.clock_unix_ms);
+            if asking.is_empty() {
+                return Arc::clone(&planned.plan);
+            }
+            let verdicts = asking.iter().flat_map(|asking| asking.verdicts(&*self.host)).collect();
+            Arc::new(Plan { verdicts, ..Plan::clone(&planned.plan) })
+        }))
+    }
+
+    /// What the policies say of its plan.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        self.plan().map_or(&[], |plan| &plan.verdicts)
+    }
+
+    /// Runs it with this fault; none if its plan is refused or denied.
     #[must_use]
     pub fn run(&self, fault: Fault, seed: u64) -> Option<Ran> {
-        let planned = self.planning.planned().ok()?;
+        let plan = self.plan().filter(|plan| Verdict::denials(&plan.verdicts).is_none())?;
+        let model = Judging { mocks: &self.mocks, host: &*self.host };
         Some(simulate(Setup {
-            plan: &planned.plan,
+            plan,
             run: RUN.parse().expect("it is well-formed"),
             clock_unix_ms: self.clock_unix_ms,
             seed,
-            model: &self.mocks,
+            model: &model,
             fault,
             resumes: self.resumes,
         }))
     }
 }
 
+/// The mocks, and policies that are really asked.
+struct Judging<'a> {
+    mocks: &'a Mocks,
+    host: &'a dyn Host,
+}
+
+impl Model for Judging<'_> {
+    fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
+        self.mocks.behaviour(asked)
+    }
+
+    fn decide(&self, decide: &Decide) -> Vec<Verdict> {
+        decide.verdicts(self.host)
+    }
+
+    fn reply(&self, step: &StepPath, asks: &intent::Asked, time: u32) -> Reply {
+        self.mocks.reply(step, asks, time)
+    }
+}
+
 /// Lower-case letters, digits and dashes; what is something else becomes a dash.
-pub(super) fn slug(name: &str) -> String {
+pub(crate) fn slug(name: &str) -> String {
     let words = name.to_lowercase();
     let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-")

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use longhaul_model::action::{ActionName, Catalogue};
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
+use longhaul_model::policy::{Host, NoHost};
 use longhaul_model::source::{Span, Spanned};
 use longhaul_model::test::{CaseSpec, EffectsSpec, Invariant, SetupSpec, TestFile};
 use longhaul_model::workflow::Resolved;
@@ -48,6 +49,15 @@ impl Suite {
         checker.check_names();
         let cases = checker.cases();
         checker.found.or(Some(Self { source: test.source.clone(), cases }))
+    }
+}
+
+impl Suite {
+    /// The same with somebody who carries out the scripts of policies; without, every policy denies.
+    #[must_use]
+    pub fn with_policies(mut self, host: &Arc<dyn Host>) -> Self {
+        self.cases.iter_mut().for_each(|case| case.host = Arc::clone(host));
+        self
     }
 }
 
@@ -126,6 +136,8 @@ impl Checker<'_> {
                 |listed| listed.iter().map(|one| one.value).collect(),
             ),
             sweep: spec.sweep.clone(),
+            host: Arc::new(NoHost),
+            judged: OnceLock::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use longhaul_model::ids::StepPath;
 use longhaul_model::source::{Span, Spanned};
-use longhaul_model::test::{EffectsSpec, Order, Remains};
+use longhaul_model::test::{EffectsSpec, Order, PlanSpec, Remains};
 use longhaul_saga::{Entry, Intent};
 use serde_json::Value;
 
@@ -46,10 +46,38 @@ impl Case {
             None => (self.name.span, BTreeSet::new()),
         };
         if wanted == found && (self.expect.refused.is_none() || !found.is_empty()) {
-            return Vec::new();
+            return self.judge_verdicts();
         }
         let mistakes = self.refused().map_or_else(String::new, |found| format!(":\n{found}"));
         vec![self.failing(span, format!("expected {}, found {}{mistakes}", listed(&wanted), listed(&found)))]
+    }
+
+    /// What the policies say of the plan. A plan that is denied has no run, so it has to be expected.
+    fn judge_verdicts(&self) -> Vec<Failing> {
+        let verdicts = self.verdicts();
+        let came = PlanSpec::of(verdicts);
+        let said: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+        let told = if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) };
+        let (wanted, span) = match &self.expect.plan {
+            Some(plan) => (Some(plan.value), plan.span),
+            None => ((came == PlanSpec::Denied).then_some(PlanSpec::Allowed), self.name.span),
+        };
+        let mut found = Vec::new();
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != came) {
+            let text = format!("expected a plan that is {}, it is {}{told}", in_word(wanted), in_word(came));
+            found.push(self.failing(span, text));
+        }
+        if let Some(because) = &self.expect.because
+            && !said.iter().any(|said| said.contains(&because.value))
+        {
+            let text = format!(
+                "expected policies to say `{}`, they say{}",
+                because.value,
+                told.replacen(':', "", 1)
+            );
+            found.push(self.failing(because.span, text));
+        }
+        found
     }
 
     /// A sweep that strikes nowhere, or at a listed step that never began, proves nothing.
@@ -63,7 +91,8 @@ impl Case {
         let mut found: Vec<_> = missed
             .map(|at| self.failing(at.span, format!("expected a fault at {}, which never began", at.value)))
             .collect();
-        if self.sweeps() && points.is_empty() && found.is_empty() && self.refused().is_none() {
+        let is_denied = PlanSpec::of(self.verdicts()) == PlanSpec::Denied;
+        if self.sweeps() && points.is_empty() && found.is_empty() && self.refused().is_none() && !is_denied {
             found.push(self.failing(self.name.span, "expected a sweep, it strikes nowhere".to_owned()));
         }
         found
@@ -221,6 +250,14 @@ impl Case {
             format!("expected {step} to {wanted}, {}", in_words(effect))
         };
         wrong.map(|one| self.failing(remains.span, text(one))).collect()
+    }
+}
+
+fn in_word(plan: PlanSpec) -> &'static str {
+    match plan {
+        PlanSpec::Allowed => "allowed",
+        PlanSpec::Approval => "for people to approve",
+        PlanSpec::Denied => "denied",
     }
 }
 

@@ -16,6 +16,9 @@ use crate::{Asked, Behaviour, Ending, Model, Moves, Really, Reply};
 /// How long an effect takes if no mock says so.
 pub(super) const TAKES_MS: u64 = 1_000;
 
+/// Stands behind a step's path for what policies want people asked about it.
+pub(super) const ASKED: &str = "?";
+
 /// What a mock is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Of {
@@ -32,6 +35,8 @@ pub(super) struct Mock {
     pub(super) goes: Vec<Goes>,
     /// The same for the action's own undo; empty if nothing is said of it.
     pub(super) undo: Vec<Goes>,
+    /// Whether it says how people answer, and not how an effect goes.
+    pub(super) is_answer: bool,
 }
 
 /// How one effect goes.
@@ -82,12 +87,27 @@ impl Mocks {
 
     fn of_step(&self, step: &StepPath) -> Option<&Mock> {
         let of_step = |mock: &&Arc<Mock>| match &mock.of {
-            Of::Step(path) => matches(path, step.as_str()).is_some(),
+            Of::Step(path) => !mock.is_answer && matches(path, step.as_str()).is_some(),
             Of::Action(_) => false,
         };
         let exact = |mock: &&Arc<Mock>| matches!(&mock.of, Of::Step(path) if !path.split('/').any(|part| part == ANY_ITEM));
         let found = self.mocks.iter().filter(of_step);
         found.clone().find(exact).or_else(|| found.clone().next()).map(Arc::as_ref)
+    }
+
+    /// What is said of the question that policies want asked about a step, or of the step's own.
+    fn answer_to(&self, step: &StepPath) -> Option<&Mock> {
+        let answers = |asked: bool| {
+            let is_meant = move |mock: &&Arc<Mock>| match &mock.of {
+                Of::Step(path) if mock.is_answer => {
+                    let named = path.strip_suffix(ASKED);
+                    named.is_some() == asked && matches(named.unwrap_or(path), step.as_str()).is_some()
+                }
+                Of::Step(_) | Of::Action(_) => false,
+            };
+            self.mocks.iter().find(is_meant).map(Arc::as_ref)
+        };
+        answers(true).or_else(|| answers(false))
     }
 
     fn outputs(&self, outputs: &Outputs, asked: &Asked<'_>, ends_at_unix_ms: u64) -> Result<Value, String> {
@@ -152,7 +172,7 @@ impl Model for Mocks {
     }
 
     fn reply(&self, step: &StepPath, _asks: &intent::Asked, time: u32) -> Reply {
-        let goes = self.of_step(step).and_then(|mock| this_time(&mock.goes, time));
+        let goes = self.answer_to(step).and_then(|mock| this_time(&mock.goes, time));
         let Some(Goes { takes_ms, moves: _, ends }) = goes else {
             return Reply::Yes { after_ms: TAKES_MS, outputs: Value::Null };
         };

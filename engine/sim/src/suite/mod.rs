@@ -17,6 +17,7 @@ mod story;
 mod summary;
 mod verdict;
 
+pub(crate) use case::slug;
 pub use case::{Case, Refused};
 pub use judge::Failing;
 use longhaul_model::source::Source;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use longhaul_model::diagnostic::Diagnostics;
+use longhaul_model::policy;
 use longhaul_saga::Report;
 
 use super::{Case, Verdict};
@@ -14,7 +15,7 @@ impl Case {
     #[must_use]
     pub fn summary(&self, undisturbed: Option<&Ran>, swept: &[Verdict]) -> String {
         let Some(ran) = undisturbed else {
-            return self.refused().map_or_else(String::new, refusal);
+            return self.refused().map_or_else(|| denial(self.verdicts()), refusal);
         };
         let report = Report::fold(&ran.records).map_or_else(String::new, |report| report.text());
         if !self.sweeps() {
@@ -26,6 +27,12 @@ impl Case {
         }
         text
     }
+}
+
+/// What the policies say of a plan that is denied.
+fn denial(verdicts: &[policy::Verdict]) -> String {
+    let lines = verdicts.iter().map(|verdict| format!("  {verdict}\n"));
+    std::iter::once("the plan is denied\n".to_owned()).chain(lines).collect()
 }
 
 /// Codes and messages without the file's name, which depends on where somebody stands.

@@ -46,14 +46,14 @@ fn question(id: &str, needs: &[&str], asks: &Value, end: &Value) -> Value {
     json!({ "id": id, "needs": needs, "line": 1, "body": { "question": body } })
 }
 
-fn child(id: &str, needs: &[&str], steps: &[Value]) -> Value {
+pub(super) fn child(id: &str, needs: &[&str], steps: &[Value]) -> Value {
     json!({ "id": id, "needs": needs, "line": 1, "body": { "workflow": {
         "workflow": { "name": "inner", "version": "1.0.0", "sha256": "01", "file": "inner.yaml" },
         "with": {}, "inputs": [], "graph": { "steps": steps }, "outputs": [],
     }}})
 }
 
-fn state(ran: &Ran, step: &str) -> Option<&'static str> {
+pub(super) fn state(ran: &Ran, step: &str) -> Option<&'static str> {
     ran.steps.iter().find(|view| view.step.as_str() == step).map(|view| view.state)
 }
 

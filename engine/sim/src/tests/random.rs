@@ -4,11 +4,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use longhaul_model::ids::StepPath;
-use longhaul_plan::Plan;
-use longhaul_saga::{Failure, Work};
+use longhaul_model::policy::{Approval, Decision, Hook, Verdict};
+use longhaul_model::units::Time;
+use longhaul_plan::{Asking, Plan};
+use longhaul_saga::{Decide, Failure, Work, intent};
 
 use super::{Rng, Value, action, json, plan};
-use crate::{Asked, Behaviour, Ending, Fault, Ran, Really, Setup, Side, simulate};
+use crate::{Asked, Behaviour, Ending, Fault, Model, Ran, Really, Reply, Setup, Side, simulate};
 
 /// From this time on an effect goes well, so that every run can come to an end.
 const TIME_OF_PEACE: u32 = 12;
@@ -17,11 +19,81 @@ pub(super) fn run(seed: u64) -> (Arc<Plan>, Ran) {
     let mut rng = Rng::with_seed(seed);
     let plan = plan(&graph(&mut rng, "s", true, true), &[]);
     let trouble = [0, 50, 200, 500][rng.usize(0..4)];
-    let model = move |asked: &Asked<'_>| behaviour(seed, trouble, asked);
+    let plan = if rng.bool() { with_policies(&mut rng, &plan) } else { plan };
+    let model = Chance { seed, trouble };
     let fault = fault(&mut rng, &plan);
     let (run, resumes) = ("run-sim".parse().unwrap(), rng.u32(0..4));
     let ran = simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed, model: &model, fault, resumes });
     (plan, ran)
+}
+
+/// The world and the policies as chance has them, alike whenever they are asked.
+struct Chance {
+    seed: u64,
+    trouble: u32,
+}
+
+impl Model for Chance {
+    fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
+        behaviour(self.seed, self.trouble, asked)
+    }
+
+    fn decide(&self, decide: &Decide) -> Vec<Verdict> {
+        let one = |asking: &Asking| {
+            let decision = self.decision((decide.hook, &decide.step, &asking.view.workflow.name));
+            Verdict { policy: asking.policy.clone(), decision }
+        };
+        decide.asking.iter().map(one).collect()
+    }
+
+    fn reply(&self, step: &StepPath, _: &intent::Asked, time: u32) -> Reply {
+        let mut rng = self.rng((step, time));
+        match rng.u32(0..6) {
+            0 => Reply::Never,
+            1 => Reply::No { after_ms: 400_000, reason: "made up".to_owned() },
+            _ => Reply::Yes { after_ms: rng.u64(0..800_000), outputs: Value::Null },
+        }
+    }
+}
+
+impl Chance {
+    fn rng(&self, of: impl Hash) -> Rng {
+        let mut hash = DefaultHasher::new();
+        (self.seed, of).hash(&mut hash);
+        Rng::with_seed(hash.finish())
+    }
+
+    fn decision(&self, of: impl Hash) -> Decision {
+        let mut rng = self.rng(of);
+        match rng.u32(0..12) {
+            0 => Decision::Deny("made up".to_owned()),
+            1 => Decision::Warn("made up".to_owned()),
+            2 | 3 => Decision::RequireApproval(Approval {
+                roles: vec!["operator".to_owned()],
+                quorum: rng.u32(1..3),
+                forbid_self: rng.bool(),
+                expires: Some(Time::from_millis(1_000_000)),
+                message: None,
+            }),
+            _ => Decision::Allow,
+        }
+    }
+}
+
+/// Policies at some of the hooks, and what they said of the plan.
+fn with_policies(rng: &mut Rng, plan: &Plan) -> Arc<Plan> {
+    let mut policies = Vec::new();
+    for at in Hook::ALL {
+        if rng.bool() {
+            policies.push(super::policies::policy(at, &[], "chance"));
+        }
+    }
+    let chance = Chance { seed: rng.u64(..), trouble: 0 };
+    let said = chance.decision("plan");
+    // A plan that is denied has no run.
+    let said = if matches!(said, Decision::Deny(_)) { Decision::Allow } else { said };
+    let verdicts = vec![Verdict { policy: "chance.rhai".to_owned(), decision: said }];
+    Arc::new(Plan { policies, verdicts, ..plan.clone() })
 }
 
 /// A random graph. At most one pivot, and only where `pivot` allows one.

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use longhaul_model::diagnostic::Diagnostics;
-use longhaul_sim::suite::Suite;
-
+use crate::commands::suites::Cases;
 use crate::commands::{documents, suites};
 use crate::errors::{Explain as _, Result};
 use crate::exit_code;
+use longhaul_model::diagnostic::Diagnostics;
 
 /// How the name of a test file ends.
 pub(super) const ENDING: &str = ".test.yaml";
@@ -16,7 +15,7 @@ pub(super) const ENDING: &str = ".test.yaml";
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
 
 /// A test file, and what is wrong with it.
-pub(super) type Loaded = (PathBuf, std::result::Result<Suite, Diagnostics>);
+pub(super) type Loaded = (PathBuf, std::result::Result<Cases, Diagnostics>);
 
 /// Files as they are named, and every test file of the folders among them, each once.
 pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {

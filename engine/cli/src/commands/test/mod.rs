@@ -5,6 +5,7 @@ mod json;
 mod junit;
 mod parallel;
 mod play;
+mod policies;
 mod review;
 mod show;
 mod snapshots;
@@ -12,8 +13,12 @@ mod snapshots;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use longhaul_sim::PolicySuite;
+use longhaul_sim::suite::Suite;
 use play::Played;
 use snapshots::Kept;
+
+use crate::commands::suites::Cases;
 
 use crate::errors::{Explain as _, Failure, Result};
 use crate::{exit_code, output};
@@ -86,8 +91,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if let Some(code) = show_mistakes(args, &loaded) {
         return Ok(code);
     }
-    let suites: Vec<_> = loaded.into_iter().filter_map(|(file, suite)| Some((file, suite.ok()?))).collect();
+    let (suites, asked) = apart(loaded);
     let mut cases = play::all(&suites, args.filter.as_deref(), args.seed);
+    cases.extend(policies::all(&asked, args.filter.as_deref()));
     if cases.is_empty() {
         let which =
             args.filter.as_ref().map_or_else(String::new, |text| format!(" whose name holds `{text}`"));
@@ -97,6 +103,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if args.seed == SEED {
         cases
             .iter_mut()
+            .filter(|case| case.has_snapshot())
             .for_each(|case| case.snapshot = snapshots::compare(&case.snapshot_file, &case.summary));
         if args.filter.is_none() {
             stale = snapshots::stale(&suites, &cases);
@@ -107,6 +114,21 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     settle_snapshots(args, &mut tested)?;
     tell(args, &tested)?;
     Ok(if tested.is_fine() { exit_code::OK } else { exit_code::CHECK_FAILED })
+}
+
+type Of<T> = Vec<(PathBuf, T)>;
+
+/// Tests of workflows, and tests of policies.
+fn apart(loaded: Vec<find::Loaded>) -> (Of<Suite>, Of<PolicySuite>) {
+    let (mut suites, mut asked) = (Vec::new(), Vec::new());
+    for (file, cases) in loaded {
+        match cases {
+            Ok(Cases::Workflow(suite)) => suites.push((file, suite)),
+            Ok(Cases::Policy(suite)) => asked.push((file, suite)),
+            Err(_) => {}
+        }
+    }
+    (suites, asked)
 }
 
 /// Shows what is wrong with the files; the exit code if something is.

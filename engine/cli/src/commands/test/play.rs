@@ -31,6 +31,11 @@ impl Played {
         self.of_case.is_empty() && self.wrong.is_empty()
     }
 
+    /// Whether there is something of it that can be kept.
+    pub(super) fn has_snapshot(&self) -> bool {
+        !self.summary.is_empty()
+    }
+
     pub(super) fn is_fine(&self) -> bool {
         self.holds() && self.snapshot.is_fine()
     }

@@ -57,7 +57,8 @@ fn line(text: &mut String, indent: usize, what: impl std::fmt::Display) {
 
 fn of_case(text: &mut String, case: &Played, seed: u64) {
     let mark = if case.is_fine() { "ok  " } else { "FAIL" };
-    line(text, 2, format_args!("{mark}  {} ({})", case.name, counted(case.runs, "run")));
+    let runs = if case.has_snapshot() { format!(" ({})", counted(case.runs, "run")) } else { String::new() };
+    line(text, 2, format_args!("{mark}  {}{runs}", case.name));
     for failing in &case.of_case {
         of_failing(text, case, failing);
     }

@@ -6,16 +6,25 @@ use longhaul_expr::Template;
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::Node;
-use longhaul_model::source::Span;
+use longhaul_model::source::{Span, Spanned};
 use longhaul_model::test::{BehaviourSpec, MockSpec, Outcome, SetupSpec};
-use longhaul_plan::ValueSchema;
+use longhaul_plan::{Plan, ValueSchema, approval_schema};
 use longhaul_saga::Failure;
 use serde_json::{Map, Value};
 
 use super::Checker;
-use crate::suite::mocks::{Ends, Goes, Mock, Of, Outputs, TAKES_MS, fill};
+use crate::suite::mocks::{ASKED, Ends, Goes, Mock, Of, Outputs, TAKES_MS, fill};
 use crate::suite::shape::Answers;
 use crate::{Moves, Really};
+
+/// The step about which policies want people asked, if a mock's name ends with `?`; no step in particular for what they
+/// are asked about the plan and about undoing.
+fn asked_by_policies(name: &str) -> Option<&str> {
+    if [Plan::PLAN_APPROVAL, Plan::UNDO_APPROVAL].iter().any(|id| name.starts_with(id)) {
+        return Some("");
+    }
+    name.strip_suffix(ASKED)
+}
 
 impl Checker<'_> {
     pub(super) fn mocks(&mut self, setup: &SetupSpec) -> Vec<Arc<Mock>> {
@@ -23,6 +32,14 @@ impl Checker<'_> {
     }
 
     fn mock(&mut self, spec: &MockSpec) -> Option<Mock> {
+        if let Some(about) = asked_by_policies(&spec.of.value) {
+            if !about.is_empty() {
+                let value = about.to_owned();
+                self.check_step(&Spanned { value, span: spec.of.span });
+            }
+            let schema = approval_schema();
+            return self.reply(spec, &Answers { schema, may_be_no: true });
+        }
         let answers = self.shape.find(&spec.of.value).and_then(|step| step.answers.clone());
         if let Some(answers) = answers {
             return self.reply(spec, &answers);
@@ -36,7 +53,7 @@ impl Checker<'_> {
         let undo = spec.behaviours.iter().map(|spec| &spec.undo).find(|undo| !undo.is_empty());
         let undo = undo.into_iter().flatten().filter_map(|spec| self.goes(spec, None)).collect();
         let goes: Vec<_> = spec.behaviours.iter().filter_map(|spec| self.goes(spec, Some(&action))).collect();
-        Some(Mock { of, goes, undo })
+        Some(Mock { of, goes, undo, is_answer: false })
     }
 
     /// How somebody outside answers a step's question: `unknown` is no answer at all.
@@ -71,7 +88,7 @@ impl Checker<'_> {
             Some(Goes { takes_ms, moves: None, ends })
         });
         let goes: Vec<_> = goes.collect();
-        Some(Mock { of: Of::Step(spec.of.value.clone()), goes, undo: Vec::new() })
+        Some(Mock { of: Of::Step(spec.of.value.clone()), goes, undo: Vec::new(), is_answer: true })
     }
 
     /// An answer, held against the schema of what its question puts out.

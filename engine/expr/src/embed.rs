@@ -1,0 +1,35 @@
+//! For those who let people write whole scripts in the same language: the functions of expressions on an engine of their own,
+//! and the way of values in and out.
+//!
+//! Scripts see Rhai's own types here, so whoever uses this is pinned to the version of Rhai that expressions have.
+
+use rhai::{Dynamic, Engine};
+use serde_json::Value;
+
+use crate::{Scope, engine, facts, quantities, value};
+
+/// Gives an engine what expressions have: Rhai's pure packages, moments, durations, sizes and rates, and `now()`; besides them
+/// `hour`, `minute` and `weekday` of a moment, in UTC.
+pub fn register(to: &mut Engine) {
+    engine::register_packages(to);
+    quantities::register(to);
+    quantities::register_clock(to);
+}
+
+/// Carries something out for which `now()` is this time.
+pub fn at<T>(now_unix_ms: u64, carry_out: impl FnOnce() -> T) -> T {
+    facts::with(&Scope { now_unix_ms: Some(now_unix_ms), ..Scope::default() }, carry_out)
+}
+
+/// A JSON value as scripts see it.
+pub fn into_script(value: &Value) -> Dynamic {
+    value::to_dynamic(value)
+}
+
+/// A script's value as JSON.
+///
+/// # Errors
+/// The kind of the value, such as `a function`.
+pub fn out_of_script(value: Dynamic) -> Result<Value, &'static str> {
+    value::from_dynamic(value)
+}

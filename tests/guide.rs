@@ -10,9 +10,27 @@ use crate::moves::binary;
 
 /// Every YAML block of a page, in order.
 pub(crate) fn blocks(page: &str) -> Vec<String> {
+    blocks_of(page, "```yaml")
+}
+
+/// The scripts of a page, by the names that their first lines give them.
+fn scripts(page: &str) -> Vec<(String, String)> {
+    let named = |script: String| {
+        let name = script.lines().next().and_then(|line| line.strip_prefix("// ")).unwrap().to_owned();
+        (name, script)
+    };
+    blocks_of(page, "```rhai").into_iter().map(named).collect()
+}
+
+fn put(file: &Path, text: &str) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, text).unwrap();
+}
+
+fn blocks_of(page: &str, fence: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = page.lines();
-    while lines.any(|line| line == "```yaml") {
+    while lines.any(|line| line == fence) {
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         blocks.push(block.join("\n"));
     }
@@ -102,25 +120,27 @@ fn the_guides_files_are_valid() {
     let mut kinds = Vec::new();
     for entry in std::fs::read_dir(guide).unwrap() {
         let page = entry.unwrap().path();
-        let blocks = blocks(&std::fs::read_to_string(&page).unwrap());
+        let text = std::fs::read_to_string(&page).unwrap();
+        let blocks = blocks(&text);
         let page = page.file_stem().unwrap().to_str().unwrap();
         let file = |number, block: &str| folder.path().join(name_of(page, number, block));
         for (number, block) in blocks.iter().enumerate() {
-            let file = file(number, block);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, block).unwrap();
+            put(&file(number, block), block);
+        }
+        for (name, script) in scripts(&text) {
+            put(&folder.path().join(name), &script);
         }
         for (number, block) in blocks.iter().enumerate() {
             let file = file(number, block);
             let checked = Command::new(binary()).arg("validate").arg(&file).output().unwrap();
             assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
-            if block.lines().any(|line| line == "kind: Test") {
+            if block.lines().any(|line| line == "kind: Test" || line == "kind: PolicyTest") {
                 holds(&file);
             }
             kinds.extend(block.lines().find_map(|line| line.strip_prefix("kind: ").map(str::to_owned)));
         }
     }
-    for kind in ["Workflow", "Defaults", "Test", "Site", "Vm", "Sites"] {
+    for kind in ["Workflow", "Defaults", "Test", "PolicyTest", "Site", "Vm", "Sites"] {
         assert!(kinds.iter().any(|it| it == kind), "the guide shows no {kind}: {kinds:?}");
     }
 }

@@ -131,11 +131,14 @@ fn a_new_project_is_right() {
     let project = folder.path().join("storm");
     assert!(written.iter().all(|file| folder.path().join(file).is_file()), "{written:?}");
     let count = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
-    assert_eq!(count(&project) - 1 + count(&project.join("schema")), written.len());
+    let folders = ["schema", "policies"].map(|folder| project.join(folder));
+    let inside: usize = folders.iter().map(|folder| count(folder)).sum();
+    assert_eq!(count(&project) - folders.len() + inside, written.len());
     for command in [
         &["validate", "move.yaml", "sites.yaml"][..],
         &["plan", "move.yaml", "--inputs", "inputs.yaml"],
         &["graph", "move.yaml"],
+        &["test"],
         &["fmt", "--check", "move.yaml", "inputs.yaml", "sites.yaml"],
     ] {
         let (code, _, talk) = longhaul(&project, command);

@@ -11,10 +11,18 @@ use crate::errors::{Explain as _, Failure, Result};
 use crate::{exit_code, output};
 
 /// What a project begins with besides its schemas: names and texts.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     ("README.md", include_str!("init/README.md")),
     ("move.yaml", include_str!("init/move.yaml")),
     ("inputs.yaml", include_str!("init/inputs.yaml")),
+    (
+        "policies/maintenance-window.rhai",
+        include_str!("../../../../workflows/policies/maintenance-window.rhai"),
+    ),
+    (
+        "policies/maintenance-window.test.yaml",
+        include_str!("../../../../workflows/policies/maintenance-window.test.yaml"),
+    ),
     ("sites.yaml", include_str!("init/sites.yaml")),
     (".editorconfig", include_str!("init/editorconfig")),
     (".gitignore", include_str!("init/gitignore")),
@@ -22,6 +30,9 @@ const FILES: [(&str, &str); 6] = [
 
 /// The folder of the schemas, which the first lines of the files name for editors.
 const SCHEMAS: &str = "schema";
+
+/// The folder of the policies, with their cases.
+const POLICIES: &str = "policies";
 
 /// What has a schema in a project.
 const KINDS: [Kind; 4] = [Kind::Workflow, Kind::Test, Kind::Sites, Kind::Vm];
@@ -44,8 +55,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let folder = &args.folder;
     let files = files();
     refuse_existing(folder, &files)?;
-    let schemas = folder.join(SCHEMAS);
-    fs::create_dir_all(&schemas).doing(exit_code::FAILED, || format!("make {}", schemas.display()))?;
+    for folder in [SCHEMAS, POLICIES].map(|name| folder.join(name)) {
+        fs::create_dir_all(&folder).doing(exit_code::FAILED, || format!("make {}", folder.display()))?;
+    }
     for (name, text) in files {
         let path = folder.join(name);
         write(&path, &text)?;

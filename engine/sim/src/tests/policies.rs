@@ -20,7 +20,7 @@ impl Model for World {
     fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
         let failure = || Ending::Failed(Failure::new("permanent", "made up"));
         let ending = if asked.step.as_str().ends_with("bad") { failure() } else { fine(asked).ending };
-        Behaviour { takes_ms: 1_000, ending }
+        Behaviour::timed(1_000, ending)
     }
 
     fn decide(&self, decide: &Decide) -> Vec<Verdict> {

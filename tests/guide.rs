@@ -14,7 +14,7 @@ pub(crate) fn blocks(page: &str) -> Vec<String> {
 }
 
 /// The scripts of a page, by the names that their first lines give them.
-fn scripts(page: &str) -> Vec<(String, String)> {
+pub(crate) fn scripts(page: &str) -> Vec<(String, String)> {
     let named = |script: String| {
         let name = script.lines().next().and_then(|line| line.strip_prefix("// ")).unwrap().to_owned();
         (name, script)
@@ -117,6 +117,10 @@ fn the_guides_files_are_valid() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(shipped);
         std::fs::copy(&shipped, folder.path().join(shipped.file_name().unwrap())).unwrap();
     }
+    put(
+        &folder.path().join("policies/maintenance-window.rhai"),
+        include_str!("../workflows/policies/maintenance-window.rhai"),
+    );
     let mut kinds = Vec::new();
     for entry in std::fs::read_dir(guide).unwrap() {
         let page = entry.unwrap().path();

@@ -5,6 +5,7 @@ use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::{Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::layout::{NotLaidOut, lay_out};
+use longhaul_model::policy_test::PolicyTest;
 use longhaul_model::source::Span;
 use longhaul_model::test::TestFile;
 use longhaul_model::workflow::{Files as _, Resolved, Workflow, read_shared};
@@ -54,6 +55,7 @@ fn check(subject: &Subject, document: &Document) -> Result<(), Diagnostics> {
         Some("Sites") => parse_sites(source).map(drop),
         Some("Defaults") => read_shared(document).1.or(Some(())),
         Some("Test") => check_test(subject, document),
+        Some("PolicyTest") => PolicyTest::read(document).1.or(Some(())),
         _ => {
             let resolved = Resolved::read(document, &*subject.files);
             longhaul_plan::validate(&resolved, &subject.catalogue)

@@ -1,5 +1,6 @@
 //! The files that are changed: what Longhaul ships, what the guide shows, and the fixtures of mistakes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,9 +32,13 @@ impl Subject {
     }
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// Every one of them, in the same order on every machine.
 pub(super) fn all() -> Vec<Subject> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let ours = Arc::new(longhaul_steps::catalogue());
     let fixtures = include_str!("../fixtures/workflows/catalogue.json");
     let of_fixtures: Arc<Catalogue> = Arc::new(serde_json::from_str(fixtures).unwrap());
@@ -62,24 +67,33 @@ fn together(texts: Texts, catalogue: &Arc<Catalogue>) -> Vec<Subject> {
     files.0.iter().map(subject).collect()
 }
 
-/// The YAML files of a folder. Those in folders below it are there to be named.
+/// The YAML files of a folder, and the shipped policies, which they may name.
 fn texts(folder: &Path) -> Texts {
-    let yaml = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml");
+    let mut all = those_of(folder, "yaml");
+    let policies = those_of(&root().join("workflows/policies"), "rhai");
+    all.extend(policies.into_iter().map(|(name, text)| (format!("policies/{name}"), text)));
+    Texts(all)
+}
+
+/// The files of a folder, not of those below it.
+fn those_of(folder: &Path, ending: &str) -> BTreeMap<String, String> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: PathBuf| {
         (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap())
     };
-    Texts(paths.filter(yaml).map(named).collect())
+    paths.filter(|path| path.extension().is_some_and(|its| its == ending)).map(named).collect()
 }
 
 /// The files that the guide's pages show, by the names they have there.
 fn shown(folder: &Path) -> Texts {
     let mut all = texts(&folder.join("../../workflows"));
-    all.0.retain(|name, _| name == "evacuate.yaml");
+    all.0.retain(|name, _| name == "evacuate.yaml" || name.starts_with("policies/"));
     all.0.extend(texts(&folder.join("../../engine/cli/src/commands/init")).0);
     for entry in std::fs::read_dir(folder).unwrap() {
         let page = entry.unwrap().path();
-        let blocks = guide::blocks(&std::fs::read_to_string(&page).unwrap());
+        let text = std::fs::read_to_string(&page).unwrap();
+        all.0.extend(guide::scripts(&text));
+        let blocks = guide::blocks(&text);
         let page = page.file_stem().unwrap().to_str().unwrap().to_owned();
         let named = |(number, block): (usize, String)| (guide::name_of(&page, number, &block), block);
         all.0.extend(blocks.into_iter().enumerate().map(named));

@@ -106,6 +106,8 @@ impl PolicyTest {
         let root = &document.root;
         reader.head(document, "PolicyTest");
         reader.fields(root, "a test of a policy", &KEYS, &[]);
+        // For people alone.
+        let _: Option<String> = reader.optional(root, "name");
         let defaults = root.get("defaults");
         if let Some(node) = defaults {
             reader.fields(node, "the defaults of a test", &QUESTION_KEYS, &[]);

@@ -21,6 +21,9 @@ enum Name {
     Defaults,
     /// Tests of workflows
     Test,
+    /// Tests of policies
+    #[value(name = "policytest")]
+    PolicyTest,
     /// What a controller knows of the sites
     Sites,
     /// A site's own file
@@ -34,6 +37,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         Name::Workflow => Kind::Workflow,
         Name::Defaults => Kind::Defaults,
         Name::Test => Kind::Test,
+        Name::PolicyTest => Kind::PolicyTest,
         Name::Sites => Kind::Sites,
         Name::Site => Kind::Site,
         Name::Vm => Kind::Vm,

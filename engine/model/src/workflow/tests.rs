@@ -28,7 +28,7 @@ fn a_whole_workflow_is_read() {
 #[test]
 fn all_mistakes_of_form_are_found() {
     let (_, found) = read(
-        "polcy: []\nresources: []\nsteps:\n  a: { usess: x.y@1 }\n  b: { approve: {} }\n  c: { needs: [a] }\n  \
+        "polcy: []\nplugins: []\nsteps:\n  a: { usess: x.y@1 }\n  b: { approve: {} }\n  c: { needs: [a] }\n  \
          d: { uses: x.y@1, as: v }\n  e: { uses: ./other.yaml }\n  f-g: { uses: nope }\n  h: { uses: x.y@1, timeout: 10 }\n",
     );
     let codes: Vec<_> = found.iter().map(|line| &line[..6]).collect();

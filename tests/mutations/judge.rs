@@ -1,5 +1,6 @@
 //! What has to hold for a text, whatever it is.
 
+use longhaul_host_rhai::RhaiHost;
 use longhaul_model::Source;
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::{Diagnostic, Diagnostics};
@@ -11,6 +12,7 @@ use longhaul_model::test::TestFile;
 use longhaul_model::workflow::{Files as _, Resolved, Workflow, read_shared};
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use longhaul_plan::{Circumstances, Expected, Forecast, Plan};
+use longhaul_sim::PolicySuite;
 use longhaul_sim::suite::Suite;
 use serde_json::{Map, Value, json};
 
@@ -55,7 +57,7 @@ fn check(subject: &Subject, document: &Document) -> Result<(), Diagnostics> {
         Some("Sites") => parse_sites(source).map(drop),
         Some("Defaults") => read_shared(document).1.or(Some(())),
         Some("Test") => check_test(subject, document),
-        Some("PolicyTest") => PolicyTest::read(document).1.or(Some(())),
+        Some("PolicyTest") => check_policy_test(subject, document),
         _ => {
             let resolved = Resolved::read(document, &*subject.files);
             longhaul_plan::validate(&resolved, &subject.catalogue)
@@ -72,6 +74,16 @@ fn check_test(subject: &Subject, document: &Document) -> Result<(), Diagnostics>
     let workflow = Document::parse(&Source::new(&named.name, &subject.files.0[&named.name]))?;
     let resolved = Resolved::read(&workflow, &*subject.files);
     Suite::check(document, &resolved, &subject.catalogue).map(drop)
+}
+
+fn check_policy_test(subject: &Subject, document: &Document) -> Result<(), Diagnostics> {
+    let (test, found) = PolicyTest::read(document);
+    let named = test.policy.and_then(|named| subject.files.find(&subject.name, &named.value).ok());
+    let Some(named) = named else {
+        return if found.is_empty() { Ok(()) } else { Err(found) };
+    };
+    let script = Source::new(&named.name, &subject.files.0[&named.name]);
+    PolicySuite::check(document, &script, &RhaiHost::default()).map(drop)
 }
 
 /// Every mistake stands within its file, between letters, and can be shown.

@@ -6,19 +6,26 @@
 use rhai::{Dynamic, Engine};
 use serde_json::Value;
 
-use crate::{Scope, engine, facts, quantities, value};
+use crate::{Scope, engine, facts, functions, quantities, value};
 
-/// Gives an engine what expressions have: Rhai's pure packages, moments, durations, sizes and rates, and `now()`; besides them
-/// `hour`, `minute` and `weekday` of a moment, in UTC.
+/// Gives an engine what expressions have: Rhai's pure packages, functions of lists and texts, moments, durations, sizes and
+/// rates, and `now()`; besides them `hour`, `minute` and `weekday` of a moment, in UTC. What it carries out ends within the
+/// operations that [`at`] gives it. A map that a closure sees from around it is a copy there.
 pub fn register(to: &mut Engine) {
     engine::register_packages(to);
+    engine::count_operations(to);
+    // The view is a map, and the counters and lists that a script fills are not.
+    engine::read_what_closures_share(to, Dynamic::is_map);
+    functions::register(to);
     quantities::register(to);
     quantities::register_clock(to);
 }
 
-/// Carries something out for which `now()` is this time.
-pub fn at<T>(now_unix_ms: u64, carry_out: impl FnOnce() -> T) -> T {
-    facts::with(&Scope { now_unix_ms: Some(now_unix_ms), ..Scope::default() }, carry_out)
+/// Carries something out for which `now()` is this time, in so many operations at most. They are counted over all calls of
+/// closures, which Rhai's own bound is not.
+pub fn at<T>(now_unix_ms: u64, operations: u64, carry_out: impl FnOnce() -> T) -> T {
+    let scope = Scope { now_unix_ms: Some(now_unix_ms), ..Scope::default() };
+    facts::with(&scope, || engine::bounded(operations, carry_out))
 }
 
 /// A JSON value as scripts see it.

@@ -15,7 +15,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, OptimizationLevel, Position};
 use crate::{functions, quantities, status};
 
 /// Bounds of one evaluation. Far above what a list of a few thousand VMs needs, far below what a person would notice.
-const OPERATIONS_MAX: u64 = 1_000_000;
+pub(crate) const OPERATIONS_MAX: u64 = 1_000_000;
 pub(crate) const STRING_BYTES_MAX: usize = 1 << 20;
 pub(crate) const ITEMS_MAX: usize = 100_000;
 const CALL_DEPTH_MAX: usize = 16;
@@ -43,9 +43,14 @@ thread_local! {
 }
 
 /// Evaluates something that may take so many operations in all.
-pub(crate) fn bounded<T>(evaluate: impl FnOnce() -> T) -> T {
-    LEFT.set(OPERATIONS_MAX);
+pub(crate) fn bounded<T>(operations: u64, evaluate: impl FnOnce() -> T) -> T {
+    LEFT.set(operations);
     evaluate()
+}
+
+/// Has an engine take every operation from those that are left.
+pub(crate) fn count_operations(engine: &mut Engine) {
+    engine.on_progress(|_| spend(1).err().map(|_| Dynamic::UNIT));
 }
 
 /// Takes operations from those that are left: native code is not interrupted, so it says before how much it will do.
@@ -85,7 +90,7 @@ pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     }
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_fail_on_invalid_map_property(true);
-    read_what_closures_share(&mut engine);
+    read_what_closures_share(&mut engine, |_| true);
     set_limits(&mut engine);
     engine
 });
@@ -103,19 +108,19 @@ pub(crate) fn register_packages(engine: &mut Engine) {
 }
 
 /// A closure shares what it captures with the expression around it, behind a lock. In `inputs.vms.map(|vm| inputs.site)` that
-/// expression would hold the lock while the closure asks for it, and Rhai refuses to wait. So what is shared is read as
-/// a copy: nothing can change it anyway.
+/// expression would hold the lock while the closure asks for it, and Rhai refuses to wait. So what is shared, if it is one of
+/// `these`, is read as a copy, which nothing can change.
 #[expect(deprecated, reason = "Rhai calls it volatile; its version is pinned")]
-fn read_what_closures_share(engine: &mut Engine) {
-    engine.on_var(|name, _, context| {
-        let shared = context.scope().get(name).filter(|value| value.is_shared());
+pub(crate) fn read_what_closures_share(engine: &mut Engine, these: fn(&Dynamic) -> bool) {
+    engine.on_var(move |name, _, context| {
+        let shared = context.scope().get(name).filter(|value| value.is_shared() && these(value));
         Ok(shared.map(Dynamic::flatten_clone))
     });
 }
 
 fn set_limits(engine: &mut Engine) {
     engine.set_max_operations(OPERATIONS_MAX);
-    engine.on_progress(|_| spend(1).err().map(|_| Dynamic::UNIT));
+    count_operations(engine);
     engine.set_max_string_size(STRING_BYTES_MAX);
     engine.set_max_array_size(ITEMS_MAX);
     engine.set_max_map_size(ITEMS_MAX);

@@ -9,7 +9,7 @@ use rhai::{AST, ASTFlags, Dynamic, EvalAltResult, Expr, ParseError, Position, St
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::engine::{ENGINE, bounded};
+use crate::engine::{ENGINE, OPERATIONS_MAX, bounded};
 use crate::reference::{self, Reference, Root};
 use crate::scan::{self, Piece};
 use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
@@ -110,7 +110,7 @@ impl Expression {
         for (name, value) in &scope.vars {
             names.push_constant_dynamic(name.as_str(), to_dynamic(value));
         }
-        let mut evaluate = || bounded(|| ENGINE.eval_ast_with_scope(&mut names, &self.ast));
+        let mut evaluate = || bounded(OPERATIONS_MAX, || ENGINE.eval_ast_with_scope(&mut names, &self.ast));
         let value = if self.asked.any || self.asked.time { facts::with(scope, evaluate) } else { evaluate() };
         let value: Dynamic = value.map_err(|error| self.no_value(describe(*error)))?;
         from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))

@@ -81,7 +81,7 @@ fn decides(source: &Source, ast: &AST, found: &mut Diagnostics) -> Option<String
 }
 
 /// Where a function's name stands first.
-fn function_name(source: &Source, name: &str) -> Option<Span> {
+pub(crate) fn function_name(source: &Source, name: &str) -> Option<Span> {
     let start = source.text().find(&format!("fn {name}"))? + "fn ".len();
     Some(Span::new(start, start + name.len()))
 }

@@ -9,7 +9,7 @@ use crate::answer;
 
 /// Bounds of one answer. Far above what a plan of ten thousand steps needs; a script that meets them holds a run up for less
 /// than a second.
-const OPERATIONS_MAX: u64 = 2_000_000;
+pub(crate) const OPERATIONS_MAX: u64 = 2_000_000;
 const STRING_BYTES_MAX: usize = 1 << 20;
 const ITEMS_MAX: usize = 500_000;
 const CALL_DEPTH_MAX: usize = 24;

@@ -11,7 +11,7 @@ use longhaul_model::source::Source;
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Position, Scope};
 use serde_json::Value;
 
-use crate::engine::ENGINE;
+use crate::engine::{ENGINE, OPERATIONS_MAX};
 use crate::{answer, check};
 
 /// Scripts that are kept read. A run has a few.
@@ -61,7 +61,7 @@ impl Host for RhaiHost {
         }
         let options = CallFnOptions::new().eval_ast(false);
         let now_unix_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        let answer = embed::at(now_unix_ms, || {
+        let answer = embed::at(now_unix_ms, OPERATIONS_MAX, || {
             ENGINE.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &ast, DECIDE, given)
         });
         let answer = answer.map_err(|error| describe(script, &error))?;
@@ -69,7 +69,8 @@ impl Host for RhaiHost {
     }
 }
 
-/// `policies/window.rhai:12:5: what went wrong`, the place where it went wrong first.
+/// `policies/window.rhai:12:5: what went wrong`, the place where it went wrong first; of a bound that was met in a loop the
+/// function that was asked.
 fn describe(script: &Source, error: &EvalAltResult) -> String {
     let (mut inner, mut position) = (error, error.position());
     while let EvalAltResult::ErrorInFunctionCall(_, _, cause, _) = inner {
@@ -77,14 +78,23 @@ fn describe(script: &Source, error: &EvalAltResult) -> String {
         // A bound has no place of its own; the call in which it was met has.
         position = if inner.position().is_none() { position } else { inner.position() };
     }
-    let text = inner.to_string();
+    let text = match inner {
+        EvalAltResult::ErrorTerminated(..) => "Too many operations".to_owned(),
+        other => other.to_string(),
+    };
     // Rhai writes the place behind the message.
     let text = text.split(" (line ").next().unwrap_or(&text);
     let text = text.strip_prefix("Runtime error: ").unwrap_or(text);
     let mut letters = text.chars();
     let text: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
     match (position.line(), position.position()) {
-        _ if position == Position::NONE => format!("{}: {text}", script.name()),
+        _ if position == Position::NONE => match check::function_name(script, DECIDE) {
+            Some(span) => {
+                let place = script.place(span.start);
+                format!("{}:{}:{}: {text}", script.name(), place.line, place.column)
+            }
+            None => format!("{}: {text}", script.name()),
+        },
         (line, column) => {
             format!("{}:{}:{}: {text}", script.name(), line.unwrap_or(1), column.unwrap_or(1))
         }

@@ -70,8 +70,13 @@ fn scripts_decide() {
 #[test]
 fn failures_name_their_place() {
     let cases = [
-        ("fn decide(v) {\n  let n = 0;\n  loop { n += 1; }\n}", "p.rhai:3:", "too many operations"),
-        ("fn f(n) { f(n + 1) }\nfn decide(v) { f(0) }", "p.rhai:1:", "stack overflow"),
+        ("fn decide(v) {\n  let n = 0;\n  loop { n += 1; }\n}", "p.rhai:1:4", "too many operations"),
+        (
+            "fn decide(v) {\n  range(0, 3000).map(|x| range(0, 3000).map(|y| x + y)); allow()\n}",
+            "p.rhai:",
+            "too many operations",
+        ),
+        ("fn f(n) { f(n + 1) }\nfn decide(v) { f(0) }", "p.rhai:2:4", "stack overflow"),
         ("fn decide(v) { let s = `x`; loop { s += s } }", "p.rhai:1:", "length of string too large"),
         ("fn decide(v) { let a = [1]; loop { a.append(a) } }", "p.rhai:1:", "size of array"),
         ("fn decide(v) {\n  v.inputs.vmz\n}", "p.rhai:2:12", "vmz"),
@@ -104,10 +109,10 @@ fn mistakes_are_found_before() {
         ("fn decide(view) { if succeeded(`a`) { allow() } }", Code::PolicyScript, 1, "`succeeded`"),
         ("fn decide(view) { if wiev.hook == `plan` { } allow() }", Code::PolicyScript, 1, "wiev"),
         (
-            "fn decide(view) {\n  if view.step.use == 1 { }\n allow() }",
+            "fn decide(view) {\n  if view.step.usess == 1 { }\n allow() }",
             Code::PolicyScript,
             2,
-            "`step` of a view has no `use`",
+            "`step` of a view has no `usess`",
         ),
         (
             "fn decide(view) { if view.stepp.uses == 1 { } allow() }",
@@ -127,4 +132,20 @@ fn mistakes_are_found_before() {
             "{text}: {found:?}"
         );
     }
+}
+
+/// Every function that a script may call is there, and closures see what is around them.
+#[test]
+fn what_may_be_called_is_there() {
+    let text = "fn decide(view, given) {
+        let far = view.inputs.vms.filter(|vm| vm != view.step.params.vm && given.hosts.contains(vm));
+        let count = 0;
+        for vm in far { count += 1; }
+        warn(far.sort().join(`, `) + ` ` + count + ` ` + [1, 2].sum() + ` ` + format_size(2048))
+    }";
+    let said = decide(text, &json!({ "hosts": ["vm-b", "vm-a"] })).unwrap();
+    assert_eq!(said[0].to_string(), "warns: vm-b 1 3 2 KiB");
+    let changed =
+        "fn decide(view) { let n = 0; let add = |x| n += x; add.call(2); add.call(3); warn(`${n}`) }";
+    assert_eq!(decide(changed, &json!({})).unwrap()[0].to_string(), "warns: 5");
 }

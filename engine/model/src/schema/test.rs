@@ -126,10 +126,14 @@ fn expect_key(key: &str) -> Option<Value> {
             means("No run is made: the plan is refused with these codes and no others", one_or_more(&text()))
         }
         "plan" => means(
-            "What the policies say of the plan: no run is made of one that is denied",
+            "What comes of the plan: what the policies say of it (no run is made of one that is denied), or that it is infeasible: \
+             with these mocks its deadline passes before it is done",
             words(&PlanSpec::ALL.map(PlanSpec::as_str)),
         ),
-        "because" => means("Text that stands in what the policies say of the plan", text()),
+        "because" => means(
+            "Text that stands in what the policies say of the plan, or in why it gives itself up",
+            text(),
+        ),
         "before" => means("Steps that end before these begin", steps()),
         "after" => means("Steps that begin after these have ended", steps()),
         "outputs" => means("The run's outputs; of a map, the keys that are written", anything()),

@@ -18,7 +18,7 @@ pub struct ExpectSpec {
     pub status: Option<Spanned<Vec<String>>>,
     /// No run is made: the plan is refused with these codes and no others.
     pub refused: Option<Spanned<Vec<String>>>,
-    /// What the policies say of the plan.
+    /// What the policies say of the plan, or that it does not meet its deadline.
     pub plan: Option<Spanned<PlanSpec>>,
     /// Text that stands in what they say.
     pub because: Option<Spanned<String>>,
@@ -36,7 +36,7 @@ pub struct ExpectSpec {
     pub at_once: Vec<(Spanned<String>, Spanned<u32>)>,
 }
 
-/// What the policies say of a plan.
+/// What comes of a plan: what the policies say of it, and whether it meets its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanSpec {
     /// It may begin.
@@ -45,11 +45,13 @@ pub enum PlanSpec {
     Approval,
     /// It does not begin.
     Denied,
+    /// As long as its steps take, its deadline passes before they are done.
+    Infeasible,
 }
 
 impl PlanSpec {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Allowed, Self::Approval, Self::Denied];
+    pub const ALL: [Self; 4] = [Self::Allowed, Self::Approval, Self::Denied, Self::Infeasible];
 
     /// The word in a file.
     #[must_use]
@@ -58,6 +60,7 @@ impl PlanSpec {
             Self::Allowed => "allowed",
             Self::Approval => "approval",
             Self::Denied => "denied",
+            Self::Infeasible => "infeasible",
         }
     }
 
@@ -216,7 +219,7 @@ fn read_effects(node: &Node, reader: &mut Reader<'_>) -> Option<EffectsSpec> {
 impl Read for PlanSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let words = Self::ALL.map(Self::as_str);
-        let word = one_of(node, "what policies say of a plan", &words, reader)?;
+        let word = one_of(node, "what comes of a plan", &words, reader)?;
         Self::ALL.into_iter().find(|one| one.as_str() == word)
     }
 }

@@ -23,8 +23,8 @@ const WAN: &str = "wan";
 
 struct Folding {
     report: Report,
-    /// The parameters each step's forward effect was started with, by path.
-    started: BTreeMap<StepPath, (String, Value)>,
+    /// The action and the parameters that each step's effect, or its written undo, was started with last.
+    started: BTreeMap<(StepPath, Work), (String, Value)>,
     /// The line of the step's effect that is open.
     open: BTreeMap<(StepPath, Work), usize>,
     plan: longhaul_plan::Plan,
@@ -170,9 +170,8 @@ impl Folding {
 
     fn start(&mut self, start: &Start, at_ms: u64) {
         let uses = start.uses.to_string();
-        if start.work == Work::Forward {
-            self.started.insert(start.step.clone(), (start.uses.kind().to_owned(), start.params.clone()));
-        }
+        let key = (start.step.clone(), start.work);
+        self.started.insert(key, (start.uses.kind().to_owned(), start.params.clone()));
         self.open_line(&start.step, start.work, uses, at_ms);
     }
 
@@ -228,7 +227,7 @@ impl Folding {
 
     /// What the outputs of the native actions say.
     fn facts(&mut self, step: &StepPath, work: Work, outputs: &Value, at_ms: u64) {
-        let Some((kind, params)) = self.started.get(step).filter(|_| work == Work::Forward) else { return };
+        let Some((kind, params)) = self.started.get(&(step.clone(), work)) else { return };
         let report = &mut self.report;
         match kind.as_str() {
             "vm.move" => {
@@ -244,7 +243,7 @@ impl Folding {
             "storage.settle" => {
                 let disk = DiskProof::of(params, outputs);
                 // A guest can die between its hand-over's step and the end of the run.
-                let moved = report.moved.iter_mut().find(|moved| moved.vm == disk.vm && !moved.memory_lost);
+                let moved = report.moved.iter_mut().rfind(|moved| moved.vm == disk.vm && !moved.memory_lost);
                 if let Some(moved) = moved.filter(|_| outputs["memory_lost"] == true) {
                     moved.memory_lost = true;
                     self.lost.push(lost_memory(step, moved));

@@ -1,6 +1,6 @@
 //! What is safe to do after a run, in sentences.
 
-use super::{Report, Verdict};
+use super::{MovedVm, Report, Verdict};
 use crate::Status;
 
 pub(super) fn safe_now(report: &Report) -> Vec<String> {
@@ -8,7 +8,7 @@ pub(super) fn safe_now(report: &Report) -> Vec<String> {
         return contradicted(report, verdict);
     }
     let mut lines: Vec<String> = Vec::new();
-    for moved in &report.moved {
+    for moved in last_moves(report) {
         let vm = &moved.vm;
         let proof = report.disks.iter().find(|disk| disk.vm == *vm);
         lines.push(match proof {
@@ -49,10 +49,17 @@ pub(super) fn safe_now(report: &Report) -> Vec<String> {
     lines
 }
 
+/// Where each VM went last: an undo may have moved it once more.
+fn last_moves(report: &Report) -> impl Iterator<Item = &MovedVm> {
+    let moved = &report.moved;
+    let goes_on = |at: usize| moved[at + 1..].iter().any(|later| later.vm == moved[at].vm);
+    (0..moved.len()).filter(move |at| !goes_on(*at)).map(|at| &moved[at])
+}
+
 /// What was seen from outside outranks what the sites say of themselves.
 fn contradicted(report: &Report, verdict: &Verdict) -> Vec<String> {
     let what = format!("nothing is known to be safe: the verdict is {}", verdict.text());
-    let keep = report.moved.iter().map(|moved| {
+    let keep = last_moves(report).map(|moved| {
         let vm = &moved.vm;
         format!("keep every copy of the disk of {vm}, and start {vm} nowhere else, until that is explained")
     });

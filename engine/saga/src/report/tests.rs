@@ -189,3 +189,27 @@ fn lost_memory_is_something_to_do() {
     assert!(!kept.has_lost_memory() && !kept.text().contains("vm start"));
     assert!(kept.text().contains("nothing is left to do"));
 }
+
+/// A VM that an undo has moved once more runs where that took it, and nothing is said of where it was before.
+#[test]
+fn an_undo_that_moves_is_the_last_word() {
+    let move_to =
+        |site: &str, at_ms: u64| json!({ "epoch": 2, "runs_at_unix_ms": 1_000_000 + at_ms, "to": site });
+    let of_undo = |mut payload: Value| {
+        payload["work"] = json!("undo");
+        payload
+    };
+    let (there, back) = (json!({ "vm": "vm-a", "to": "b" }), json!({ "vm": "vm-a", "to": "a" }));
+    let records = [
+        record(1, 0, "run_created", created()),
+        record(2, 5, "start", start("go", "vm.move@1", &there)),
+        record(3, 900, "done", done("go", &move_to("b", 800))),
+        record(4, 901, "start", of_undo(start("go", "vm.move@1", &back))),
+        record(5, 1_900, "done", of_undo(done("go", &move_to("a", 1_800)))),
+        record(6, 1_901, "end", json!({ "status": "failed", "outputs": {}, "instructions": [] })),
+    ];
+    let report = Report::fold(&records).unwrap();
+    let said = report.safe_now.join("\n");
+    assert!(said.contains("vm-a runs at a") && !said.contains("runs at b"), "{said}");
+    assert_eq!(report.owners["vm-a"], "a");
+}

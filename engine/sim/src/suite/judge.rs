@@ -52,11 +52,16 @@ impl Case {
         vec![self.failing(span, format!("expected {}, found {}{mistakes}", listed(&wanted), listed(&found)))]
     }
 
-    /// What the policies say of the plan. A plan that is denied has no run, so it has to be expected.
+    /// What comes of the plan. One that is denied has no run, so that has to be expected.
     fn judge_verdicts(&self) -> Vec<Failing> {
         let verdicts = self.verdicts();
-        let came = PlanSpec::of(verdicts);
-        let said: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+        let mut came = PlanSpec::of(verdicts);
+        let mut said: Vec<String> = verdicts.iter().map(ToString::to_string).collect();
+        let asks_for_time = self.expect.plan.as_ref().is_some_and(|it| it.value == PlanSpec::Infeasible);
+        if let Some(why) = self.gives_up().filter(|_| asks_for_time) {
+            came = PlanSpec::Infeasible;
+            said.push(why);
+        }
         let told = if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) };
         let (wanted, span) = match &self.expect.plan {
             Some(plan) => (Some(plan.value), plan.span),
@@ -70,14 +75,20 @@ impl Case {
         if let Some(because) = &self.expect.because
             && !said.iter().any(|said| said.contains(&because.value))
         {
-            let text = format!(
-                "expected policies to say `{}`, they say{}",
-                because.value,
-                told.replacen(':', "", 1)
-            );
+            let text =
+                format!("expected to be told `{}`, told is{}", because.value, told.replacen(':', "", 1));
             found.push(self.failing(because.span, text));
         }
         found
+    }
+
+    /// Why the run gives itself up although nothing goes wrong in it: its deadline passes.
+    fn gives_up(&self) -> Option<String> {
+        let ran = self.run(Fault::None, 0)?;
+        ran.records.into_iter().find_map(|record| match record.entry {
+            Entry::Intent(Intent::GiveUp(given_up)) => Some(given_up.reason),
+            _ => None,
+        })
     }
 
     /// A sweep that strikes nowhere, or at a listed step that never began, proves nothing.
@@ -258,6 +269,7 @@ fn in_word(plan: PlanSpec) -> &'static str {
         PlanSpec::Allowed => "allowed",
         PlanSpec::Approval => "for people to approve",
         PlanSpec::Denied => "denied",
+        PlanSpec::Infeasible => "infeasible",
     }
 }
 

@@ -210,7 +210,7 @@ codes! {
         "# in window.rhai\nfn decide(view) {\n    import \"io\" as io;\n    allow()\n}",
         "Correct the script; what it may call is listed in `docs/guide/policies.md`.";
     NoDecide, "LH0046", "in this script", "a policy does not decide",
-        "A policy's script has one function `decide` that takes the view, and nothing stands outside of functions but constants.",
+        "A policy's script has one function `decide` that takes the view, and nothing stands outside of functions.",
         "# in window.rhai\nfn check(view) { allow() }",
         "Write `fn decide(view) { ... }`, which returns `allow()`, `warn(...)`, `deny(...)`, `require_approval(...)` or a list of these.";
     UnusedMock, "LH0050", "used nowhere", "a mock is for something that the workflow does not use",

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::controller::{Controller, end, signal, wait};
+use crate::controller::{Controller, end, said, signal, wait};
 
 /// Two have to approve, and not the one who started it.
 const GATE: &str = "
@@ -65,15 +65,6 @@ fn controller() -> Controller {
         said(&controller, &["ca", "issue", "--dir", "pki", "--user", name, "--role", role], 0);
     }
     controller
-}
-
-/// What a command said on both outputs, once it ended with this exit code.
-fn said(controller: &Controller, arguments: &[&str], code: i32) -> String {
-    let output = controller.longhaul(arguments).output().unwrap();
-    let said =
-        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    said
 }
 
 fn answer(controller: &Controller, verb: &str, name: &str, code: i32) -> String {

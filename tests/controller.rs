@@ -113,3 +113,12 @@ pub(crate) fn end(mut child: Child) -> ExitStatus {
     }
     ended.unwrap()
 }
+
+/// What a command said on both outputs, once it ended with this exit code.
+pub(crate) fn said(controller: &Controller, arguments: &[&str], code: i32) -> String {
+    let output = controller.longhaul(arguments).output().unwrap();
+    let said =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    said
+}

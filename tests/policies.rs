@@ -5,7 +5,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::controller::{Controller, end, signal, wait};
+use crate::controller::{Controller, end, said, signal, wait};
 
 /// Two reports, and a policy about the plan and each of them.
 const WORKFLOW: &str = "
@@ -52,15 +52,6 @@ fn controller() -> Controller {
         said(&controller, &["ca", "issue", "--dir", "pki", "--user", name, "--role", role], 0);
     }
     controller
-}
-
-/// What a command said on both outputs, once it ended with this exit code.
-fn said(controller: &Controller, arguments: &[&str], code: i32) -> String {
-    let output = controller.longhaul(arguments).output().unwrap();
-    let said =
-        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    said
 }
 
 fn asks(controller: &Controller, step: &str) -> bool {

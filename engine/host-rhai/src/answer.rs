@@ -3,14 +3,13 @@
 use longhaul_expr::embed;
 use longhaul_model::policy::{Approval, Decision};
 use longhaul_model::units::Time;
+use longhaul_model::workflow::{QUORUM_MAX, is_role};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use serde_json::Value;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 const KEYS: [&str; 5] = ["roles", "quorum", "forbid_self", "expires", "message"];
-/// The most people that one approval can ask for.
-const QUORUM_MAX: i64 = 100;
 /// The most answers of one question.
 const ANSWERS_MAX: usize = 100;
 
@@ -45,8 +44,6 @@ fn approval(map: Map) -> Result<Approval> {
 }
 
 fn roles(value: &Value) -> Result<Vec<String>> {
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_role = |role: &str| !role.is_empty() && role.len() <= 63 && role.bytes().all(letter);
     let one = std::slice::from_ref(value);
     let roles = value.as_array().map_or(one, Vec::as_slice);
     let roles: Option<Vec<String>> =
@@ -63,8 +60,8 @@ fn quorum(value: &Value) -> Result<u32> {
     match value {
         Value::Null => Ok(1),
         value => {
-            let number = value.as_i64().filter(|number| (1..=QUORUM_MAX).contains(number));
-            let number = number.and_then(|number| u32::try_from(number).ok());
+            let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+            let number = number.filter(|number| (1..=QUORUM_MAX).contains(number));
             number.ok_or_else(|| format!("`quorum` of an approval is 1 to {QUORUM_MAX}, not {value}").into())
         }
     }

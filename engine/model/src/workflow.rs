@@ -17,7 +17,7 @@ pub(crate) mod trigger;
 pub use child::ChildSpec;
 pub use files::{Files, Found, NoFiles, Texts, beside};
 pub use policy::PolicySpec;
-pub use question::{AsksSpec, OnExpire, QuestionSpec};
+pub use question::{AsksSpec, OnExpire, QUORUM_MAX, QuestionSpec, is_role};
 pub use resolved::{Part, Resolved};
 pub use resource::{ClaimAmount, ClaimSpec, ResourceSpec};
 pub(crate) use retry::bounded;

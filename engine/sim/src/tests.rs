@@ -12,7 +12,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use longhaul_model::test::Invariant;
 use longhaul_plan::Plan;
-use longhaul_saga::{Report, Saga, Status};
+use longhaul_saga::{Entry, Failure, Intent, Report, Saga, Status};
 use serde_json::{Value, json};
 
 use crate::{Asked, Behaviour, Ending, Fault, Halt, Layout, Model, Ran, Setup, Side, invariant, simulate};
@@ -82,7 +82,7 @@ fn evacuation(vms: usize, max_parallel: u32) -> Arc<Plan> {
 fn a_simulation_can_be_repeated() {
     let plan = evacuation(2, 1);
     let shaky = |asked: &Asked<'_>| {
-        let failure = longhaul_saga::Failure::new("transient", "made up");
+        let failure = Failure::new("transient", "made up");
         Behaviour {
             takes_ms: 10,
             moves: None,
@@ -127,7 +127,7 @@ fn only_an_operator_resumes_a_stopped_run() {
         "each/vm-0/settle" if asked.time == 1 => Behaviour {
             takes_ms: 5,
             moves: None,
-            ending: Ending::Failed(longhaul_saga::Failure::new("permanent", "made up")),
+            ending: Ending::Failed(Failure::new("permanent", "made up")),
         },
         _ => fine(asked),
     };
@@ -163,7 +163,7 @@ fn items_under_a_pivot_are_kept() {
         "beside" => Behaviour {
             takes_ms: 60_000,
             moves: None,
-            ending: Ending::Failed(longhaul_saga::Failure::new("permanent", "made up")),
+            ending: Ending::Failed(Failure::new("permanent", "made up")),
         },
         _ => fine(asked),
     };
@@ -172,6 +172,27 @@ fn items_under_a_pivot_are_kept() {
     assert_eq!(ran.status(), Status::Partial);
     assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
     assert!(ran.world.effects().values().all(|effect| effect.there), "{:?}", ran.world.effects());
+}
+
+/// A look that a dead controller left under way is stopped before its graph is undone: no undo would end it.
+#[test]
+fn what_has_nothing_to_undo_is_asked_to_stop() {
+    let plan = plan(&json!([action("look", &[], "none", false), action("broken", &[], "none", false)]), &[]);
+    let slow = |asked: &Asked<'_>| match asked.step.as_str() {
+        "look" => Behaviour { takes_ms: 600_000, ..fine(asked) },
+        "broken" => Behaviour::timed(5, Ending::Failed(Failure::new("permanent", "made up"))),
+        _ => fine(asked),
+    };
+    let stops = |ran: &Ran| -> Vec<u64> {
+        let stop =
+            |entry: &Entry| matches!(entry, Entry::Intent(Intent::Cancel(it)) if it.step.as_str() == "look");
+        ran.records.iter().filter(|record| stop(&record.entry)).map(|record| record.seq).collect()
+    };
+    let [write] = stops(&run(&plan, &slow, Fault::None, 1))[..] else { panic!("asked once") };
+    let ran = run(&plan, &slow, Fault::Crash { write, side: Side::After }, 1);
+    assert_eq!((stops(&ran).len(), ran.status()), (2, Status::Failed));
+    assert!(ran.took_ms() < 60_000, "it was waited for: {} ms", ran.took_ms());
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
 }
 
 /// Five hundred VMs, twenty at a time, over twelve simulated hours: every record and every invariant.

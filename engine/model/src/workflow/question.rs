@@ -9,7 +9,7 @@ use crate::source::Spanned;
 use crate::units::Time;
 
 /// The most people that one approval can ask for.
-pub(crate) const QUORUM_MAX: u32 = 100;
+pub const QUORUM_MAX: u32 = 100;
 
 /// Keys of an approval.
 pub(crate) const APPROVE_KEYS: [&str; 6] =
@@ -109,11 +109,15 @@ fn read_message(node: &Node, reader: &mut Reader<'_>) -> Option<Node> {
     message.as_text().map(|_| message.clone())
 }
 
-/// A role stands in a certificate: the same letters as there.
-fn check_role(role: &Spanned<String>, reader: &mut Reader<'_>) {
+/// Whether text can be a role. It stands in a certificate: the same letters as there.
+#[must_use]
+pub fn is_role(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let good = !role.value.is_empty() && role.value.len() <= 63 && role.value.bytes().all(letter);
-    if !good {
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(letter)
+}
+
+fn check_role(role: &Spanned<String>, reader: &mut Reader<'_>) {
+    if !is_role(&role.value) {
         let message = format!("`{}` is no role: a-z, 0-9 and `-`, at most 63", role.value);
         reader.report(Code::Malformed, role.span, message);
     }

@@ -10,7 +10,8 @@
 //!
 //! **No starvation.** Whoever came first is served first: what a waiting step needs is put by as it becomes free, and a
 //! later one begins only with what is then still left. What is kept by steps whose effect is there, or held by one
-//! that needs an operator, does not come back by itself: a step that can begin only with that fails. **No overtaking by growth:** a share that shrinks is told before the
+//! that needs an operator, does not come back by itself: a step that can begin only with that fails. A graph that turns round
+//! gives back what its steps have, so that is waited for, as long as anything at all is under way that can end. **No overtaking by growth:** a share that shrinks is told before the
 //! step begins that it shrinks for; one that grows is told when it has grown by a tenth.
 
 use std::cmp::Ordering;
@@ -115,8 +116,7 @@ impl Saga {
             let holding = |user: &NodeId| self.node(*user).holds(pool);
             self.pools[pool].users = users.into_iter().filter(holding).collect();
         }
-        let hopeless: Vec<_> =
-            self.claiming.iter().filter_map(|id| Some((*id, self.kept_from(*id)?))).collect();
+        let hopeless = self.hopeless();
         for (id, why) in &hopeless {
             self.release(*id);
             self.refuse(*id, Failure::new("precondition", why));
@@ -161,25 +161,43 @@ impl Saga {
         beginning
     }
 
-    /// Why a waiting step can never begin as things are, if so: others keep what it needs.
-    fn kept_from(&self, id: NodeId) -> Option<String> {
-        self.node(id).grants.iter().find_map(|grant| {
-            let Pool { budget, users } = &self.pools[grant.pool];
-            let keepers: Vec<&Node> =
-                users.iter().map(|user| self.node(*user)).filter(|node| node.is_settled()).collect();
-            let kept =
-                keepers.iter().filter_map(|node| node.wants(grant.pool)).map(|wanted| wanted.least).sum();
-            let left = budget.to_give.saturating_sub(kept);
-            let (name, write) = (&budget.name, |amount| budget.kind.write(amount));
-            (grant.wanted.least > left).then(|| {
-                let wants = write(grant.wanted.least);
-                let by =
-                    keepers.iter().take(KEEPERS_SHOWN).map(|node| node.path.as_str()).collect::<Vec<_>>();
-                let more = if keepers.len() > by.len() { " and others" } else { "" };
-                let by = by.join(", ");
-                format!("claim of `{name}`: it needs {wants}, and {by}{more} keep all but {}", write(left))
-            })
-        })
+    /// Waiting steps that can never begin as things are, because others keep what they need; and why.
+    fn hopeless(&self) -> Vec<(NodeId, String)> {
+        if self.claiming.is_empty() {
+            return Vec::new();
+        }
+        let is_still = !self.nodes.iter().any(Node::can_end_by_itself);
+        let left: Vec<u64> = (0..self.pools.len()).map(|pool| self.left_by_keepers(pool, is_still)).collect();
+        let lacks = |id: &NodeId| {
+            let grants = &self.node(*id).grants;
+            let lacking = grants.iter().find(|grant| grant.wanted.least > left[grant.pool])?;
+            Some((*id, self.kept_from(lacking, left[lacking.pool], is_still)))
+        };
+        self.claiming.iter().filter_map(lacks).collect()
+    }
+
+    /// Who has something of a pool that does not come back by itself. What a graph has that turns round comes back, unless
+    /// everything stands still: then that graph waits for who waits for it.
+    fn keepers(&self, pool: usize, is_still: bool) -> impl Iterator<Item = &Node> {
+        let users = self.pools[pool].users.iter().map(|user| self.node(*user));
+        let turns = |node: &Node| self.frame(node.frame).mode.is_winding();
+        users.filter(move |node| node.is_settled() && (is_still || !turns(node)))
+    }
+
+    fn left_by_keepers(&self, pool: usize, is_still: bool) -> u64 {
+        let kept =
+            self.keepers(pool, is_still).filter_map(|node| node.wants(pool)).map(|wanted| wanted.least);
+        self.pools[pool].budget.to_give.saturating_sub(kept.sum())
+    }
+
+    fn kept_from(&self, grant: &Grant, left: u64, is_still: bool) -> String {
+        let budget = &self.pools[grant.pool].budget;
+        let mut keepers = self.keepers(grant.pool, is_still).map(|node| node.path.as_str());
+        let by = keepers.by_ref().take(KEEPERS_SHOWN).collect::<Vec<_>>().join(", ");
+        let more = if keepers.next().is_some() { " and others" } else { "" };
+        let (name, needs, left) =
+            (&budget.name, budget.kind.write(grant.wanted.least), budget.kind.write(left));
+        format!("claim of `{name}`: it needs {needs}, and {by}{more} keep all but {left}")
     }
 
     /// What can be promised besides the least of everybody's claims.
@@ -251,6 +269,13 @@ impl Saga {
 }
 
 impl Node {
+    /// Whether something of it is under way that comes to an end whatever becomes of other steps.
+    fn can_end_by_itself(&self) -> bool {
+        let is_under_way =
+            matches!(self.state, State::Working(_) | State::Undoing(_) | State::Paused(_) | State::Asking(_));
+        is_under_way || self.held.is_some()
+    }
+
     /// Whether what it has does not come back by itself: its effect is there and stays there, or a person has to say.
     fn is_settled(&self) -> bool {
         matches!(self.state, State::Done | State::Partial(..) | State::Kept | State::Stuck(_))

@@ -6,6 +6,7 @@ use longhaul_model::action::ActionName;
 use longhaul_plan::Backoff;
 use serde_json::Value;
 
+use super::compensation::Undo;
 use super::{NodeId, Saga, State, Stuck};
 use crate::intent::{Cancel, Compensate, Start};
 use crate::{Command, Failure, Intent, Probe, Wait, Work};
@@ -292,8 +293,15 @@ impl Saga {
         };
         // What is half way between two sites comes to its end, whoever gave the run up.
         let called_off = called_off && !action.pivot;
-        if !called_off && (effect.orphaned || effect.tries < tries_max) {
+        let may_take_up = effect.orphaned || effect.tries < tries_max;
+        if may_take_up && !called_off {
             return self.take_up(id);
+        }
+        // An action's own undo ends what is under way; where there is none, the effect has to be asked to stop.
+        let needs_stop = !self.is_left(node.frame) && !matches!(self.undo_of(id), Undo::Own);
+        if may_take_up && needs_stop {
+            self.take_up(id);
+            return self.ask_to_stop(id, "unwind");
         }
         let half = || Failure::new("transient", "it was left half done");
         let failure = effect.last.clone().unwrap_or_else(half);

@@ -1,12 +1,12 @@
 //! What steps share: who begins when, with how much, and how long that takes.
 
-use longhaul_saga::{Entry, Intent, Status};
+use longhaul_saga::{Entry, Failure, Intent, Status, Work};
 
 use super::{
     Asked, Behaviour, Ending, Fault, Halt, Invariant, Layout, Ran, Side, Value, action, fine, invariant,
     json, plan, run,
 };
-use crate::Moves;
+use crate::{Moves, Really};
 
 fn claiming(id: &str, needs: &[&str], claims: &Value) -> Value {
     let mut step = action(id, needs, "reversible", false);
@@ -115,6 +115,36 @@ fn what_is_kept_is_not_waited_for() {
     });
     let why = refused.unwrap();
     assert!(why.contains("claim of `slots`: it needs 6, and a keep all but 4"), "{why}");
+    holds(&steps, &ran);
+}
+
+/// What a half-done step holds comes back when it is undone, and is waited for until then.
+#[test]
+fn what_is_about_to_be_undone_is_waited_for() {
+    let copy =
+        |needs: &[&str]| claiming("copy", needs, &json!([{ "resource": "slots", "fixed": { "amount": 6 } }]));
+    let first = [copy(&[]), action("beside", &[], "reversible", false)];
+    let second = [action("before", &[], "reversible", false), copy(&["before"])];
+    let child = |id: &str, steps: &[Value]| {
+        json!({ "id": id, "needs": [], "line": 1, "body": { "workflow": {
+            "workflow": { "name": "inner", "version": "1.0.0", "sha256": "01", "file": "inner.yaml" },
+            "with": {}, "inputs": [], "graph": { "steps": steps }, "outputs": [],
+        }}})
+    };
+    let mut answer = action("answer", &["first"], "none", false);
+    answer["if"] = json!("${{ failed(\"first\") }}");
+    let steps = json!([child("first", &first), child("second", &second), answer]);
+    let model = |asked: &Asked<'_>| match asked.step.as_str() {
+        "first/copy" if asked.work == Work::Forward => Behaviour::timed(
+            1_000,
+            Ending::Unknown { failure: Failure::new("transient", "lost"), really: Really::Partial },
+        ),
+        "first/beside" => Behaviour::timed(600_000, Ending::Done(json!({ "ok": true }))),
+        _ => fine(asked),
+    };
+    let ran = run(&plan(&steps, &[]), &model, Fault::None, 1);
+    let second = ran.steps.iter().find(|view| view.step.as_str() == "second/copy").unwrap();
+    assert_eq!((second.state, &second.failure), ("succeeded", &None), "{:?}", ran.halt);
     holds(&steps, &ran);
 }
 

@@ -55,6 +55,7 @@ const BEYOND: &[Code] = &[
     Code::CompensationReads,
     Code::ForwardRead,
     Code::MayNotHaveRun,
+    Code::NeverUndone,
     Code::Trigger,
     Code::UnknownResource,
     Code::Amount,

@@ -118,31 +118,43 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A block of steps that run when all is decided: they see all others, and are themselves a plain graph.
+    /// A block of steps that run when all is decided: they see all others.
     pub(crate) fn last<'n>(&mut self, specs: &'n [StepSpec], block: &str, around: &Names<'n>) -> Graph
     where
         Self: 'n,
     {
         for spec in specs {
             self.check_shadow(spec, around);
-            let later = match &spec.body {
-                Some(BodySpec::Foreach(_)) => Some((spec.id.span, "foreach")),
-                Some(BodySpec::Workflow(child)) => Some((child.file.span, "a workflow as a step")),
-                Some(BodySpec::Wait(_) | BodySpec::Question(_)) | None => None,
-                Some(BodySpec::Action(action)) => action
-                    .pivot
-                    .map(|span| (span, "pivot"))
-                    .or_else(|| action.scope.map(|span| (span, "scope")))
-                    .or_else(|| action.compensate.as_ref().map(|compensate| (compensate.span, "compensate"))),
-            };
-            if let Some((span, what)) = later {
-                let what = if what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
-                let message = format!("{what} below `{block}` is not available in this version");
-                self.report(Code::NotAvailable, span, message);
+        }
+        self.check_never_undone(specs, block);
+        let names = around.clone().with_steps(specs, self.uses);
+        let CheckedGraph { graph, pivot, .. } = self.graph(specs, &names);
+        if let Some(pivot) = pivot {
+            let message = format!("a pivot below `{block}`: what becomes of the run is decided before that");
+            let one = self.mistake(Code::Pivots, pivot, message);
+            self.found.push(one.help("move it among the `steps`, or into a run of its own"));
+        }
+        graph
+    }
+
+    /// Refuses what an unwind alone would do: below `on_failure` and `always` there is none.
+    fn check_never_undone(&mut self, specs: &[StepSpec], block: &str) {
+        for spec in specs {
+            match &spec.body {
+                Some(BodySpec::Foreach(foreach)) => self.check_never_undone(&foreach.steps, block),
+                Some(BodySpec::Action(action)) if action.scope.is_none() => {
+                    if let Some(compensate) = &action.compensate {
+                        let message = format!("nothing below `{block}` is undone, so this would never run");
+                        let one = self.mistake(Code::NeverUndone, compensate.span, message);
+                        self.found.push(one.help("leave it out, or make the step a `scope`"));
+                    }
+                }
+                Some(
+                    BodySpec::Action(_) | BodySpec::Wait(_) | BodySpec::Question(_) | BodySpec::Workflow(_),
+                )
+                | None => {}
             }
         }
-        let names = around.clone().with_steps(specs, self.uses);
-        self.graph(specs, &names).graph
     }
 
     pub(crate) fn line(&self, span: Span) -> u32 {

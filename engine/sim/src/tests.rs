@@ -2,6 +2,7 @@
 
 mod claims;
 mod detectors;
+mod last_blocks;
 mod policies;
 mod questions;
 mod random;
@@ -172,6 +173,23 @@ fn items_under_a_pivot_are_kept() {
     assert_eq!(ran.status(), Status::Partial);
     assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
     assert!(ran.world.effects().values().all(|effect| effect.there), "{:?}", ran.world.effects());
+}
+
+/// A graph that is to turn round does so when its pivot has failed and left nothing, instead of trying it once more.
+#[test]
+fn a_pivot_is_not_tried_again_where_all_turn_round() {
+    let plan = plan(&json!([each("moves", &[], &[action("go", &[], "irreversible", true)])]), &[]);
+    let failed = |after_ms, class| Behaviour::timed(after_ms, Ending::Failed(Failure::new(class, "made up")));
+    let first_fails = |asked: &Asked<'_>| match (asked.step.as_str(), asked.time) {
+        ("moves/vm-a/go", 1) => failed(60_000, "transient"),
+        ("moves/vm-b/go", 1) => failed(10_000, "permanent"),
+        _ => fine(asked),
+    };
+    let ran = run(&plan, &first_fails, Fault::None, 1);
+    assert_eq!(ran.status(), Status::Failed);
+    let there = ran.world.effects().iter().filter(|(_, effect)| effect.there).map(|(step, _)| step.as_str());
+    assert_eq!(there.collect::<Vec<_>>(), ["report"]);
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
 }
 
 /// A look that a dead controller left under way is stopped before its graph is undone: no undo would end it.

@@ -99,7 +99,7 @@ codes! {
         "Write it in the form that the message shows, such as `10m` or `2GiB`.";
     NotAvailable, "LH0012", "not available yet", "a construct is not available in this version",
         "The construct belongs to the language, and this version cannot execute it. What `validate` passes can be run, so it is refused.",
-        "always:\n  ttl: { uses: gtm.prepare@1, with: { vm: vm-a, ttl: 5 }, scope: true }",
+        "steps:\n  a: { uses: x.y@1, probe: { uses: z.look@1 } }",
         "Leave it out, or use a version that has it.";
     StepBody, "LH0013", "in this step", "a step does nothing, or two things",
         "A step uses an action or another workflow (`uses`), repeats steps (`foreach` with `steps`), or waits; a key that belongs to one of these does not belong to the others.",
@@ -173,8 +173,8 @@ codes! {
         "The name is a word of the expression language, or already has another meaning there, so that nothing could read it.",
         "steps:\n  new: { uses: x.y@1 }",
         "Choose another name.";
-    Pivots, "LH0035", "a second pivot", "a branch has two pivots",
-        "After its pivot a run only goes forward. A second pivot on the same branch would promise an undo that cannot be kept.",
+    Pivots, "LH0035", "a pivot", "a pivot cannot stand here",
+        "After its pivot a run only goes forward. A second pivot on the same branch would promise an undo that cannot be kept, and one that runs `always()`, or below `on_failure` or `always`, would start while the steps before it are undone.",
         "steps:\n  a: { uses: vm.move@1, pivot: true }\n  b: { needs: [a], uses: vm.move@1, pivot: true }",
         "Leave one pivot, or split the workflow.";
     Effects, "LH0036", "asserted here", "asserted effects are not the action's",
@@ -197,6 +197,10 @@ codes! {
         "A schedule that is none or never comes due, a time zone that does not exist, or two triggers that could not be told apart.",
         "triggers:\n  - schedule: { cron: \"0 25 * * *\" }",
         "Write minute, hour, day of the month, month and day of the week, such as `0 3 * * *`; `longhaul triggers` shows when it comes due.";
+    NeverUndone, "LH0041", "never runs", "an undo would never run",
+        "Steps of `on_failure` and `always` are not undone, so what is written for their undo would never run.",
+        "always:\n  ttl: { uses: gtm.prepare@1, with: { vm: vm-a, ttl: 5 }, compensate: { uses: report.write@1 } }",
+        "Leave it out, or make the step a `scope`: that is undone at the end of its block.";
     UnknownResource, "LH0048", "unknown", "a resource is unknown",
         "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",

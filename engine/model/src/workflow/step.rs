@@ -238,8 +238,11 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
 fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>> {
     let uses: Spanned<String> = reader.required(node, "uses")?;
     if child::is_path(&uses.value) {
-        let message = "a workflow as a compensation is not available in this version";
-        reader.report(Code::NotAvailable, uses.span, message);
+        let message = format!("an undo is one action, and `{}` is a workflow", uses.value);
+        let one = Diagnostic::new(Code::Malformed, reader.source, uses.span, message);
+        reader
+            .found
+            .push(one.help("name the action; what a workflow's steps do is undone by their own undos"));
         return None;
     }
     match uses.value.parse() {

@@ -90,12 +90,6 @@ impl Read for TriggerSpec {
 
 fn webhook_schema(node: &Node, reader: &mut Reader<'_>) -> Option<Node> {
     let schema: Node = reader.required(node, "schema")?;
-    if schema.as_text().is_some() {
-        let message =
-            "a payload's schema in a file of its own is not available in this version: write it here";
-        reader.report(Code::NotAvailable, schema.span, message);
-        return None;
-    }
     if !matches!(schema.content, Content::Map(_)) {
         reader.wrong_type(&schema, "a JSON Schema, a map");
         return None;

@@ -276,7 +276,7 @@ fn keys_of_actions_are_refused() {
     let text = found.render(false);
     assert!(text.contains("below `defaults`") && text.contains("at the step of `./move.yaml`"), "{text}");
     let last = format!("{}always:\n  s: {{ uses: ./move.yaml }}\n", workflow("  a: { wait: 1s }\n"));
-    assert_eq!(codes(&self::found(&[("root.yaml", &last), ("move.yaml", MOVE)])), [Code::NotAvailable]);
+    assert_eq!(codes(&self::found(&[("root.yaml", &last), ("move.yaml", MOVE)])), [Code::Pivots]);
 }
 
 /// The digest is of everything that runs: it changes with every file, and not with where the files lie.

@@ -43,11 +43,15 @@ impl Saga {
     /// Nothing is under way and nothing more can start.
     fn end_forward(&mut self, id: FrameId) {
         let all_over = self.frame(id).nodes.iter().all(|node| self.is_over(*node));
-        if all_over && self.close_scopes(id) {
+        let block = self.frame(id).block;
+        if (all_over || block.is_last()) && self.close_scopes(id) {
             return;
         }
-        if all_over || self.frame(id).block.is_apart() {
-            return self.end_frame(id, FrameEnd::Succeeded);
+        if all_over || block.is_apart() {
+            return self.end_frame(
+                id,
+                if block.is_last() { self.last_end(id, all_over) } else { FrameEnd::Succeeded },
+            );
         }
         for node in self.frame(id).nodes.clone() {
             if !self.is_over(node) {
@@ -55,6 +59,14 @@ impl Saga {
             }
         }
         self.end_frame(id, FrameEnd::Stuck { unwinding: false });
+    }
+
+    /// How a graph of a last block has ended: nobody goes on with it, whatever became of it.
+    fn last_end(&self, id: FrameId, all_over: bool) -> FrameEnd {
+        if self.frame(id).nodes.iter().any(|node| self.node(*node).is_stuck()) {
+            return FrameEnd::Stuck { unwinding: false };
+        }
+        if all_over { FrameEnd::Succeeded } else { FrameEnd::Failed }
     }
 
     /// Undoes what stays only for as long as its graph runs, the last one first; false if nothing of that kind is left.

@@ -197,7 +197,7 @@ impl Saga {
         let more = if keepers.next().is_some() { " and others" } else { "" };
         let (name, needs, left) =
             (&budget.name, budget.kind.write(grant.wanted.least), budget.kind.write(left));
-        format!("claim of `{name}`: it needs {needs}, and {by}{more} keep all but {left}")
+        format!("claim of `{name}`: it needs {needs}, and all but {left} is kept by {by}{more}")
     }
 
     /// What can be promised besides the least of everybody's claims.

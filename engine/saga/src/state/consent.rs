@@ -77,9 +77,9 @@ impl Saga {
         }
     }
 
-    /// Whether what a frame has done may be undone now. Who has to be asked is asked.
+    /// Whether what a frame has done may be undone now. Who has to be asked is asked; about the last blocks nobody is.
     pub(super) fn may_undo(&mut self, frame: FrameId) -> bool {
-        if self.is_undo_agreed {
+        if self.is_undo_agreed || !self.is_in_steps(frame) {
             return true;
         }
         let mut may = true;
@@ -217,8 +217,17 @@ impl Saga {
         steps.filter(|node| Self::is_there(node)).map(|node| node.path.to_string()).collect()
     }
 
+    /// Whether a node is one of a workflow's steps, or inside one of them.
     fn is_within(&self, node: &Node, home: Option<NodeId>) -> bool {
-        !self.frame(node.frame).block.is_apart() && self.homes(node.frame).contains(&home)
+        let mut frame = node.frame;
+        while !self.frame(frame).block.is_apart() {
+            match self.home(frame) {
+                inner if inner == home => return true,
+                Some(inner) => frame = self.node(inner).frame,
+                None => return false,
+            }
+        }
+        false
     }
 }
 

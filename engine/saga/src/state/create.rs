@@ -78,14 +78,9 @@ impl Saga {
     pub(super) fn add_frame(&mut self, graph: &Graph, item: Option<Item>, incarnation: u32) -> FrameId {
         let frame = FrameId(self.frames.len());
         let mode = Mode::Queued;
-        self.frames.push(Frame {
-            item,
-            nodes: Vec::new(),
-            mode,
-            wind: false,
-            block: Block::Steps,
-            incarnation,
-        });
+        let around = item.as_ref().filter(|item| item.key.is_some());
+        let block = around.map_or(Block::Steps, |item| self.frame(self.node(item.owner).frame).block);
+        self.frames.push(Frame { item, nodes: Vec::new(), mode, wind: false, block, incarnation });
         for step in &graph.steps {
             let path = self.path_in(frame, &step.id);
             let known = self.frame(frame).nodes.iter();

@@ -220,6 +220,9 @@ impl Saga {
         effect.last = Some(failure);
         let millis = delay_ms(&backoff, effect.tries, draw_permille);
         self.wait(id, millis);
+        // A graph that is to turn round may do so while its pivot has certainly left nothing behind.
+        let frame = self.node(id).frame;
+        self.touch(frame);
     }
 
     /// The next attempt, after its wait.

@@ -40,8 +40,9 @@ impl Saga {
         self.phase = Phase::Last(status);
         let plan = Arc::clone(&self.plan);
         let graph = if block == Block::OnFailure { &plan.on_failure } else { &plan.always };
-        // After an operator's resume it runs again, which is a new effect under the same path.
-        let id = self.add_frame(graph, None, self.stops);
+        // After an operator's resume it runs again, which is a new effect under the same path; a written undo has used the
+        // number after an effect's own.
+        let id = self.add_frame(graph, None, 2 * self.stops);
         let frame = self.frame_mut(id);
         frame.block = block;
         frame.mode = Mode::Forward;
@@ -51,7 +52,7 @@ impl Saga {
     fn verdict(&self, root: FrameEnd) -> Status {
         match root {
             FrameEnd::Stuck { .. } => Status::NeedsOperator,
-            FrameEnd::Unwound | FrameEnd::NeverRan => Status::Failed,
+            FrameEnd::Unwound | FrameEnd::NeverRan | FrameEnd::Failed => Status::Failed,
             FrameEnd::Succeeded if self.all_agree() => Status::Succeeded,
             FrameEnd::Left if self.remains().is_empty() => Status::Failed,
             FrameEnd::Succeeded | FrameEnd::Partial | FrameEnd::Left => Status::Partial,
@@ -60,7 +61,8 @@ impl Saga {
 
     /// Whether nothing was done in part. What stands in a graph that was undone says nothing of the run.
     fn all_agree(&self) -> bool {
-        let counts = |node: &&Node| self.frame(node.frame).mode == Mode::Ended(FrameEnd::Succeeded);
+        let succeeded = |frame| self.frame(frame).mode == Mode::Ended(FrameEnd::Succeeded);
+        let counts = |node: &&Node| succeeded(node.frame) && self.is_in_steps(node.frame);
         self.nodes.iter().filter(counts).all(|node| self.items_agree(node))
     }
 
@@ -123,7 +125,7 @@ impl Saga {
             | State::Undone
             | State::Kept => None,
         };
-        self.nodes.iter().filter(|node| !self.frame(node.frame).block.is_apart()).filter_map(stuck).collect()
+        self.nodes.iter().filter(|node| self.is_in_steps(node.frame)).filter_map(stuck).collect()
     }
 
     fn is_stopped(&self, id: FrameId) -> bool {

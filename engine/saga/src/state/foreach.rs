@@ -65,7 +65,7 @@ impl Saga {
             return;
         };
         let State::Items(work) = self.node(id).state else { return };
-        if work == Work::Forward && !self.left {
+        if work == Work::Forward && !self.is_left(self.node(id).frame) {
             if policy == OnItemFailure::Fail && self.some_item_failed(id) {
                 self.wind_items(id);
             }
@@ -89,11 +89,11 @@ impl Saga {
         for item in self.node(id).items.clone() {
             match self.frame(item).mode {
                 Mode::Queued => self.frame_mut(item).mode = Mode::Ended(FrameEnd::NeverRan),
-                Mode::Forward if !self.frame(item).wind => {
+                Mode::Forward => {
                     self.frame_mut(item).wind = true;
                     self.touch(item);
                 }
-                Mode::Forward | Mode::Draining | Mode::Unwinding | Mode::Ended(_) => {}
+                Mode::Draining | Mode::Unwinding | Mode::Ended(_) => {}
             }
         }
     }
@@ -111,7 +111,7 @@ impl Saga {
 
     /// Every item has ended.
     fn end_items(&mut self, id: NodeId, work: Work, policy: OnItemFailure) {
-        if self.left {
+        if self.is_left(self.node(id).frame) {
             let state = State::Failed(Failure::new("cancelled", "left as it is"));
             self.node_mut(id).state = state;
             let frame = self.node(id).frame;
@@ -119,7 +119,8 @@ impl Saga {
         }
         let state = self.items_state(id, work, policy);
         // A foreach step that failed is not undone as a whole later on: items that had succeeded are undone now.
-        if matches!(state, State::Failed(_)) && self.undo_finished(id) {
+        let is_undone = !self.frame(self.node(id).frame).block.is_last();
+        if matches!(state, State::Failed(_)) && is_undone && self.undo_finished(id) {
             return;
         }
         let is_done = matches!(state, State::Done);

@@ -33,7 +33,7 @@ pub(super) struct Frame {
     pub(super) mode: Mode,
     /// Something around it failed: it unwinds as soon as it may.
     pub(super) wind: bool,
-    /// Which part of the workflow it belongs to.
+    /// Which part of the workflow it belongs to; an item's is that of its foreach step.
     pub(super) block: Block,
     /// Third part of its effects' keys; raised when a graph runs again under the same paths.
     pub(super) incarnation: u32,
@@ -88,6 +88,8 @@ pub(super) enum FrameEnd {
     Succeeded,
     /// Everything it had done was undone.
     Unwound,
+    /// Of a last block: something in it did not succeed, and nothing there is undone.
+    Failed,
     /// What could be undone was, the rest stays.
     Partial,
     NeverRan,
@@ -107,7 +109,7 @@ impl Mode {
             Self::Forward => "running",
             Self::Draining | Self::Unwinding => "unwinding",
             Self::Ended(FrameEnd::Succeeded) => "succeeded",
-            Self::Ended(FrameEnd::Unwound) => "failed",
+            Self::Ended(FrameEnd::Unwound | FrameEnd::Failed) => "failed",
             Self::Ended(FrameEnd::Partial) => "partial",
             Self::Ended(FrameEnd::NeverRan) => "not_started",
             Self::Ended(FrameEnd::Left) => "left",

@@ -1,6 +1,6 @@
 //! Giving a run up without undoing anything.
 
-use super::{Block, FrameEnd, FrameId, Mode, Node, NodeId, ROOT, Saga, Stage, State};
+use super::{FrameEnd, FrameId, Mode, Node, NodeId, ROOT, Saga, Stage, State};
 use crate::intent::Instruction;
 use crate::{Failure, Work};
 use longhaul_model::action::Effects;
@@ -23,7 +23,7 @@ impl Saga {
 
     /// Whether a frame is left as it is. The last blocks run all the same: they tell what has become of the run.
     pub(super) fn is_left(&self, id: FrameId) -> bool {
-        self.left && self.frame(id).block == Block::Steps
+        self.left && self.is_in_steps(id)
     }
 
     /// Ends a frame once nothing in it is under way.
@@ -94,7 +94,7 @@ impl Saga {
             let action = "keep it, or take it away by hand".to_owned();
             Instruction { step: node.path.clone(), problem, action }
         };
-        let steps = self.nodes.iter().filter(|node| !self.frame(node.frame).block.is_apart());
+        let steps = self.nodes.iter().filter(|node| self.is_in_steps(node.frame));
         steps.rev().filter(|node| Self::is_there(node)).map(told).collect()
     }
 }

@@ -20,6 +20,10 @@
 //! certainly left nothing behind has not happened, and the frame may unwind. The pivot of a workflow that runs as a step is
 //! one of the frame around it as well, as if its steps stood there. A step that fails for good where only
 //! forward is allowed stops for an operator; a resume tries it again.
+//!
+//! **Last blocks.** `on_failure` and `always` never unwind, nor do the items of their foreach steps: what becomes of the run
+//! is decided by then. A workflow that one of their steps runs is a graph of its own, and does. Nobody goes on with what
+//! needs an operator there; after a resume that ends again they run anew.
 
 mod advance;
 mod again;

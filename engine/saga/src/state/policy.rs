@@ -205,7 +205,7 @@ impl Saga {
     }
 
     /// Whether a frame belongs to the steps of every workflow around it, and not to a last block.
-    fn is_in_steps(&self, id: FrameId) -> bool {
+    pub(super) fn is_in_steps(&self, id: FrameId) -> bool {
         let frame = self.frame(id);
         let around = frame.item.as_ref().map(|item| self.node(item.owner).frame);
         frame.block == super::Block::Steps && around.is_none_or(|around| self.is_in_steps(around))

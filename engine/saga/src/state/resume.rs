@@ -26,7 +26,9 @@ impl Saga {
     fn reopen(&mut self, id: FrameId) {
         let mode = self.frame(id).mode;
         // While `always` runs, the verdict on the steps stands: what is stuck is lifted once the run has stopped.
-        if let (Phase::Main, Mode::Ended(FrameEnd::Stuck { unwinding })) = (self.phase, mode) {
+        if let (Phase::Main, Mode::Ended(FrameEnd::Stuck { unwinding })) = (self.phase, mode)
+            && self.is_in_steps(id)
+        {
             self.frame_mut(id).mode = if unwinding { Mode::Draining } else { Mode::Forward };
             self.overrule(id);
         }
@@ -36,6 +38,10 @@ impl Saga {
     fn take_up_again(&mut self, id: NodeId) {
         if let State::Stuck(stuck) = self.node(id).state.clone() {
             self.lift(id, stuck);
+            // What is inside it may have stopped before its graph turned round.
+            if self.frame(self.node(id).frame).mode.is_winding() {
+                self.call_off(id);
+            }
         }
         self.pause_again(id);
         self.hold_again(id);

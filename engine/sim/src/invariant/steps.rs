@@ -82,8 +82,8 @@ impl<'a> Steps<'a> {
             Intent::Ask(ask) if !self.is_question(&ask.step) => {}
             Intent::Ask(ask) => self.set(&ask.step, Stand::UnderWay),
             Intent::Answered(answered) => self.set(&answered.step, Stand::Done),
-            Intent::Refuse(_) | Intent::Share(_) | Intent::Cancel(_) | Intent::GiveUp(_) | Intent::End(_) => {
-            }
+            Intent::End(_) => self.forget_last_blocks(),
+            Intent::Refuse(_) | Intent::Share(_) | Intent::Cancel(_) | Intent::GiveUp(_) => {}
         }
     }
 
@@ -118,6 +118,15 @@ impl<'a> Steps<'a> {
                 }
             }
         }
+    }
+
+    /// They run anew when the run ends once more.
+    fn forget_last_blocks(&mut self) {
+        let layout = self.layout;
+        let stays = |path: &String| layout.place(path).is_some_and(|place| !place.is_last);
+        self.stands.retain(|path, _| stays(path));
+        self.items.retain(|path, _| stays(path));
+        self.entered.retain(stays);
     }
 
     fn is_question(&self, step: &StepPath) -> bool {

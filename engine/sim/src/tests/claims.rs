@@ -2,6 +2,7 @@
 
 use longhaul_saga::{Entry, Failure, Intent, Status, Work};
 
+use super::questions::child;
 use super::{
     Asked, Behaviour, Ending, Fault, Halt, Invariant, Layout, Ran, Side, Value, action, fine, invariant,
     json, plan, run,
@@ -114,7 +115,7 @@ fn what_is_kept_is_not_waited_for() {
         _ => None,
     });
     let why = refused.unwrap();
-    assert!(why.contains("claim of `slots`: it needs 6, and a keep all but 4"), "{why}");
+    assert!(why.contains("claim of `slots`: it needs 6, and all but 4 is kept by a"), "{why}");
     holds(&steps, &ran);
 }
 
@@ -125,15 +126,9 @@ fn what_is_about_to_be_undone_is_waited_for() {
         |needs: &[&str]| claiming("copy", needs, &json!([{ "resource": "slots", "fixed": { "amount": 6 } }]));
     let first = [copy(&[]), action("beside", &[], "reversible", false)];
     let second = [action("before", &[], "reversible", false), copy(&["before"])];
-    let child = |id: &str, steps: &[Value]| {
-        json!({ "id": id, "needs": [], "line": 1, "body": { "workflow": {
-            "workflow": { "name": "inner", "version": "1.0.0", "sha256": "01", "file": "inner.yaml" },
-            "with": {}, "inputs": [], "graph": { "steps": steps }, "outputs": [],
-        }}})
-    };
     let mut answer = action("answer", &["first"], "none", false);
     answer["if"] = json!("${{ failed(\"first\") }}");
-    let steps = json!([child("first", &first), child("second", &second), answer]);
+    let steps = json!([child("first", &[], &first), child("second", &[], &second), answer]);
     let model = |asked: &Asked<'_>| match asked.step.as_str() {
         "first/copy" if asked.work == Work::Forward => Behaviour::timed(
             1_000,

@@ -18,6 +18,7 @@ const TIME_OF_PEACE: u32 = 12;
 pub(super) fn run(seed: u64) -> (Arc<Plan>, Ran) {
     let mut rng = Rng::with_seed(seed);
     let plan = plan(&graph(&mut rng, "s", true, true), &[]);
+    let plan = with_last_blocks(&mut rng, &plan);
     let trouble = [0, 50, 200, 500][rng.usize(0..4)];
     let plan = if rng.bool() { with_policies(&mut rng, &plan) } else { plan };
     let model = Chance { seed, trouble };
@@ -96,6 +97,12 @@ fn with_policies(rng: &mut Rng, plan: &Plan) -> Arc<Plan> {
     Arc::new(Plan { policies, verdicts, ..plan.clone() })
 }
 
+/// More than one look in the blocks at the end.
+fn with_last_blocks(rng: &mut Rng, plan: &Plan) -> Arc<Plan> {
+    let mut last = |prefix: &str| serde_json::from_value(json!({ "steps": graph(rng, prefix, false, true) }));
+    Arc::new(Plan { on_failure: last("f").unwrap(), always: last("z").unwrap(), ..plan.clone() })
+}
+
 /// A random graph. At most one pivot, and only where `pivot` allows one.
 fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
     let count = rng.usize(1..=6);
@@ -109,13 +116,19 @@ fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
             steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "foreach": {
                 "over": format!("${{{{ inputs.{list} }}}}"), "variable": "vm", "max_parallel": rng.u32(1..3),
                 "on_item_failure": if rng.bool() { "fail" } else { "continue" },
-                "graph": { "steps": graph(rng, "n", true, false) },
+                "graph": { "steps": graph(rng, "n", pivot, false) },
             }}}));
         } else if nested && rng.u32(0..4) == 0 {
-            steps.push(json!({ "id": id, "needs": needs, "line": 1, "body": { "workflow": workflow(rng) } }));
+            steps.push(
+                json!({ "id": id, "needs": needs, "line": 1, "body": { "workflow": workflow(rng, pivot) } }),
+            );
         } else {
             let effects = ["reversible", "reversible", "none", "irreversible"][rng.usize(0..4)];
-            steps.push(claiming(rng, action(id, &needs, effects, n == pivot_at)));
+            let mut action = action(id, &needs, effects, n == pivot_at);
+            if effects == "reversible" && n != pivot_at && rng.u32(0..6) == 0 {
+                action["body"]["action"]["scope"] = json!(true);
+            }
+            steps.push(claiming(rng, action));
         }
     }
     Value::Array(steps)
@@ -144,12 +157,12 @@ fn claiming(rng: &mut Rng, mut action: Value) -> Value {
 const INPUTS: [&str; 4] = ["none", "vms1", "vms2", "vms3"];
 
 /// A workflow that runs as a step. In it there may be items and more workflows.
-fn workflow(rng: &mut Rng) -> Value {
+fn workflow(rng: &mut Rng, pivot: bool) -> Value {
     let deadline = if rng.u32(0..6) == 0 { json!("${{ now() + duration(\"5m\") }}") } else { Value::Null };
     let with = INPUTS.map(|name| (name.to_owned(), Value::from(format!("${{{{ inputs.{name} }}}}"))));
     let inputs = INPUTS.map(|name| json!({ "name": name, "schema": { "type": "array" } }));
     let nested = rng.u32(0..3) == 0;
-    let graph = graph(rng, "c", true, nested);
+    let graph = graph(rng, "c", pivot, nested);
     json!({
         "workflow": { "name": "child", "version": "1.0.0", "sha256": "01", "file": "child.yaml" },
         "with": Value::Object(with.into_iter().collect()), "inputs": inputs, "deadline": deadline,

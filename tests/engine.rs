@@ -7,5 +7,6 @@ mod crash;
 mod kit;
 mod operators;
 mod runs;
+mod sites;
 mod toy;
 mod waits;

@@ -56,6 +56,7 @@ const BEYOND: &[Code] = &[
     Code::ForwardRead,
     Code::MayNotHaveRun,
     Code::NeverUndone,
+    Code::NotAskedHere,
     Code::Trigger,
     Code::UnknownResource,
     Code::Amount,

@@ -100,9 +100,17 @@ impl Expression {
     /// # Errors
     /// When something it reads is not there, types do not fit, or a limit is reached.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, Error> {
-        if let Some(value) = self.at_path(scope) {
-            return Ok(value.clone());
-        }
+        self.at_path(scope).cloned().map_or_else(|| self.calculate(scope).0, Ok)
+    }
+
+    /// The site that has to be looked at before it can have a value, if there is one: what was seen of the others is in the
+    /// scope already.
+    #[must_use]
+    pub fn unseen(&self, scope: &Scope) -> Option<String> {
+        if self.asked.sites { self.calculate(scope).1 } else { None }
+    }
+
+    fn calculate(&self, scope: &Scope) -> (Result<Value, Error>, Option<String>) {
         let mut names = rhai::Scope::new();
         names.push_constant_dynamic("inputs", self.reached(&Root::Inputs, &scope.inputs));
         names.push_constant_dynamic("run", self.reached(&Root::Run, &scope.run));
@@ -111,9 +119,13 @@ impl Expression {
             names.push_constant_dynamic(name.as_str(), to_dynamic(value));
         }
         let mut evaluate = || bounded(OPERATIONS_MAX, || ENGINE.eval_ast_with_scope(&mut names, &self.ast));
-        let value = if self.asked.any || self.asked.time { facts::with(scope, evaluate) } else { evaluate() };
-        let value: Dynamic = value.map_err(|error| self.no_value(describe(*error)))?;
-        from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
+        let asks = self.asked.any || self.asked.time || self.asked.sites;
+        let (value, unseen) = if asks { facts::with_unseen(scope, evaluate) } else { (evaluate(), None) };
+        let value = value.map_err(|error| self.no_value(describe(*error)));
+        let value = value.and_then(|value: Dynamic| {
+            from_dynamic(value).map_err(|found| self.no_value(format!("it is {found}")))
+        });
+        (value, unseen)
     }
 
     /// The value that a path leads to, where Rhai would hand back the same: most expressions of most workflows. `None`

@@ -1,5 +1,7 @@
-//! How a step ended, asked by functions: `succeeded("x")`, `failed("x")`, `skipped("x")`, and `always()`.
+//! What is asked about the run by functions: how a step ended (`succeeded("x")`, `failed("x")`, `skipped("x")`, `always()`),
+//! and whether a site is up (`site_up("a")`).
 
+use longhaul_model::site::Sight;
 use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, Position, Stmt};
 
 use crate::reference::{Reference, Root};
@@ -17,7 +19,10 @@ const ALWAYS: &str = "always";
 /// The time of the run.
 const NOW: &str = "now";
 
-/// What an expression asks about the run: how steps ended, and what time it is.
+/// Whether a site's agent answers.
+const SITE_UP: &str = "site_up";
+
+/// What an expression asks about the run: how steps ended, what time it is, and which sites are up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The steps whose failure it asks for.
@@ -30,6 +35,8 @@ pub struct Asked {
     pub any: bool,
     /// Whether it asks what time it is.
     pub time: bool,
+    /// Whether it asks which sites are up.
+    pub sites: bool,
 }
 
 /// Gives an engine the functions.
@@ -38,6 +45,16 @@ pub(crate) fn register(engine: &mut Engine) {
         engine.register_fn(name, move |id: &str| is_one_of(id, answers));
     }
     engine.register_fn(ALWAYS, || true);
+    engine.register_fn(SITE_UP, is_up);
+}
+
+fn is_up(site: &str) -> Result<bool, Box<EvalAltResult>> {
+    match facts::sight_of(site) {
+        Some(Sight::Up) => Ok(true),
+        Some(Sight::Down) => Ok(false),
+        Some(Sight::Unknown(why)) => Err(format!("whether site `{site}` is up is not known: {why}").into()),
+        None => Err(format!("whether site `{site}` is up is not known here").into()),
+    }
 }
 
 fn is_one_of(id: &str, statuses: &[&str]) -> Result<bool, Box<EvalAltResult>> {
@@ -60,6 +77,10 @@ pub(crate) fn questions(
         match (name, arguments) {
             (NOW, _) => {
                 asked.time = true;
+                return true;
+            }
+            (SITE_UP, _) => {
+                asked.sites = true;
                 return true;
             }
             (ALWAYS, []) => asked.always = true,
@@ -106,6 +127,7 @@ fn call_of<'a>(node: &ASTNode<'a>) -> Option<(&'a str, &'a [Expr], Position)> {
         _ => return None,
     };
     let name = call.name.as_str();
-    let known = name == ALWAYS || name == NOW || QUESTIONS.iter().any(|(question, _)| *question == name);
+    let known =
+        [ALWAYS, NOW, SITE_UP].contains(&name) || QUESTIONS.iter().any(|(question, _)| *question == name);
     known.then(|| (name, call.args.as_slice(), position))
 }

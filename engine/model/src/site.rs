@@ -14,6 +14,18 @@ use crate::units::Size;
 use crate::vm::is_mac;
 use crate::write;
 
+/// What was seen of a site when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sight {
+    /// Its agent answered.
+    Up,
+    /// Its agent did not answer.
+    Down,
+    /// Nobody could be asked, and why: no such site is known.
+    Unknown(String),
+}
+
 /// One site's own file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {

@@ -5,10 +5,12 @@
 
 pub(crate) mod expect;
 pub(crate) mod mock;
+pub(crate) mod outage;
 pub(crate) mod sweep;
 
 pub use expect::{EffectsSpec, ExpectSpec, Order, PlanSpec, Remains, STATUSES};
 pub use mock::{BehaviourSpec, ErrorSpec, MockSpec, Outcome};
+pub use outage::OutageSpec;
 pub use sweep::{ErrorSweep, SweepSpec, UNKNOWN};
 
 use std::fmt;
@@ -40,6 +42,8 @@ pub struct SetupSpec {
     pub inputs: Option<Node>,
     /// How actions and steps behave, in file order.
     pub mocks: Vec<MockSpec>,
+    /// When sites are down, in file order; what a case says replaces what the defaults say.
+    pub outages: Option<Vec<OutageSpec>>,
     /// What must hold in every run; everything if it is not written.
     pub invariants: Option<Vec<Spanned<Invariant>>>,
 }
@@ -106,9 +110,9 @@ impl fmt::Display for Invariant {
 }
 
 pub(crate) const KEYS: [&str; 6] = ["apiVersion", "kind", "name", "workflow", "defaults", "cases"];
-pub(crate) const SETUP_KEYS: [&str; 4] = ["clock", "inputs", "mocks", "invariants"];
-pub(crate) const CASE_KEYS: [&str; 8] =
-    ["name", "clock", "inputs", "mocks", "invariants", "resumes", "expect", "sweep"];
+pub(crate) const SETUP_KEYS: [&str; 5] = ["clock", "inputs", "mocks", "outages", "invariants"];
+pub(crate) const CASE_KEYS: [&str; 9] =
+    ["name", "clock", "inputs", "mocks", "outages", "invariants", "resumes", "expect", "sweep"];
 
 impl TestFile {
     /// Reads a test file and everything that is wrong with its form.
@@ -143,6 +147,7 @@ fn read_setup(node: &Node, reader: &mut Reader<'_>) -> SetupSpec {
         clock: reader.optional(node, "clock"),
         inputs,
         mocks: node.get("mocks").map(|mocks| mock::read_all(mocks, reader)).unwrap_or_default(),
+        outages: reader.optional(node, "outages"),
         invariants: reader.optional(node, "invariants"),
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Names<'a> {
     passed_over: Rc<BTreeSet<StepId>>,
     /// In a compensation: the step it belongs to, the only one it may read.
     compensates: Option<&'a StepId>,
+    /// Whether sites can be looked at before this is evaluated.
+    looks: bool,
 }
 
 /// Why a reference cannot be resolved.
@@ -72,7 +74,18 @@ impl<'a> Names<'a> {
             succeeded: Vec::new(),
             passed_over: Rc::default(),
             compensates: None,
+            looks: false,
         }
+    }
+
+    /// The same where a decision waits until sites were looked at.
+    pub(crate) fn looking(&self) -> Self {
+        Self { looks: true, ..self.clone() }
+    }
+
+    /// Whether sites can be looked at before this is evaluated.
+    pub(crate) fn can_look(&self) -> bool {
+        self.looks
     }
 
     /// The same with the steps of one more graph, which hide none of those around.

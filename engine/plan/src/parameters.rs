@@ -13,9 +13,6 @@ use crate::inputs::describe;
 use crate::names::{Known, Names, suggestion};
 use crate::{formats, schema};
 
-/// Functions of the language that need facts or times which this version does not record.
-const LATER_FUNCTIONS: [&str; 1] = ["site_up"];
-
 /// A template that could be read, and what it reads of steps.
 pub(crate) struct CheckedTemplate {
     pub(crate) template: Template,
@@ -122,6 +119,10 @@ impl Checker<'_> {
         node: &Node,
         names: &Names<'_>,
     ) -> Vec<StepRead> {
+        if expression.asked().sites && !names.can_look() {
+            let message = "whether a site is up can be asked in `if`, and in `requires` of a compensation";
+            self.report(Code::NotAskedHere, node.span, message);
+        }
         let mut reads = Vec::new();
         for reference in expression.references() {
             let at = self.within(node, reference.at.start + offset, reference.at.end + offset);
@@ -163,10 +164,6 @@ impl Checker<'_> {
                 Code::Expression
             }
             Error::NotOneExpression { .. } => Code::NotOneExpression,
-            Error::UnknownFunction { name, .. } if LATER_FUNCTIONS.contains(&name.as_str()) => {
-                let message = format!("the function `{name}` is not available in this version");
-                return self.report(Code::NotAvailable, span, message);
-            }
             Error::UnknownFunction { .. } => Code::UnknownFunction,
         };
         let mut one = self.mistake(code, span, error.to_string());

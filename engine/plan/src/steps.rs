@@ -95,7 +95,7 @@ impl<'a> Checker<'a> {
         let Some(node) = &spec.condition else { return (None, names) };
         let asked = node.as_text().and_then(|text| Expression::parse(text).ok());
         let names = asked.map_or_else(|| names.clone(), |expression| names.under(expression.asked()));
-        let condition = self.expression(node, &names);
+        let condition = self.expression(node, &names.looking());
         if let Some(condition) = &condition
             && let Some(why) = schema::conflict(
                 &names.type_of(&condition.expression),
@@ -301,7 +301,7 @@ impl<'a> Checker<'a> {
         let takes = descriptor.map(Takes::of_action);
         let with = self.parameters(spec.with.as_ref(), uses_span, takes.as_ref(), names);
         let requires: Vec<Option<CheckedExpression>> =
-            spec.requires.iter().map(|node| self.expression(node, names)).collect();
+            spec.requires.iter().map(|node| self.expression(node, &names.looking())).collect();
         let requires: Option<Vec<_>> =
             requires.into_iter().map(|checked| Some(checked?.expression)).collect();
         Some(Compensation { uses: descriptor?.name.clone(), with: with?.template, requires: requires? })

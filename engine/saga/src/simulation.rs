@@ -219,8 +219,8 @@ impl World {
         match self.pending.remove(at) {
             Command::Intent(Intent::Start(start)) => self.start(&start),
             Command::Intent(Intent::Compensate(undo)) => self.compensate(undo.step),
-            // These plans have no policies.
-            Command::Intent(_) | Command::Decide(_) => {}
+            // These plans have no policies, and ask for no sites.
+            Command::Intent(_) | Command::Decide(_) | Command::Observe(_) => {}
             Command::Probe(probe) => self.probe(probe.step, probe.work),
             Command::Wait(wait) => {
                 if self.saga.awaits(&wait.step, wait.timer) {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use calls::Calls;
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
-use longhaul_saga::event::{Controller, Starter, TimerFired};
-use longhaul_saga::{Batch, Command, Entry, Event, Illegal, Intent, Record, Saga, Status, StepView};
+use longhaul_saga::event::{Controller, Observed, Starter, TimerFired};
+use longhaul_saga::{Batch, Command, Entry, Event, Illegal, Intent, Observe, Record, Saga, Status, StepView};
 use people::Inbox;
 use transfer::Transfers;
 
@@ -26,6 +26,9 @@ use crate::{Fault, Model, Side, World};
 /// A run ends in fewer records than this, or it goes round in circles: far above what ten thousand steps with retries
 /// write.
 const RECORDS_MAX: usize = 2_000_000;
+
+/// How long looking at a site takes.
+const LOOK_MS: u64 = 10;
 
 /// Who starts a simulated run.
 const STARTER: &str = "operator";
@@ -117,6 +120,8 @@ enum Thing {
     News { step: StepPath, call: u64, news: News },
     /// A timer of a controller.
     Timer { step: StepPath, timer: u64, generation: u64 },
+    /// A site was looked at for a controller.
+    Sight { observe: Observe, generation: u64 },
     /// Somebody outside has said something.
     Message(Box<Event>),
     /// The next controller is there: after a crash, or because an operator resumes the run.
@@ -226,6 +231,7 @@ impl<'a> Simulation<'a> {
             Thing::End { id, plan } => self.end(&id, plan),
             Thing::News { step, call, news } => self.hear(&step, call, news),
             Thing::Timer { step, timer, generation } => self.fire(step, timer, generation),
+            Thing::Sight { observe, generation } => self.see(observe, generation),
             Thing::Message(event) => self.arrive(*event),
             Thing::TakeOver { by_operator } => self.take_over(by_operator),
         }
@@ -235,6 +241,16 @@ impl<'a> Simulation<'a> {
         let awaited = self.saga.as_ref().is_some_and(|saga| saga.awaits(&step, timer));
         if generation == self.generation && awaited {
             self.apply(Event::TimerFired(TimerFired { step, timer }))?;
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, observe: Observe, generation: u64) -> Result<(), Halt> {
+        let Observe { step, work, site } = observe;
+        let awaited = self.saga.as_ref().is_some_and(|saga| saga.looks(&step, work, &site));
+        if generation == self.generation && awaited {
+            let seen = self.setup.model.sight(&site, self.now_unix_ms);
+            self.apply(Event::Observed(Observed { step, work, site, seen }))?;
         }
         Ok(())
     }
@@ -304,6 +320,10 @@ impl<'a> Simulation<'a> {
             // Answered before the batch was recorded.
             Command::Decide(_) => {}
             Command::Probe(probe) => self.probe(&probe),
+            Command::Observe(observe) => {
+                let at = self.now_unix_ms.saturating_add(LOOK_MS);
+                self.queue.push(at, Thing::Sight { observe, generation: self.generation });
+            }
             Command::Wait(wait) => {
                 let (step, timer, generation) = (wait.step, wait.timer, self.generation);
                 let at = self.now_unix_ms.saturating_add(wait.millis);

@@ -3,6 +3,7 @@
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
 use longhaul_model::policy::{Decision, Verdict};
+use longhaul_model::site::Sight;
 use longhaul_saga::{Decide, Failure, Work, intent};
 use serde_json::Value;
 
@@ -112,6 +113,11 @@ pub trait Model {
     fn decide(&self, decide: &Decide) -> Vec<Verdict> {
         let allow = |policy: &String| Verdict { policy: policy.clone(), decision: Decision::Allow };
         decide.asking.iter().map(|asking| allow(&asking.policy)).collect()
+    }
+
+    /// What is seen of a site at a time, in Unix milliseconds of the virtual clock. If nothing is said: it is up.
+    fn sight(&self, _site: &str, _at_unix_ms: u64) -> Sight {
+        Sight::Up
     }
 
     /// What comes of a step's question, which it asks for this time. If nothing is said: a yes, after a second.

@@ -6,6 +6,7 @@ mod last_blocks;
 mod policies;
 mod questions;
 mod random;
+mod sites;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,6 +17,7 @@
 mod action;
 pub mod conformance;
 mod error;
+mod lookout;
 pub mod policy;
 mod registry;
 
@@ -25,4 +26,6 @@ pub use action::{
 };
 pub use error::{Error, ErrorClass};
 pub use longhaul_model::action::Finding;
+pub use longhaul_model::site::Sight;
+pub use lookout::{Lookout, NoLookout};
 pub use registry::{Registry, Taken};

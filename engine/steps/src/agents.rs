@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use longhaul_model::ids::SiteId;
 use longhaul_model::site::KnownSite;
-use longhaul_step::{Error, ErrorClass};
+use longhaul_step::{Error, ErrorClass, Lookout, Sight};
 use longhaul_wire::v1::agent_client::AgentClient;
 use longhaul_wire::v1::{
     CancelRequest, GetRequest, ListVmsReply, ListVmsRequest, ObserveReply, ObserveRequest, Operation,
@@ -23,6 +23,9 @@ use crate::failure;
 /// How long an agent may take to answer a call that it answers from memory. Ten round trips of the slowest link we
 /// know and a generous pause of a busy machine fit.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an agent that is up takes to say so at most, a new connection included.
+const UP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long looking at a site may take: it includes a bandwidth measurement of a few seconds.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
@@ -153,6 +156,10 @@ impl Agents {
             .await
     }
 
+    async fn answers(&self, site: &SiteId) -> bool {
+        matches!(self.list_vms(site).await, Ok(_) | Err(CallError::Refused(_)))
+    }
+
     async fn call<T, F, C>(&self, site: &SiteId, deadline: Duration, call: C) -> Result<T, CallError>
     where
         C: FnOnce(AgentClient<Channel>) -> F,
@@ -196,4 +203,44 @@ fn unknown_site(site: &SiteId, known: &[SiteId]) -> Error {
 fn no_answer(site: &KnownSite) -> Error {
     let message = format!("the agent of site {} at {} does not answer", site.id, site.address);
     Error::new(ErrorClass::Unreachable, message)
+}
+
+#[async_trait::async_trait]
+impl Lookout for Agents {
+    async fn site(&self, site: &str) -> Sight {
+        let id: SiteId = match site.parse() {
+            Ok(id) if self.slots.contains_key(&id) => id,
+            Ok(id) => return Sight::Unknown(unknown_site(&id, &self.sites()).to_string()),
+            Err(error) => return Sight::Unknown(error.to_string()),
+        };
+        // A connection that broke unnoticed fails the first call; a look may be repeated.
+        let twice = async { self.answers(&id).await || self.answers(&id).await };
+        match tokio::time::timeout(UP_DEADLINE, twice).await {
+            Ok(true) => Sight::Up,
+            Ok(false) | Err(_) => Sight::Down,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_agent::Fakes;
+
+    /// A site whose agent answers is up, one whose agent was killed is down, also over a connection that was open before, and
+    /// is up again when the agent is; a site that nobody knows is neither.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sites_are_up_or_down() {
+        let mut fakes = Fakes::start().await;
+        let agents = fakes.agents();
+        assert_eq!((agents.site("a").await, agents.site("b").await), (Sight::Up, Sight::Up));
+        fakes.kill(1);
+        assert_eq!((agents.site("a").await, agents.site("b").await), (Sight::Up, Sight::Down));
+        fakes.restart(1).await;
+        assert_eq!(agents.site("b").await, Sight::Up);
+        for nobody in ["c", "No Site"] {
+            let Sight::Unknown(why) = agents.site(nobody).await else { panic!("{nobody} is known") };
+            assert!(why.contains(nobody), "{why}");
+        }
+    }
 }

@@ -34,6 +34,6 @@ mod conformance;
 mod fake_agent;
 
 pub use agents::{Agents, CallError, Dial};
-pub use registry::{catalogue, native_registry, offline_registry, registry_through};
+pub use registry::{agents_over_tls, catalogue, native_registry, offline_registry, registry_through};
 pub use remote::wait_for_operation;
 pub use tls::TlsDial;

@@ -25,7 +25,13 @@ use crate::wan_tunnel::WanTunnel;
 /// `reports`.
 #[must_use]
 pub fn native_registry(sites: &Sites, tls: Connector, reports: &Path) -> Registry {
-    registry_through(&Arc::new(Agents::new(&sites.sites, Box::new(TlsDial::new(tls)))), reports)
+    registry_through(&agents_over_tls(sites, tls), reports)
+}
+
+/// The agents of these sites, reached over TLS. Connects to nobody yet.
+#[must_use]
+pub fn agents_over_tls(sites: &Sites, tls: Connector) -> Arc<Agents> {
+    Arc::new(Agents::new(&sites.sites, Box::new(TlsDial::new(tls))))
 }
 
 /// The native actions, reaching agents through these connections.

@@ -54,14 +54,16 @@ impl Driving {
         let notary = people::Authority::of(&sites)?;
         let here =
             std::env::current_dir().doing(exit_code::FAILED, || "find the working directory".to_owned())?;
-        let registry = longhaul_steps::native_registry(&sites, connector, &here);
+        let agents = longhaul_steps::agents_over_tls(&sites, connector);
+        let registry = longhaul_steps::registry_through(&agents, &here);
         // Before others can see that this process holds the journal.
         let control = Control::new();
         stop_on_signals(control.clone()).doing(exit_code::FAILED, || "listen for signals".to_owned())?;
         let journal = open_journal(settings)?;
         let driver = Driver::new(journal.clone(), registry)
             .with_notary(notary)
-            .with_policies(Arc::new(RhaiHost::default()));
+            .with_policies(Arc::new(RhaiHost::default()))
+            .with_lookout(agents);
         Ok(Self { driver, journal, control })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use longhaul_model::site::Sight;
 use serde_json::{Value, json};
 
 use super::{FUNCTIONS, Group};
@@ -31,6 +32,7 @@ pub(crate) fn example_scope() -> Scope {
         inputs: map(inputs),
         steps: map(steps),
         now_unix_ms: Some(EXAMPLE_NOW_UNIX_MS),
+        sites: [("tampa".to_owned(), Sight::Up)].into(),
         ..Scope::default()
     }
 }

@@ -30,6 +30,9 @@ functions! {
         "now", Any: ["now() -> time"],
             "The time of the run's event that is being applied, so that a replay sees the same; known in a run only.",
             "now()" => "\"2026-08-30T06:00:00Z\"";
+        "site_up", Boolean: ["site_up(site id) -> boolean"],
+            "Whether the site's agent answers. It is asked when the step's turn has come, or that of its undo, and the answer is recorded: only an `if`, and `requires` of a compensation, can ask.",
+            "site_up(\"tampa\")" => "true";
         "skipped", Boolean: ["skipped(step id) -> boolean"],
             "Whether the step was passed over.",
             "skipped(\"dns\")" => "true";

@@ -201,6 +201,10 @@ codes! {
         "Steps of `on_failure` and `always` are not undone, so what is written for their undo would never run.",
         "always:\n  ttl: { uses: gtm.prepare@1, with: { vm: vm-a, ttl: 5 }, compensate: { uses: report.write@1 } }",
         "Leave it out, or make the step a `scope`: that is undone at the end of its block.";
+    NotAskedHere, "LH0042", "asks for a site", "nobody can be asked here",
+        "`site_up` is asked when a decision is due that waits for the answer: a step's `if`, or what its undo requires. Everywhere else an expression has its value from what is known already.",
+        "steps:\n  copy: { uses: x.y@1, with: { up: \"${{ site_up(\\\"tampa\\\") }}\" } }",
+        "Ask in the `if` of a step, and let what depends on it need that step.";
     UnknownResource, "LH0048", "unknown", "a resource is unknown",
         "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, anything, duration, exactly, head, list, map, means, one_or_more, pattern, shared, size, text,
-    whole, words,
+    any_map, anything, dashed_id, duration, exactly, head, list, map, means, one_or_more, pattern, shared,
+    size, text, whole, words,
 };
 use crate::test::expect::{EXACTLY_ONCE, NONE_LEFT, OF_PLANS, PlanSpec, REMAINS, STATUSES};
 use crate::test::mock::{ERROR_KEYS, REALLY, UNDO_KEYS};
@@ -12,7 +12,7 @@ use crate::test::sweep::{
     CRASH_KEYS, ERROR_KEYS as SWEEP_ERROR_KEYS, EVERY_ACTION, EVERY_STEP, EVERY_WRITE, KEYS as SWEEP_KEYS,
     TIMES_MAX, UNKNOWN,
 };
-use crate::test::{CASE_KEYS, Invariant, KEYS, SETUP_KEYS, expect, mock};
+use crate::test::{CASE_KEYS, Invariant, KEYS, SETUP_KEYS, expect, mock, outage};
 use crate::workflow::ERROR_CLASSES;
 
 /// At least one letter or digit.
@@ -49,9 +49,22 @@ fn setup_key(key: &str) -> Option<Value> {
             json!({ "type": "object", "patternProperties": { "^x-": true },
                 "additionalProperties": one_or_more(&shared("mock")) }),
         ),
+        "outages" => means("When sites do not answer", list(&map(&outage::KEYS, &["site"], outage_key))),
         "invariants" => {
             means("What must hold in every run; everything if it is not said", list(&words(&invariants)))
         }
+        _ => return None,
+    })
+}
+
+fn outage_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "site" => means("The site", dashed_id()),
+        "from" => means(
+            "Since when, counted from the clock; from the first moment on if it is not said",
+            duration(),
+        ),
+        "for" => means("How long; for good if it is not said", duration()),
         _ => return None,
     })
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_saga::intent::{Compensate, Share, Start};
-use longhaul_saga::{Event, Probe, Wait};
-use longhaul_step::{Claims, Context, Key, Registry, RunRecords};
+use longhaul_saga::{Event, Observe, Probe, Wait};
+use longhaul_step::{Claims, Context, Key, Lookout, Registry, RunRecords};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -19,6 +19,7 @@ use crate::Clock;
 pub(super) struct Calls {
     run: RunId,
     registry: Registry,
+    lookout: Arc<dyn Lookout>,
     clock: Arc<dyn Clock>,
     controller: String,
     records: Arc<dyn RunRecords>,
@@ -54,6 +55,7 @@ impl Calls {
             records: Arc::new(JournalRecords::new(directory, run.clone())),
             run,
             registry: driver.registry.clone(),
+            lookout: Arc::clone(&driver.lookout),
             clock: Arc::clone(&driver.clock),
             controller: format!("{}:{}", owner.host, owner.pid),
             seed: driver.seed,
@@ -101,6 +103,12 @@ impl Calls {
         let context = self.context(&probe.step, probe.incarnation, probe.attempt);
         let call = self.call(context, probe.step.clone());
         self.spawn(call, |call| super::effect::probe(call, probe));
+    }
+
+    pub(super) fn observe(&mut self, observe: Observe) {
+        let lookout = Arc::clone(&self.lookout);
+        let call = self.call(self.context(&observe.step, 0, 0), observe.step.clone());
+        self.spawn(call, |call| super::effect::observe(call, observe, lookout));
     }
 
     pub(super) fn compensate(&mut self, compensate: Compensate) {

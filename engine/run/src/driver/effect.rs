@@ -7,10 +7,12 @@ use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
 use longhaul_model::units::Time;
 use longhaul_model::workflow::HEARTBEAT_MIN;
-use longhaul_saga::event::{Done, Failed, HandleGiven, Probed, Undone, Unknown};
+use longhaul_saga::event::{Done, Failed, HandleGiven, Observed, Probed, Undone, Unknown};
 use longhaul_saga::intent::{Compensate, Start};
-use longhaul_saga::{Answer, Event, Failure, Work};
-use longhaul_step::{Action, Claims, Context, Error, ErrorClass, Handle, Outcome, Poll, Registry, Started};
+use longhaul_saga::{Answer, Event, Failure, Observe, Work};
+use longhaul_step::{
+    Action, Claims, Context, Error, ErrorClass, Handle, Lookout, Outcome, Poll, Registry, Started,
+};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::looping::News;
@@ -67,6 +69,12 @@ impl Call {
             }
         }
     }
+}
+
+pub(super) async fn observe(call: Call, observe: Observe, lookout: Arc<dyn Lookout>) {
+    let seen = lookout.site(&observe.site).await;
+    let Observe { step, work, site } = observe;
+    call.say(Event::Observed(Observed { step, work, site, seen }), None).await;
 }
 
 pub(super) async fn start(mut call: Call, start: Start) {

@@ -2,7 +2,7 @@
 
 use longhaul_model::ids::StepPath;
 use longhaul_saga::event::{
-    CancelRequested, How, Interrupted, RunPaused, RunUnpaused, Signalled, TimerFired, Voted,
+    CancelRequested, How, Interrupted, Observed, RunPaused, RunUnpaused, Signalled, TimerFired, Voted,
 };
 use longhaul_saga::{Batch, Command, Entry, Event, Intent, Saga, Status};
 use longhaul_step::Progress;
@@ -128,7 +128,7 @@ impl<'a> Loop<'a> {
     fn take_in(&mut self, news: News, pending: &mut Pending) -> Result<(), Error> {
         match news {
             News::Event { step, call, event, durable } => {
-                if self.calls.is_current(&step, call) {
+                if self.calls.is_current(&step, call) && self.is_wanted(&event) {
                     pending.durable.extend(durable);
                     self.apply(event, pending)?;
                 }
@@ -151,6 +151,14 @@ impl<'a> Loop<'a> {
             },
         }
         Ok(())
+    }
+
+    /// Whether the saga waits for what a call says. A look is called off without a word to its call.
+    fn is_wanted(&self, event: &Event) -> bool {
+        match event {
+            Event::Observed(Observed { step, work, site, .. }) => self.saga.looks(step, *work, site),
+            _ => true,
+        }
     }
 
     /// What a message means for the run, if it counts.
@@ -245,6 +253,7 @@ impl<'a> Loop<'a> {
                 | Intent::End(_),
             ) => {}
             Command::Probe(probe) => self.calls.probe(probe),
+            Command::Observe(observe) => self.calls.observe(observe),
             Command::Wait(wait) => self.calls.wait(wait, at_unix_ms),
             // Answered before the batch was committed.
             Command::Decide(_) => {}

@@ -16,8 +16,8 @@ use longhaul_model::ids::RunId;
 use longhaul_plan::Plan;
 use longhaul_saga::event::Starter;
 use longhaul_saga::{Entry, FoldError, Illegal, Saga, Status};
-use longhaul_step::Registry;
 use longhaul_step::policy::{Host, NoHost};
+use longhaul_step::{Lookout, NoLookout, Registry};
 
 use crate::statement::{NoNotary, Notary};
 use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
@@ -86,6 +86,7 @@ pub struct Driver {
     seed: Option<u64>,
     notary: Arc<dyn Notary>,
     policies: Arc<dyn Host>,
+    lookout: Arc<dyn Lookout>,
 }
 
 impl Driver {
@@ -93,7 +94,7 @@ impl Driver {
     #[must_use]
     pub fn new(journal: Journal, registry: Registry) -> Self {
         let (clock, notary, policies) = (Arc::new(SystemClock), Arc::new(NoNotary), Arc::new(NoHost));
-        Self { journal, registry, clock, seed: None, notary, policies }
+        Self { journal, registry, clock, seed: None, notary, policies, lookout: Arc::new(NoLookout) }
     }
 
     /// The same on another clock.
@@ -114,6 +115,13 @@ impl Driver {
     #[must_use]
     pub fn with_policies(mut self, policies: Arc<dyn Host>) -> Self {
         self.policies = policies;
+        self
+    }
+
+    /// The same with somebody who looks at sites; without, no expression can ask whether one is up.
+    #[must_use]
+    pub fn with_lookout(mut self, lookout: Arc<dyn Lookout>) -> Self {
+        self.lookout = lookout;
         self
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use longhaul_model::ids::StepPath;
 use longhaul_model::policy::{self, Decision, Hook};
-use longhaul_saga::event::{Decided, How, Vote, Voted};
+use longhaul_model::site::Sight;
+use longhaul_saga::event::{Decided, How, Observed, Vote, Voted};
 use longhaul_saga::intent::{Ask, Asked, End, Start};
 use longhaul_saga::report::Verdict;
 use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
@@ -77,6 +78,7 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
         Event::Observation(observation) if observation.source == "verdict" => {
             format!("judged from outside: {}", Verdict::of(&observation.payload).text())
         }
+        Event::Observed(observed) => of_sight(observed),
         Event::Voted(voted) => of_vote(voted),
         Event::Signalled(signalled) => {
             format!("run {run}: signal {} by {}", signalled.name, signalled.by)
@@ -105,6 +107,15 @@ fn of_plan(event: &Event) -> Vec<String> {
 fn of_verdicts(about: &str, verdicts: &[policy::Verdict]) -> Vec<String> {
     let more = verdicts.iter().filter(|verdict| verdict.decision != Decision::Allow);
     more.map(|verdict| format!("{about}: {verdict}")).collect()
+}
+
+fn of_sight(observed: &Observed) -> String {
+    let Observed { step, site, seen, .. } = observed;
+    match seen {
+        Sight::Up => format!("{step}: site {site} is up"),
+        Sight::Down => format!("{step}: site {site} does not answer"),
+        Sight::Unknown(why) => format!("{step}: whether site {site} is up is not known: {why}"),
+    }
 }
 
 fn of_vote(voted: &Voted) -> String {

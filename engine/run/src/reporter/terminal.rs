@@ -59,6 +59,7 @@ impl<W: Write + Send> Terminal<W> {
             | Event::HandleGiven(_)
             | Event::Undone(_)
             | Event::Probed(_)
+            | Event::Observed(_)
             | Event::TimerFired(_)
             | Event::Voted(_)
             | Event::Signalled(_)

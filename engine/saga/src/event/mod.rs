@@ -9,6 +9,7 @@ mod failed;
 mod handle_given;
 mod interrupted;
 mod observation;
+mod observed;
 mod probed;
 mod run_created;
 mod run_paused;
@@ -27,6 +28,7 @@ pub use handle_given::HandleGiven;
 pub use interrupted::Interrupted;
 use longhaul_model::ids::StepPath;
 pub use observation::Observation;
+pub use observed::Observed;
 pub use probed::Probed;
 pub use run_created::{Controller, RunCreated, Starter};
 pub use run_paused::{RunPaused, RunUnpaused};
@@ -76,6 +78,8 @@ pub enum Event {
     Decided(Decided),
     /// Something has happened outside that steps wait for.
     Signalled(Signalled),
+    /// A site was looked at.
+    Observed(Observed),
     /// Somebody outside saw something; no decision depends on it.
     Observation(Observation),
 }
@@ -101,11 +105,12 @@ impl Event {
             | Self::Probed(_)
             | Self::TimerFired(_)
             | Self::Decided(_)
+            | Self::Observed(_)
             | Self::Observation(_) => None,
         }
     }
 
-    /// The step whose call this ends: its outcome, or the answer to a probe.
+    /// The step whose call this ends: its outcome, or the answer to a probe or a look.
     #[must_use]
     pub fn settles(&self) -> Option<&StepPath> {
         match self {
@@ -114,6 +119,7 @@ impl Event {
             Self::Unknown(event) => Some(&event.step),
             Self::Undone(event) => Some(&event.step),
             Self::Probed(event) => Some(&event.step),
+            Self::Observed(event) => Some(&event.step),
             Self::RunCreated(_)
             | Self::RunResumed(_)
             | Self::Interrupted(_)
@@ -148,6 +154,7 @@ impl Event {
             Self::Voted(event) => event.apply(saga),
             Self::Signalled(event) => event.apply(saga),
             Self::Decided(event) => event.apply(saga),
+            Self::Observed(event) => event.apply(saga),
         }
     }
 }

@@ -84,6 +84,17 @@ pub struct Probe {
     pub attempt: u32,
 }
 
+/// Asks whether a site is up, for [`Observed`](crate::event::Observed).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observe {
+    /// The step that wants to know.
+    pub step: StepPath,
+    /// For its `if`, or for what its undo requires.
+    pub work: Work,
+    /// The site.
+    pub site: String,
+}
+
 /// Asks for a [`TimerFired`](crate::event::TimerFired) later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
@@ -102,6 +113,8 @@ pub enum Command {
     Intent(Intent),
     /// Ask.
     Probe(Probe),
+    /// Look.
+    Observe(Observe),
     /// Wait.
     Wait(Wait),
     /// Ask policies, and apply what they say at once.

@@ -144,6 +144,7 @@ impl Folding {
             | Event::HandleGiven(_)
             | Event::Voted(_)
             | Event::Signalled(_)
+            | Event::Observed(_)
             | Event::TimerFired(_) => {}
             Event::Decided(decided) => self.decided(decided),
         }

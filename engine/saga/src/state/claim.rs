@@ -273,7 +273,7 @@ impl Node {
     fn can_end_by_itself(&self) -> bool {
         let is_under_way =
             matches!(self.state, State::Working(_) | State::Undoing(_) | State::Paused(_) | State::Asking(_));
-        is_under_way || self.held.is_some()
+        is_under_way || self.held.is_some() || self.looking.is_some()
     }
 
     /// Whether what it has does not come back by itself: its effect is there and stays there, or a person has to say.

@@ -1,5 +1,6 @@
 //! Beginning the undo of a node.
 
+use longhaul_expr::Scope;
 use longhaul_model::action::Effects;
 use longhaul_plan::Compensation;
 
@@ -39,7 +40,12 @@ impl Saga {
 
     /// Begins the undo that the workflow's author wrote, if what it requires holds.
     pub(super) fn undo_written(&mut self, id: NodeId, written: &Compensation) {
-        match self.prepare(id, written) {
+        let scope = self.undo_scope_of(id);
+        if let Some(site) = written.requires.iter().find_map(|condition| condition.unseen(&scope)) {
+            return self.look(id, Work::Undo, site);
+        }
+        self.look_away(id);
+        match self.prepare(id, written, &scope) {
             Ok(effect) => {
                 self.node_mut(id).state = State::Undoing(Box::new(effect));
                 self.launch(id);
@@ -53,15 +59,14 @@ impl Saga {
         }
     }
 
-    fn prepare(&self, id: NodeId, written: &Compensation) -> Result<Effect, Failure> {
-        let scope = self.undo_scope_of(id);
+    fn prepare(&self, id: NodeId, written: &Compensation, scope: &Scope) -> Result<Effect, Failure> {
         for condition in &written.requires {
-            let held = condition.evaluate(&scope).map_err(|error| unmet(&error.to_string()))?;
+            let held = condition.evaluate(scope).map_err(|error| unmet(&error.to_string()))?;
             if held != serde_json::Value::Bool(true) {
                 return Err(unmet(&format!("`{condition}` does not hold")));
             }
         }
-        let params = written.with.evaluate(&scope).map_err(|error| unmet(&error.to_string()))?;
+        let params = written.with.evaluate(scope).map_err(|error| unmet(&error.to_string()))?;
         let how = How::Start { uses: written.uses.clone(), params };
         Ok(Effect::new(Work::Undo, how, self.node(id).incarnation + 1, 1))
     }

@@ -127,6 +127,8 @@ impl Saga {
             incarnation,
             is_half_done: false,
             held: None,
+            looking: None,
+            sights: BTreeMap::new(),
             is_admitted: false,
             objection: None,
         });

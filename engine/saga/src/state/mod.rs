@@ -38,6 +38,7 @@ mod foreach;
 mod foresee;
 mod frame;
 mod leave;
+mod look;
 mod node;
 mod pause;
 mod policy;
@@ -197,7 +198,11 @@ impl Saga {
     /// What is asked for, without questions that nobody waits for any more.
     fn take_outbox(&mut self) -> Vec<Command> {
         let mut outbox = std::mem::take(&mut self.outbox);
-        outbox.retain(|command| !matches!(command, Command::Decide(decide) if !self.is_awaited(decide)));
+        outbox.retain(|command| match command {
+            Command::Decide(decide) => self.is_awaited(decide),
+            Command::Observe(observe) => self.looks(&observe.step, observe.work, &observe.site),
+            Command::Intent(_) | Command::Probe(_) | Command::Wait(_) => true,
+        });
         outbox
     }
 

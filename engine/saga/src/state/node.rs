@@ -1,8 +1,10 @@
 //! A step instance.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_model::ids::StepPath;
+use longhaul_model::site::Sight;
 use longhaul_plan::{ActionStep, Body, Child, Foreach, Step};
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ use super::pause::Paused;
 use super::policy::Held;
 use super::question::Open;
 use crate::intent::Because;
-use crate::{Failure, Work};
+use crate::{Failure, Observe, Work};
 
 /// Place of a node in the saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +51,10 @@ pub(crate) struct Node {
     pub(super) is_half_done: bool,
     /// It goes on when policies, and people whom they want asked, say so.
     pub(super) held: Option<Box<Held>>,
+    /// It goes on when this was looked at.
+    pub(super) looking: Option<Observe>,
+    /// What was seen of sites for the decision before which it stands.
+    pub(super) sights: BTreeMap<String, Sight>,
     /// They have said that it may begin.
     pub(super) is_admitted: bool,
     /// It is done, and they have said no to it.
@@ -170,7 +176,7 @@ impl Node {
                 | State::Paused(_)
                 | State::Asking(_)
         );
-        is_under_way || self.held.is_some()
+        is_under_way || self.held.is_some() || self.looking.is_some()
     }
 
     /// Whether its `if` asks how steps ended.

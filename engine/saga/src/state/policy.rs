@@ -279,6 +279,7 @@ impl Saga {
 
     /// Lets go of whatever a step is held for: it is not wanted any more, or it is undone.
     pub(super) fn let_loose(&mut self, id: NodeId) {
+        self.look_away(id);
         let node = self.node_mut(id);
         node.held = None;
         if matches!(node.state, State::Waiting) {

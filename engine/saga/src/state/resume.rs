@@ -45,6 +45,7 @@ impl Saga {
         }
         self.pause_again(id);
         self.hold_again(id);
+        self.look_again(id);
         self.watch_question(id);
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         match (effect.stage, effect.last.clone()) {

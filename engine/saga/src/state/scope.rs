@@ -13,6 +13,7 @@ impl Saga {
         let home = self.home(frame);
         let mut scope =
             if self.frame(frame).block.is_last() { self.whole_scope(home) } else { self.bare_scope(home) };
+        scope.sites = self.node(id).sights.clone();
         self.add_variables(&mut scope, frame);
         let mut around = Some(id);
         while let Some(node) = around {
@@ -28,6 +29,7 @@ impl Saga {
     pub(super) fn undo_scope_of(&self, id: NodeId) -> Scope {
         let frame = self.node(id).frame;
         let mut scope = self.bare_scope(self.home(frame));
+        scope.sites = self.node(id).sights.clone();
         self.add_variables(&mut scope, frame);
         self.add_step(&mut scope, id);
         scope

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{FrameId, NodeId, Saga, State};
 use crate::intent::{Because, Skip};
-use crate::{Failure, Intent};
+use crate::{Failure, Intent, Work};
 
 /// What is to become of a waiting node now.
 enum Turn {
@@ -20,6 +20,8 @@ enum Turn {
     Skip(Because),
     /// Its `if` has no value.
     Refuse(Failure),
+    /// Its `if` depends on whether a site is up.
+    Look(String),
 }
 
 /// How a need stands.
@@ -53,12 +55,14 @@ impl Saga {
     }
 
     fn awaits_its_turn(&self, id: NodeId) -> bool {
-        matches!(self.node(id).state, State::Waiting) && self.node(id).held.is_none()
+        let node = self.node(id);
+        matches!(node.state, State::Waiting) && node.held.is_none() && node.looking.is_none()
     }
 
     fn take_turn(&mut self, id: NodeId, turn: Turn) {
         match turn {
-            Turn::Wait => {}
+            Turn::Wait => return,
+            Turn::Look(site) => return self.look(id, Work::Forward, site),
             Turn::Begin => self.begin(id),
             Turn::Skip(because) => {
                 let step = self.node(id).path.clone();
@@ -67,6 +71,7 @@ impl Saga {
             }
             Turn::Refuse(failure) => self.refuse(id, failure),
         }
+        self.look_away(id);
     }
 
     fn turn(&self, id: NodeId) -> Turn {
@@ -128,7 +133,11 @@ impl Saga {
     fn by_condition(&self, id: NodeId) -> Turn {
         let Some(condition) = &self.node(id).step.condition else { return Turn::Begin };
         let refused = |why: String| Turn::Refuse(Failure::new("precondition", format!("if: {why}")));
-        match condition.evaluate(&self.scope_of(id)) {
+        let scope = self.scope_of(id);
+        if let Some(site) = condition.unseen(&scope) {
+            return Turn::Look(site);
+        }
+        match condition.evaluate(&scope) {
             Ok(Value::Bool(true)) => Turn::Begin,
             Ok(Value::Bool(false)) => Turn::Skip(Because::Condition(condition.to_string())),
             Ok(other) => refused(format!("`{condition}` is {other}, neither true nor false")),

@@ -51,6 +51,9 @@ impl Saga {
     }
 
     fn undo(&mut self, id: NodeId) -> Step {
+        if self.node(id).looking.is_some() {
+            return Step::Wait;
+        }
         match self.node(id).state {
             State::Waiting | State::Skipped(_) | State::Failed(_) | State::Undone | State::Kept => Step::Past,
             State::Claiming

@@ -110,6 +110,7 @@ impl<'a> Steps<'a> {
             | Event::Voted(_)
             | Event::Signalled(_)
             | Event::Decided(_)
+            | Event::Observed(_)
             | Event::Observation(_) => {}
             Event::TimerFired(fired) => {
                 let place = self.layout.place(fired.step.as_str());

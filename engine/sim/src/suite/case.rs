@@ -6,8 +6,10 @@ use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::Diagnostics;
 use longhaul_model::ids::StepPath;
 use longhaul_model::policy::{Host, Verdict};
+use longhaul_model::site::Sight;
 use longhaul_model::source::{Source, Spanned};
-use longhaul_model::test::{ExpectSpec, Invariant, SweepSpec};
+use longhaul_model::test::{ExpectSpec, Invariant, OutageSpec, SweepSpec};
+use longhaul_model::units::Time;
 use longhaul_model::workflow::Resolved;
 use longhaul_plan::Plan;
 use longhaul_saga::{Decide, intent};
@@ -55,6 +57,7 @@ pub struct Case {
     pub(super) planning: Arc<Planning>,
     pub(super) clock_unix_ms: u64,
     pub(super) mocks: Mocks,
+    pub(super) outages: Vec<OutageSpec>,
     pub(super) resumes: u32,
     pub(super) expect: ExpectSpec,
     pub(super) invariants: Vec<Invariant>,
@@ -114,7 +117,7 @@ impl Case {
     #[must_use]
     pub fn run(&self, fault: Fault, seed: u64) -> Option<Ran> {
         let plan = self.plan().filter(|plan| Verdict::denials(&plan.verdicts).is_none())?;
-        let model = Judging { mocks: &self.mocks, host: &*self.host };
+        let model = Judging { case: self };
         Some(simulate(Setup {
             plan,
             run: RUN.parse().expect("it is well-formed"),
@@ -127,23 +130,34 @@ impl Case {
     }
 }
 
-/// The mocks, and policies that are really asked.
+/// The mocks and outages of a case, and policies that are really asked.
 struct Judging<'a> {
-    mocks: &'a Mocks,
-    host: &'a dyn Host,
+    case: &'a Case,
 }
 
 impl Model for Judging<'_> {
     fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
-        self.mocks.behaviour(asked)
+        self.case.mocks.behaviour(asked)
     }
 
     fn decide(&self, decide: &Decide) -> Vec<Verdict> {
-        decide.verdicts(self.host)
+        decide.verdicts(&*self.case.host)
     }
 
     fn reply(&self, step: &StepPath, asks: &intent::Asked, time: u32) -> Reply {
-        self.mocks.reply(step, asks, time)
+        self.case.mocks.reply(step, asks, time)
+    }
+
+    fn sight(&self, site: &str, at_unix_ms: u64) -> Sight {
+        let since_ms = at_unix_ms.saturating_sub(self.case.clock_unix_ms);
+        let is_down = |outage: &OutageSpec| {
+            let from = outage.from.map_or(0, Time::as_millis);
+            let until = outage.lasts.map(|lasts| from.saturating_add(lasts.as_millis()));
+            outage.site.value.as_str() == site
+                && since_ms >= from
+                && until.is_none_or(|until| since_ms < until)
+        };
+        if self.case.outages.iter().any(is_down) { Sight::Down } else { Sight::Up }
     }
 }
 

@@ -118,6 +118,7 @@ impl Checker<'_> {
         self.check_paths(spec);
         let inputs = self.inputs(spec);
         let planning = self.planning(&inputs);
+        let outages = spec.setup.outages.as_ref().or(self.file.defaults.outages.as_ref());
         let invariants = spec.setup.invariants.as_ref().or(self.file.defaults.invariants.as_ref());
         Case {
             source: self.file.document.source.clone(),
@@ -129,6 +130,7 @@ impl Checker<'_> {
                 plain: Arc::clone(&self.plain),
                 inputs,
             },
+            outages: outages.cloned().unwrap_or_default(),
             resumes: spec.resumes.unwrap_or(0),
             expect: spec.expect.clone(),
             invariants: invariants.map_or_else(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use longhaul_model::ids::StepPath;
 use longhaul_model::policy::{Approval, Decision, Hook, Verdict};
+use longhaul_model::site::Sight;
 use longhaul_model::units::Time;
 use longhaul_plan::{Asking, Plan};
 use longhaul_saga::{Decide, Failure, Work, intent};
@@ -45,6 +46,11 @@ impl Model for Chance {
             Verdict { policy: asking.policy.clone(), decision }
         };
         decide.asking.iter().map(one).collect()
+    }
+
+    fn sight(&self, site: &str, at_unix_ms: u64) -> Sight {
+        let mut rng = self.rng((site, at_unix_ms / 900_000));
+        if rng.u32(0..1_000) < self.trouble { Sight::Down } else { Sight::Up }
     }
 
     fn reply(&self, step: &StepPath, _: &intent::Asked, time: u32) -> Reply {
@@ -128,10 +134,24 @@ fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
             if effects == "reversible" && n != pivot_at && rng.u32(0..6) == 0 {
                 action["body"]["action"]["scope"] = json!(true);
             }
-            steps.push(claiming(rng, action));
+            let action = claiming(rng, action);
+            steps.push(looking(rng, action));
         }
     }
     Value::Array(steps)
+}
+
+/// Some depend on whether a site is up, and so does what undoes some.
+fn looking(rng: &mut Rng, mut step: Value) -> Value {
+    if rng.u32(0..10) == 0 {
+        step["if"] = json!("${{ site_up(\"east\") || site_up(\"west\") }}");
+    }
+    if rng.u32(0..10) == 0 && step["body"]["action"]["pivot"] == json!(false) {
+        step["body"]["action"]["compensate"] = json!({
+            "uses": "toy.write@1", "with": { "file": "back" }, "requires": ["${{ site_up(\"east\") }}"],
+        });
+    }
+    step
 }
 
 /// Some claim something of what all share, and some keep it.

@@ -6,6 +6,7 @@ mod conditions;
 mod crash;
 mod kit;
 mod operators;
+mod probes;
 mod runs;
 mod sites;
 mod toy;

@@ -177,6 +177,6 @@ async fn lies_about_a_cancel_are_found() {
 fn uncovered_actions_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let registry = registry(&World::new(folder.path()));
-    assert_eq!(uncovered(&registry, &["toy.write@1"]), []);
-    assert_eq!(uncovered(&registry, &[]), ["toy.write@1".parse().unwrap()]);
+    assert_eq!(uncovered(&registry, &["toy.write@1", "toy.look@1"]), []);
+    assert_eq!(uncovered(&registry, &["toy.look@1"]), ["toy.write@1".parse().unwrap()]);
 }

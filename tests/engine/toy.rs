@@ -238,6 +238,9 @@ impl Action for Write1 {
 
     async fn probe(&self, _context: &Context, params: &Value) -> Probe {
         let file = Self::file(params);
+        if params["mute"] == true {
+            return Probe::CannotTell(Error::new(ErrorClass::Unreachable, "it says nothing"));
+        }
         match (self.world.effect(file).exists(), self.world.op(file).exists()) {
             (true, _) => Probe::Done(Self::outputs(params)),
             (false, true) => Probe::Partial,
@@ -285,7 +288,58 @@ impl Action for Write1 {
 pub(super) fn registry(world: &World) -> Registry {
     let mut registry = Registry::new();
     registry.register(Arc::new(Write1::new(world.clone()))).unwrap();
+    registry.register(Arc::new(Look1::new(world.clone()))).unwrap();
     registry
+}
+
+/// Says whether a file is there.
+struct Look1 {
+    descriptor: Descriptor,
+    world: World,
+}
+
+impl Look1 {
+    fn new(world: World) -> Self {
+        let descriptor = Descriptor {
+            name: "toy.look@1".parse().unwrap(),
+            summary: "looks for a file".into(),
+            effects: Effects::None,
+            params: json!({ "type": "object", "required": ["file"], "properties": { "file": { "type": "string" } } }),
+            outputs: json!({ "type": "object", "properties": { "there": { "type": "boolean" } } }),
+            errors: Vec::new(),
+        };
+        Self { descriptor, world }
+    }
+}
+
+#[async_trait::async_trait]
+impl Action for Look1 {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    async fn start(&self, context: &Context, params: &Value) -> Started {
+        self.world.log(&format!("look {} {}", context.key.step, context.attempt));
+        Started::Running(Handle(params.to_string()))
+    }
+
+    async fn poll(&self, _: &Context, handle: &Handle, _: Duration) -> Poll {
+        let params: Value = serde_json::from_str(&handle.0).unwrap();
+        let there = self.world.effect(params["file"].as_str().unwrap()).exists();
+        Poll::Ended(Outcome::Done(json!({ "there": there })))
+    }
+
+    async fn probe(&self, _: &Context, _: &Value) -> Probe {
+        Probe::Absent
+    }
+
+    async fn cancel(&self, _: &Context, _: &Handle) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn compensate(&self, _: &Context, _: &Value, _: Option<&Value>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A step of the toy action. `script` says how each attempt goes; missing attempts succeed.

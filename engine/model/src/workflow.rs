@@ -23,7 +23,9 @@ pub use resource::{ClaimAmount, ClaimSpec, ResourceSpec};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
 pub use shared::{HEARTBEAT_MIN, Shared, read_shared};
-pub use step::{ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, StepSpec, WaitSpec};
+pub use step::{
+    ActionSpec, BodySpec, CompensateSpec, ForeachSpec, ItemFailure, ProbeSpec, StepSpec, WaitSpec,
+};
 pub use trigger::{TriggerBody, TriggerSpec};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};

@@ -24,6 +24,7 @@ mod names;
 mod parameters;
 mod plan;
 mod policies;
+mod probes;
 mod questions;
 mod reasons;
 mod render;
@@ -39,9 +40,10 @@ pub use drawing::{dot, mermaid, terminal};
 pub use forecast::{Circumstances, DeadlineOutlook, Expectation, Expected, Fact, Forecast, RestsOn};
 pub use plan::{
     ActionStep, Asks, Backoff, Body, Child, ChildInput, Compensation, Foreach, Graph, OnExpire,
-    OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin,
+    OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin, WrittenProbe,
 };
 pub use policies::{ANY_ITEM, Asking, Holder, Policy, effects, moment};
+pub use probes::FOUND;
 pub use questions::approval_schema;
 pub use render::render_text;
 pub use resources::{Budget, Claim, Reserve, Resource, Share, Wanted};

@@ -38,7 +38,7 @@ pub(crate) struct StepRead {
 pub(crate) struct Takes<'t> {
     /// The action, or the workflow's file.
     pub(crate) name: String,
-    /// What it calls one of them: a parameter, an input.
+    /// What it calls one of them: a parameter, an input, an output.
     pub(crate) what: &'static str,
     pub(crate) schema: &'t Value,
     /// The action, which may have more to say than its schema.
@@ -49,6 +49,10 @@ impl<'t> Takes<'t> {
     pub(crate) fn of_action(action: &'t Descriptor) -> Self {
         let name = action.name.to_string();
         Self { name, what: "parameter", schema: &action.params, action: Some(&action.name) }
+    }
+
+    pub(crate) fn of_outputs(action: &'t Descriptor) -> Self {
+        Self { name: action.name.to_string(), what: "output", schema: &action.outputs, action: None }
     }
 
     pub(crate) fn of_workflow(file: &str, schema: &'t Value) -> Self {
@@ -213,7 +217,11 @@ impl Checker<'_> {
     /// Validates what is written out, and what the inputs make known, against the schema of the parameters.
     fn parameter_values(&mut self, node: &Node, template: &Template, takes: &Takes<'_>) {
         // A broken schema is the action's mistake and its own tests find it.
-        let Some(validator) = self.validators.named(takes.name.clone(), takes.schema) else { return };
+        let Some(validator) =
+            self.validators.named(format!("{} of {}", takes.what, takes.name), takes.schema)
+        else {
+            return;
+        };
         let Partial { value, unknown, .. } = self.known(node, template);
         let mut fits = true;
         for error in validator.iter_errors(&value) {

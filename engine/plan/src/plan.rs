@@ -327,6 +327,9 @@ pub struct ActionStep {
     pub scope: bool,
     /// What undoes it, if not the action's own `compensate`.
     pub compensate: Option<Compensation>,
+    /// How to find out whether its effect is there, if its action cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<WrittenProbe>,
     /// What it takes of the resources while it is under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,
@@ -344,6 +347,26 @@ pub struct Compensation {
     pub with: Template,
     /// What must hold for it to be run.
     pub requires: Vec<Expression>,
+}
+
+/// A look at the world that the workflow's author wrote: an action without effects, and what its outputs mean. The expressions
+/// see them as `found`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WrittenProbe {
+    /// The action that looks.
+    pub uses: ActionName,
+    /// Its parameters; may read what the step itself may read.
+    pub with: Template,
+    /// True if the effect is there.
+    pub done: Expression,
+    /// True if nothing of it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<Expression>,
+    /// True if a part of it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Expression>,
+    /// What the step puts out if its effect is there.
+    pub outputs: Template,
 }
 
 /// What is tried again, and when.

@@ -184,6 +184,12 @@ impl Text {
         for claim in &action.claims {
             self.line(depth + 1, &format!("takes {claim}"));
         }
+        if let Some(probe) = &action.probe {
+            self.line(
+                depth + 1,
+                &format!("if nobody knows how it ended, {} looks: done if {}", probe.uses, probe.done),
+            );
+        }
         let heartbeat = action.heartbeat.map_or_else(String::new, |every| format!("heartbeat {every}, "));
         self.line(depth + 1, &format!("timeout {}, {heartbeat}{attempts}", action.timeout));
     }

@@ -220,7 +220,8 @@ impl<'a> Checker<'a> {
             self.check_effects(descriptor, asserted);
         }
         self.check_scope(spec, descriptor);
-        let (claims, claim_reads) = self.claims(&spec.claims, names);
+        let (claims, mut other_reads) = self.claims(&spec.claims, names);
+        let probe = spec.probe.as_ref().map(|probe| self.probe(probe, descriptor, names, &mut other_reads));
         let (descriptor, with) = (descriptor?, with?);
         let defaults = &self.workflow.defaults;
         let step = ActionStep {
@@ -233,10 +234,11 @@ impl<'a> Checker<'a> {
             pivot: spec.pivot.is_some(),
             scope: spec.scope.is_some(),
             compensate: compensate.flatten(),
+            probe: probe.flatten(),
             claims,
             defaulted: Vec::new(),
         };
-        let reads = with.reads.into_iter().chain(claim_reads).collect();
+        let reads = with.reads.into_iter().chain(other_reads).collect();
         Some(CheckedBody { body: Body::Action(Box::new(step)), reads, pivot: spec.pivot })
     }
 
@@ -253,7 +255,7 @@ impl<'a> Checker<'a> {
     }
 
     /// What an action says about itself; a mistake if there is none of that name.
-    fn descriptor(&mut self, uses: &Spanned<ActionName>) -> Option<&'a Descriptor> {
+    pub(crate) fn descriptor(&mut self, uses: &Spanned<ActionName>) -> Option<&'a Descriptor> {
         if let Some(descriptor) = self.catalogue.get(&uses.value) {
             return Some(descriptor);
         }

@@ -90,7 +90,11 @@ impl Saga {
 fn collect(into: &mut VecDeque<Intent>, commands: Vec<Command>) {
     into.extend(commands.into_iter().filter_map(|command| match command {
         Command::Intent(intent) => Some(intent),
-        Command::Probe(_) | Command::Observe(_) | Command::Wait(_) | Command::Decide(_) => None,
+        Command::Probe(_)
+        | Command::Inquire(_)
+        | Command::Observe(_)
+        | Command::Wait(_)
+        | Command::Decide(_) => None,
     }));
 }
 

@@ -26,7 +26,7 @@ pub use batch::Batch;
 pub use decide::Decide;
 pub use event::Event;
 pub use fold::{Fold, FoldError};
-pub use intent::{Command, Intent, Observe, Probe, Wait};
+pub use intent::{Command, Inquire, Intent, Observe, Probe, Wait};
 pub use outcome::{Answer, Failure, Illegal, Status, Work};
 pub use record::{
     Entry, FIRST_PREVIOUS, Header, RECORD_VERSION, Record, SAGA_VERSION, SAGA_VERSIONS_FOLDED, Unreadable,

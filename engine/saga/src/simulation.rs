@@ -219,8 +219,8 @@ impl World {
         match self.pending.remove(at) {
             Command::Intent(Intent::Start(start)) => self.start(&start),
             Command::Intent(Intent::Compensate(undo)) => self.compensate(undo.step),
-            // These plans have no policies, and ask for no sites.
-            Command::Intent(_) | Command::Decide(_) | Command::Observe(_) => {}
+            // These plans have no policies and no probes, and ask for no sites.
+            Command::Intent(_) | Command::Decide(_) | Command::Inquire(_) | Command::Observe(_) => {}
             Command::Probe(probe) => self.probe(probe.step, probe.work),
             Command::Wait(wait) => {
                 if self.saga.awaits(&wait.step, wait.timer) {
@@ -291,7 +291,7 @@ impl World {
         } else {
             Answer::Absent
         };
-        self.apply(Event::Probed(Probed { step, work, answer, draw_permille: 500 }));
+        self.apply(Event::Probed(Probed { step, work, answer, found: None, draw_permille: 500 }));
     }
 
     /// The key under which the step was started last.

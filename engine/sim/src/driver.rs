@@ -15,7 +15,9 @@ use calls::Calls;
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
 use longhaul_saga::event::{Controller, Observed, Starter, TimerFired};
-use longhaul_saga::{Batch, Command, Entry, Event, Illegal, Intent, Observe, Record, Saga, Status, StepView};
+use longhaul_saga::{
+    Batch, Command, Entry, Event, Illegal, Inquire, Intent, Observe, Record, Saga, Status, StepView,
+};
 use people::Inbox;
 use transfer::Transfers;
 
@@ -27,7 +29,7 @@ use crate::{Fault, Model, Side, World};
 /// write.
 const RECORDS_MAX: usize = 2_000_000;
 
-/// How long looking at a site takes.
+/// How long looking at a site takes, or at what an effect changes.
 const LOOK_MS: u64 = 10;
 
 /// Who starts a simulated run.
@@ -120,6 +122,8 @@ enum Thing {
     News { step: StepPath, call: u64, news: News },
     /// A timer of a controller.
     Timer { step: StepPath, timer: u64, generation: u64 },
+    /// A step's own probe has looked for a controller.
+    Inquiry { inquire: Box<Inquire>, generation: u64 },
     /// A site was looked at for a controller.
     Sight { observe: Observe, generation: u64 },
     /// Somebody outside has said something.
@@ -231,6 +235,7 @@ impl<'a> Simulation<'a> {
             Thing::End { id, plan } => self.end(&id, plan),
             Thing::News { step, call, news } => self.hear(&step, call, news),
             Thing::Timer { step, timer, generation } => self.fire(step, timer, generation),
+            Thing::Inquiry { inquire, generation } => self.find_out(&inquire, generation),
             Thing::Sight { observe, generation } => self.see(observe, generation),
             Thing::Message(event) => self.arrive(*event),
             Thing::TakeOver { by_operator } => self.take_over(by_operator),
@@ -320,6 +325,10 @@ impl<'a> Simulation<'a> {
             // Answered before the batch was recorded.
             Command::Decide(_) => {}
             Command::Probe(probe) => self.probe(&probe),
+            Command::Inquire(inquire) => {
+                let at = self.now_unix_ms.saturating_add(LOOK_MS);
+                self.queue.push(at, Thing::Inquiry { inquire, generation: self.generation });
+            }
             Command::Observe(observe) => {
                 let at = self.now_unix_ms.saturating_add(LOOK_MS);
                 self.queue.push(at, Thing::Sight { observe, generation: self.generation });

@@ -35,6 +35,8 @@ pub struct Behaviour {
     pub moves: Option<Moves>,
     /// How it ends if nobody asks it to stop.
     pub ending: Ending,
+    /// What the step's own probe finds once it has ended and nobody knows how; then the action itself cannot tell.
+    pub found: Option<Value>,
 }
 
 /// Bytes that an effect moves over a link.
@@ -50,7 +52,7 @@ impl Behaviour {
     /// An effect that takes so long, whatever its step's claims.
     #[must_use]
     pub fn timed(takes_ms: u64, ending: Ending) -> Self {
-        Self { takes_ms, moves: None, ending }
+        Self { takes_ms, moves: None, ending, found: None }
     }
 }
 

@@ -4,6 +4,7 @@ mod claims;
 mod detectors;
 mod last_blocks;
 mod policies;
+mod probes;
 mod questions;
 mod random;
 mod sites;
@@ -85,11 +86,7 @@ fn a_simulation_can_be_repeated() {
     let plan = evacuation(2, 1);
     let shaky = |asked: &Asked<'_>| {
         let failure = Failure::new("transient", "made up");
-        Behaviour {
-            takes_ms: 10,
-            moves: None,
-            ending: if asked.time < 3 { Ending::Failed(failure) } else { fine(asked).ending },
-        }
+        Behaviour::timed(10, if asked.time < 3 { Ending::Failed(failure) } else { fine(asked).ending })
     };
     let [first, second, other] = [1, 1, 2].map(|seed| run(&plan, &shaky, Fault::None, seed));
     assert_eq!(first.records, second.records);
@@ -126,11 +123,9 @@ fn a_crash_at_any_write_changes_no_outcome() {
 fn only_an_operator_resumes_a_stopped_run() {
     let plan = evacuation(1, 1);
     let broken = |asked: &Asked<'_>| match asked.step.as_str() {
-        "each/vm-0/settle" if asked.time == 1 => Behaviour {
-            takes_ms: 5,
-            moves: None,
-            ending: Ending::Failed(Failure::new("permanent", "made up")),
-        },
+        "each/vm-0/settle" if asked.time == 1 => {
+            Behaviour::timed(5, Ending::Failed(Failure::new("permanent", "made up")))
+        }
         _ => fine(asked),
     };
     let simulated = |fault, resumes| {
@@ -162,11 +157,7 @@ fn items_under_a_pivot_are_kept() {
         action("beside", &[], "reversible", false),
     ]);
     let late = |asked: &Asked<'_>| match asked.step.as_str() {
-        "beside" => Behaviour {
-            takes_ms: 60_000,
-            moves: None,
-            ending: Ending::Failed(Failure::new("permanent", "made up")),
-        },
+        "beside" => Behaviour::timed(60_000, Ending::Failed(Failure::new("permanent", "made up"))),
         _ => fine(asked),
     };
     let plan = plan(&steps, &[]);

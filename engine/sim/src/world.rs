@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use longhaul_model::ids::StepPath;
 use longhaul_saga::{Answer, Failure, Work};
+use serde_json::Value;
 
 use crate::{Behaviour, Ending, Really};
 
@@ -32,6 +33,8 @@ struct Operation {
     again: bool,
     /// It was asked to stop.
     stopping: bool,
+    /// What the step's own probe finds when it is over.
+    found: Option<Value>,
 }
 
 /// What became of one step's effect.
@@ -157,6 +160,7 @@ impl World {
             plan: self.plans,
             hidden: false,
             stopping: false,
+            found: behaviour.found.clone(),
         };
         self.operations.insert(id.clone(), operation);
     }
@@ -239,6 +243,11 @@ impl World {
         }
     }
 
+    /// What the step's own probe finds of an operation.
+    pub(crate) fn found(&self, id: &OperationId) -> Option<&Value> {
+        self.operations.get(id).filter(|operation| operation.over)?.found.as_ref()
+    }
+
     /// Whether the effect of an operation is there.
     pub(crate) fn probe(&self, id: &OperationId) -> Answer {
         let Some(operation) = self.operations.get(id) else { return Answer::Absent };
@@ -246,6 +255,9 @@ impl World {
             return Answer::Partial;
         }
         match &operation.ending {
+            Ending::Unknown { failure, .. } if operation.found.is_some() => {
+                Answer::CannotTell(failure.clone())
+            }
             Ending::Done(outputs) | Ending::Unknown { really: Really::Done(outputs), .. } => {
                 Answer::Done(outputs.clone())
             }

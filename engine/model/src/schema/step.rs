@@ -11,7 +11,7 @@ use crate::workflow::child::{OF_ATTEMPTS, OF_EFFECTS, PATH};
 use crate::workflow::question::{APPROVE_KEYS, QUORUM_MAX};
 use crate::workflow::resource::{CLAIM_KEYS, ELASTIC, OF_ELASTIC, RESOURCE_KEYS};
 use crate::workflow::step::{
-    ACTION_KEYS, COMPENSATE_KEYS, FOREACH_KEYS, OF_SIGNALS, PARALLEL_MAX, SHARED_KEYS, WAIT_KEYS,
+    ACTION_KEYS, COMPENSATE_KEYS, FOREACH_KEYS, OF_SIGNALS, PARALLEL_MAX, PROBE_KEYS, SHARED_KEYS, WAIT_KEYS,
     WAIT_MAP_KEYS,
 };
 
@@ -43,13 +43,13 @@ pub(super) fn step() -> Value {
     schema
 }
 
-/// A step of `on_failure` or `always`: a plain one, for nothing is undone any more.
+/// A step of `on_failure` or `always`: nothing but a scope is undone there.
 pub(super) fn last_step() -> Value {
+    let scope = json!({ "properties": { "scope": { "const": true } }, "required": ["scope"] });
     json!({ "allOf": [
         shared("step"),
-        without(&[&FOREACH_KEYS, &["compensate"]]),
-        when_child(&json!(false)),
-        { "properties": { "pivot": { "const": false }, "scope": { "const": false } } },
+        { "properties": { "pivot": { "const": false } } },
+        { "if": { "required": ["compensate"] }, "then": scope },
     ] })
 }
 
@@ -175,6 +175,10 @@ fn action_key(key: &str) -> Option<Value> {
             "What undoes it, in place of the action's own undo",
             map(&COMPENSATE_KEYS, &["uses"], compensate_key),
         ),
+        "probe" => means(
+            "How to find out whether its effect is there, if nobody knows and its action cannot tell",
+            map(&PROBE_KEYS, &["uses", "done"], probe_key),
+        ),
         "claims" => means(
             "What it takes of the workflow's resources while it is under way, by their names; it waits until that is free",
             map_of(step_id_form(), &claim()),
@@ -251,6 +255,18 @@ fn compensate_key(key: &str) -> Option<Value> {
             any_map(),
         ),
         "requires" => means("What must be true for it to be run", list(&expression())),
+        _ => return None,
+    })
+}
+
+fn probe_key(key: &str) -> Option<Value> {
+    Some(match key {
+        "uses" => means("The action that looks; it has no effects", action()),
+        "with" => means("Its parameters", any_map()),
+        "done" => means("True of what it `found` if the effect is there", expression()),
+        "absent" => means("True if nothing of the effect is there", expression()),
+        "partial" => means("True if a part of the effect is there", expression()),
+        "outputs" => means("What the step puts out if its effect is there", any_map()),
         _ => return None,
     })
 }

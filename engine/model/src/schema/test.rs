@@ -89,6 +89,7 @@ fn behaviour() -> Value {
         json!({ "properties": { "unknown": { "not": { "const": "done" } } }, "required": ["unknown"] });
     schema["allOf"] = json!([
         { "not": { "required": ["error", "unknown"] } },
+        { "if": { "required": ["found"] }, "then": { "required": ["unknown"] } },
         { "if": { "anyOf": [fails, not_there] }, "then": { "properties": { "outputs": false } } },
     ]);
     schema
@@ -104,6 +105,7 @@ fn behaviour_key(key: &str) -> Option<Value> {
         "outputs" => means("What it puts out; the rest is made from the action's schema", anything()),
         "error" => means("It fails and leaves nothing behind", map(&ERROR_KEYS, &["class"], error_key)),
         "unknown" => means("Nobody knows how it ended, and a probe finds this", words(&REALLY)),
+        "found" => means("What the step's own probe finds; the action itself cannot tell then", anything()),
         "undo" => means("How its undo behaves", one_or_more(&shared("undo"))),
         _ => return None,
     })

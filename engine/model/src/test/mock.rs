@@ -28,6 +28,8 @@ pub struct BehaviourSpec {
     pub moves: Option<(Spanned<String>, Size)>,
     /// How it ends.
     pub outcome: Outcome,
+    /// What the step's own probe finds; the action itself cannot tell then.
+    pub found: Option<Node>,
     /// How the action's own undo of it behaves, per time it is asked for.
     pub undo: Vec<BehaviourSpec>,
 }
@@ -60,7 +62,7 @@ pub struct ErrorSpec {
     pub code: Option<String>,
 }
 
-pub(crate) const KEYS: [&str; 6] = ["takes", "moves", "outputs", "error", "unknown", "undo"];
+pub(crate) const KEYS: [&str; 7] = ["takes", "moves", "outputs", "error", "unknown", "found", "undo"];
 pub(crate) const UNDO_KEYS: [&str; 2] = ["takes", "error"];
 pub(crate) const ERROR_KEYS: [&str; 3] = ["class", "message", "code"];
 /// What a probe finds, by the word in a file.
@@ -96,8 +98,17 @@ fn behaviour(node: &Node, keys: &[&str], reader: &mut Reader<'_>) -> Option<Beha
         takes: reader.optional(node, "takes"),
         moves: node.get("moves").and_then(|moves| read_moves(moves, reader)),
         outcome: outcome(node, reader)?,
+        found: read_found(node, reader),
         undo: undo.map(|undo| behaviours(undo, &UNDO_KEYS, reader)).unwrap_or_default(),
     })
+}
+
+fn read_found(node: &Node, reader: &mut Reader<'_>) -> Option<Node> {
+    let found = node.get("found");
+    if node.get("unknown").is_none() {
+        contradict(node, found, "a probe looks only when nobody knows: say what is `unknown`", reader);
+    }
+    found.cloned()
 }
 
 /// `{ wan: 40GiB }`: one resource, and how much goes over it.

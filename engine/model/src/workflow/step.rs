@@ -73,6 +73,8 @@ pub struct ActionSpec {
     pub scope: Option<Span>,
     /// What undoes it.
     pub compensate: Option<CompensateSpec>,
+    /// How to find out whether its effect is there, if its action cannot tell.
+    pub probe: Option<ProbeSpec>,
     /// What it takes of the workflow's resources.
     pub claims: Vec<ClaimSpec>,
 }
@@ -86,6 +88,25 @@ pub struct CompensateSpec {
     pub with: Option<Node>,
     /// What must hold for it.
     pub requires: Vec<Node>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// `probe`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeSpec {
+    /// The action that looks.
+    pub uses: Option<Spanned<ActionName>>,
+    /// Its parameters.
+    pub with: Option<Node>,
+    /// Whether what it found means that the effect is there.
+    pub done: Option<Node>,
+    /// Whether it means that nothing of the effect is there.
+    pub absent: Option<Node>,
+    /// Whether it means that a part of the effect is there.
+    pub partial: Option<Node>,
+    /// What the step then puts out.
+    pub outputs: Option<Node>,
     /// Where it stands.
     pub span: Span,
 }
@@ -118,8 +139,19 @@ pub enum ItemFailure {
 pub(crate) const SHARED_KEYS: [&str; 2] = ["needs", "if"];
 /// Keys of a step that waits for a time or for somebody.
 pub(crate) const WAIT_KEYS: [&str; 2] = ["wait", "approve"];
-pub(crate) const ACTION_KEYS: [&str; 10] =
-    ["uses", "with", "effects", "timeout", "heartbeat", "retry", "pivot", "scope", "compensate", "claims"];
+pub(crate) const ACTION_KEYS: [&str; 11] = [
+    "uses",
+    "with",
+    "effects",
+    "timeout",
+    "heartbeat",
+    "retry",
+    "pivot",
+    "scope",
+    "compensate",
+    "probe",
+    "claims",
+];
 pub(crate) const FOREACH_KEYS: [&str; 5] = ["foreach", "as", "max_parallel", "on_item_failure", "steps"];
 
 /// Keys of a wait that is a map.
@@ -127,9 +159,7 @@ pub(crate) const WAIT_MAP_KEYS: [&str; 6] = ["for", "until", "signal", "payload"
 /// Keys of a wait for a signal alone.
 pub(crate) const OF_SIGNALS: [&str; 3] = ["payload", "expires", "on_expire"];
 pub(crate) const COMPENSATE_KEYS: [&str; 3] = ["uses", "with", "requires"];
-
-/// Keys of the format that this version cannot execute.
-const LATER: [&str; 1] = ["probe"];
+pub(crate) const PROBE_KEYS: [&str; 6] = ["uses", "with", "done", "absent", "partial", "outputs"];
 
 /// Most items of a foreach at once.
 pub(crate) const PARALLEL_MAX: u32 = 1_000;
@@ -147,7 +177,7 @@ fn read_step(entry: &Entry, reader: &mut Reader<'_>) -> Option<StepSpec> {
     let node = &entry.value;
     let known: Vec<&str> =
         SHARED_KEYS.into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).chain(WAIT_KEYS).collect();
-    reader.fields(node, "a step", &known, &LATER);
+    reader.fields(node, "a step", &known, &[]);
     let needs: Option<Vec<Spanned<StepId>>> = reader.optional(node, "needs");
     let body = read_body(entry, reader);
     let id = match entry.key.value.parse() {
@@ -191,9 +221,8 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
             Some(read_waiting(node, reader))
         }
         (false, false) => {
-            // A step whose whole work is a construct of a later version, or a misspelt key, is reported as that.
-            let explained =
-                LATER.iter().any(|key| has(key)) || node.entries().iter().any(|e| is_misspelt(&e.key.value));
+            // A step whose whole work is a misspelt key is reported as that.
+            let explained = node.entries().iter().any(|e| is_misspelt(&e.key.value));
             if !explained && matches!(node.content, Content::Map(_)) {
                 let message = format!("step `{}` does nothing", entry.key.value);
                 let one = Diagnostic::new(Code::StepBody, reader.source, entry.key.span, message);
@@ -231,6 +260,7 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
         pivot,
         scope,
         compensate: reader.optional(node, "compensate"),
+        probe: reader.optional(node, "probe"),
         claims: resource::read_claims(node, reader),
     }
 }
@@ -238,11 +268,9 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
 fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>> {
     let uses: Spanned<String> = reader.required(node, "uses")?;
     if child::is_path(&uses.value) {
-        let message = format!("an undo is one action, and `{}` is a workflow", uses.value);
+        let message = format!("one action is needed here, and `{}` is a workflow", uses.value);
         let one = Diagnostic::new(Code::Malformed, reader.source, uses.span, message);
-        reader
-            .found
-            .push(one.help("name the action; what a workflow's steps do is undone by their own undos"));
+        reader.found.push(one.help("name the action; a workflow runs as a step of its own"));
         return None;
     }
     match uses.value.parse() {
@@ -314,6 +342,21 @@ impl Read for CompensateSpec {
             uses: read_uses(node, reader),
             with: reader.optional(node, "with"),
             requires: reader.optional(node, "requires").unwrap_or_default(),
+            span: node.span,
+        })
+    }
+}
+
+impl Read for ProbeSpec {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.fields(node, "a probe", &PROBE_KEYS, &[])?;
+        Some(Self {
+            uses: read_uses(node, reader),
+            with: reader.optional(node, "with"),
+            done: reader.required(node, "done"),
+            absent: reader.optional(node, "absent"),
+            partial: reader.optional(node, "partial"),
+            outputs: reader.optional(node, "outputs"),
             span: node.span,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_saga::intent::{Compensate, Share, Start};
-use longhaul_saga::{Event, Observe, Probe, Wait};
+use longhaul_saga::{Event, Inquire, Observe, Probe, Wait};
 use longhaul_step::{Claims, Context, Key, Lookout, Registry, RunRecords};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
@@ -15,6 +15,9 @@ use super::effect::Call;
 use super::looping::News;
 use super::records::JournalRecords;
 use crate::Clock;
+
+/// The last part of the path under which a step's own probe has its key.
+const PROBE: &str = "probe";
 
 pub(super) struct Calls {
     run: RunId,
@@ -103,6 +106,14 @@ impl Calls {
         let context = self.context(&probe.step, probe.incarnation, probe.attempt);
         let call = self.call(context, probe.step.clone());
         self.spawn(call, |call| super::effect::probe(call, probe));
+    }
+
+    /// The look has a key of its own, of which every number is another attempt: nothing that was found before answers it.
+    pub(super) fn inquire(&mut self, inquire: Inquire) {
+        let probe = PROBE.parse().expect("it is well-formed");
+        let context = self.context(&inquire.step.child(&probe), inquire.incarnation, inquire.number);
+        let call = self.call(context, inquire.step.clone());
+        self.spawn(call, |call| super::effect::inquire(call, inquire));
     }
 
     pub(super) fn observe(&mut self, observe: Observe) {

@@ -9,10 +9,11 @@ use longhaul_model::units::Time;
 use longhaul_model::workflow::HEARTBEAT_MIN;
 use longhaul_saga::event::{Done, Failed, HandleGiven, Observed, Probed, Undone, Unknown};
 use longhaul_saga::intent::{Compensate, Start};
-use longhaul_saga::{Answer, Event, Failure, Observe, Work};
+use longhaul_saga::{Answer, Event, Failure, Inquire, Observe, Work};
 use longhaul_step::{
     Action, Claims, Context, Error, ErrorClass, Handle, Lookout, Outcome, Poll, Registry, Started,
 };
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::looping::News;
@@ -178,8 +179,48 @@ pub(super) async fn probe(mut call: Call, probe: longhaul_saga::Probe) {
         },
     };
     let draw_permille = call.draw_permille();
-    let event = Probed { step: probe.step, work: probe.work, answer, draw_permille };
+    let event = Probed { step: probe.step, work: probe.work, answer, found: None, draw_permille };
     call.say(Event::Probed(event), None).await;
+}
+
+/// Carries the action out that looks; what it found makes the answer.
+pub(super) async fn inquire(mut call: Call, inquire: Inquire) {
+    let until = call.clock.now_unix_ms().saturating_add(PROBE_MS_MAX);
+    let looked = tokio::select! {
+        outcome = carry_out(&call, &inquire.probe.uses, &inquire.params) => outcome,
+        () = call.clock.sleep_until_unix_ms(until) => {
+            Err(Error::new(ErrorClass::Unreachable, "its probe found nothing in time"))
+        }
+    };
+    let (answer, found) = match looked {
+        Ok(found) => (inquire.conclude(&found), Some(found)),
+        Err(error) => (Answer::CannotTell(convert::failure(error)), None),
+    };
+    let draw_permille = call.draw_permille();
+    let event = Probed { step: inquire.step, work: Work::Forward, answer, found, draw_permille };
+    call.say(Event::Probed(event), None).await;
+}
+
+/// What an action without effects puts out.
+async fn carry_out(call: &Call, uses: &ActionName, params: &Value) -> Result<Value, Error> {
+    let action = call.action(uses)?;
+    let handle = match action.start(&call.context, params).await {
+        Started::Running(handle) => handle,
+        Started::Failed(error) | Started::Unknown(error) => return Err(error),
+    };
+    loop {
+        if let Poll::Ended(outcome) = action.poll(&call.context, &handle, PATIENCE).await {
+            return outputs(outcome);
+        }
+        tokio::time::sleep(POLL_PAUSE).await;
+    }
+}
+
+fn outputs(outcome: Outcome) -> Result<Value, Error> {
+    match outcome {
+        Outcome::Done(outputs) => Ok(outputs),
+        Outcome::Failed(error) | Outcome::Unknown(error) => Err(error),
+    }
 }
 
 pub(super) async fn compensate(mut call: Call, compensate: Compensate) {

@@ -253,6 +253,7 @@ impl<'a> Loop<'a> {
                 | Intent::End(_),
             ) => {}
             Command::Probe(probe) => self.calls.probe(probe),
+            Command::Inquire(inquire) => self.calls.inquire(*inquire),
             Command::Observe(observe) => self.calls.observe(observe),
             Command::Wait(wait) => self.calls.wait(wait, at_unix_ms),
             // Answered before the batch was committed.

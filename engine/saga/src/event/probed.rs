@@ -2,6 +2,7 @@
 
 use longhaul_model::ids::StepPath;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::state::Stage;
 use crate::{Answer, Illegal, Saga, Work};
@@ -15,6 +16,9 @@ pub struct Probed {
     pub work: Work,
     /// The answer.
     pub answer: Answer,
+    /// What the step's own probe found, if that made the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Value>,
     /// The driver's random draw for the jitter of a wait that may follow, 0 to 1000.
     pub draw_permille: u32,
 }

@@ -10,6 +10,7 @@ mod end;
 mod enter;
 mod expand;
 mod give_up;
+mod inquire;
 mod pause;
 mod refuse;
 mod share;
@@ -23,6 +24,7 @@ pub use end::{End, Instruction};
 pub use enter::Enter;
 pub use expand::{Expand, ItemKey};
 pub use give_up::GiveUp;
+pub use inquire::Inquire;
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
 pub use pause::Pause;
@@ -113,7 +115,9 @@ pub enum Command {
     Intent(Intent),
     /// Ask.
     Probe(Probe),
-    /// Look.
+    /// Look at what the effect changes.
+    Inquire(Box<Inquire>),
+    /// Look at a site.
     Observe(Observe),
     /// Wait.
     Wait(Wait),

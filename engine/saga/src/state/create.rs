@@ -45,6 +45,7 @@ impl Saga {
             signals: BTreeMap::new(),
             stops: 0,
             timers: 0,
+            inquiries: 0,
             pools: Vec::new(),
             claiming: Vec::new(),
             touched: Vec::new(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::compensation::Undo;
 use super::{NodeId, Saga, State, Stuck};
 use crate::intent::{Cancel, Compensate, Start};
-use crate::{Command, Failure, Intent, Probe, Wait, Work};
+use crate::{Command, Failure, Inquire, Intent, Probe, Wait, Work};
 
 /// How long an action may take to say how a cancelled effect ended. Then it is probed.
 const CANCEL_GRACE_MS: u64 = 30_000;
@@ -74,6 +74,8 @@ pub(crate) struct Effect {
     pub(super) last: Option<Failure>,
     /// The outcome is unknown because a controller died, which is no fault of the effect.
     pub(super) orphaned: bool,
+    /// The look of the step's own probe that is waited for.
+    pub(super) inquiry: Option<u32>,
 }
 
 impl Effect {
@@ -93,6 +95,7 @@ impl Effect {
             timer: None,
             last: None,
             orphaned: false,
+            inquiry: None,
         }
     }
 
@@ -255,7 +258,7 @@ impl Saga {
     pub(super) fn probe(&mut self, id: NodeId) {
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         effect.stage = Stage::Probing;
-        effect.timer = None;
+        (effect.timer, effect.inquiry) = (None, None);
         let effect = effect.clone();
         let step = self.node(id).path.clone();
         match effect.how {
@@ -324,8 +327,11 @@ impl Saga {
         self.launch(id);
     }
 
-    /// A probe could not tell.
+    /// A probe could not tell. The step's own one is asked next, unless that was it.
     pub(crate) fn cannot_tell(&mut self, id: NodeId, failure: Failure) {
+        if self.inquire(id) {
+            return;
+        }
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         effect.probes += 1;
         let probes = effect.probes;
@@ -337,6 +343,28 @@ impl Saga {
         effect.stage = Stage::ProbeBackoff;
         let millis = PROBE_WAIT_MS.saturating_mul(1 << (probes - 1)).min(PROBE_WAIT_MS_MAX);
         self.wait(id, millis);
+    }
+
+    /// Has the step's own probe look, if it has one whose turn it is.
+    fn inquire(&mut self, id: NodeId) -> bool {
+        let node = self.node(id);
+        let (Some(effect), Some(action)) = (node.effect(), node.action()) else { return false };
+        let Some(probe) = action.probe.clone().filter(|_| effect.work == Work::Forward) else { return false };
+        if effect.inquiry.is_some() {
+            return false;
+        }
+        let (scope, step) = (self.scope_of(id), node.path.clone());
+        let (incarnation, attempt) = (effect.incarnation, effect.attempt);
+        // What cannot be evaluated cannot be asked, now or later.
+        let Ok(params) = probe.with.evaluate(&scope) else { return false };
+        self.inquiries += 1;
+        let number = self.inquiries;
+        if let Some(effect) = self.node_mut(id).effect_mut() {
+            effect.inquiry = Some(number);
+        }
+        let inquire = Inquire { step, incarnation, attempt, params, number, probe, scope };
+        self.outbox.push(Command::Inquire(Box::new(inquire)));
+        true
     }
 
     pub(crate) fn timer_fired(&mut self, id: NodeId, timer: u64) {

@@ -65,7 +65,7 @@ use node::{Node, NodeId, State, Stuck};
 pub use question::{NoVote, OpenQuestion};
 pub use view::StepView;
 
-use crate::{Command, Decide, Event, Illegal, Intent, Status, Work};
+use crate::{Command, Decide, Event, Illegal, Inquire, Intent, Status, Work};
 
 /// The state machine of one run.
 #[derive(Debug, Clone)]
@@ -98,6 +98,8 @@ pub struct Saga {
     stops: u32,
     /// Number of the last timer asked for.
     timers: u64,
+    /// Number of the last look of a step's own probe.
+    inquiries: u32,
     /// What steps share, as far as one of them has asked for it.
     pools: Vec<Pool>,
     /// Steps that wait for their claims, in the order in which they came.
@@ -179,6 +181,13 @@ impl Saga {
         })
     }
 
+    /// Whether the step still waits for what this look of its probe finds.
+    #[must_use]
+    pub fn inquires(&self, inquire: &Inquire) -> bool {
+        let effect = self.index.get(&inquire.step).and_then(|id| self.node(*id).effect());
+        effect.is_some_and(|effect| effect.inquiry == Some(inquire.number))
+    }
+
     /// Looks at every touched frame until nothing moves any more. It ends: every look either ends a frame, starts a
     /// node or touches nothing.
     fn settle(&mut self) {
@@ -201,7 +210,7 @@ impl Saga {
         outbox.retain(|command| match command {
             Command::Decide(decide) => self.is_awaited(decide),
             Command::Observe(observe) => self.looks(&observe.step, observe.work, &observe.site),
-            Command::Intent(_) | Command::Probe(_) | Command::Wait(_) => true,
+            Command::Intent(_) | Command::Probe(_) | Command::Inquire(_) | Command::Wait(_) => true,
         });
         outbox
     }

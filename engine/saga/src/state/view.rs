@@ -87,6 +87,7 @@ impl Command {
         match self {
             Self::Intent(intent) => intent.step(),
             Self::Probe(probe) => Some(&probe.step),
+            Self::Inquire(inquire) => Some(&inquire.step),
             Self::Observe(observe) => Some(&observe.step),
             Self::Wait(wait) => Some(&wait.step),
             Self::Decide(decide) => decide.step.as_ref(),

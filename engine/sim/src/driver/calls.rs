@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use longhaul_model::ids::StepPath;
 use longhaul_saga::event::{Done, Failed, HandleGiven, Probed, Undone, Unknown};
 use longhaul_saga::intent::{Compensate, Start};
-use longhaul_saga::{Event, Failure, Probe, Work};
+use longhaul_saga::{Answer, Event, Failure, Inquire, Probe, Work};
 
 use super::{Halt, News, Simulation, Thing};
 use crate::world::{Begun, OperationId};
@@ -151,9 +151,25 @@ impl Simulation<'_> {
             News::Answer => {
                 let (answer, draw_permille) = (self.world.probe(&call.id), self.draw_permille());
                 let (step, work) = (step.clone(), call.id.work);
-                self.apply(Event::Probed(Probed { step, work, answer, draw_permille }))
+                self.apply(Event::Probed(Probed { step, work, answer, found: None, draw_permille }))
             }
         }
+    }
+
+    /// What a step's own probe finds is the answer to what nobody else could tell.
+    pub(super) fn find_out(&mut self, inquire: &Inquire, generation: u64) -> Result<(), Halt> {
+        let awaited = self.saga.as_ref().is_some_and(|saga| saga.inquires(inquire));
+        if generation != self.generation || !awaited {
+            return Ok(());
+        }
+        let Inquire { step, incarnation, attempt, .. } = inquire;
+        let (incarnation, attempt, work) = (*incarnation, *attempt, Work::Forward);
+        let id = OperationId { step: step.clone(), work, incarnation, attempt };
+        let found = self.world.found(&id).cloned();
+        let nothing = || Answer::CannotTell(Failure::new("unreachable", "nothing says what its probe finds"));
+        let answer = found.as_ref().map_or_else(nothing, |found| inquire.conclude(found));
+        let (step, draw_permille) = (step.clone(), self.draw_permille());
+        self.apply(Event::Probed(Probed { step, work, answer, found, draw_permille }))
     }
 
     /// Tells the saga how the operation that a call waits for has ended.

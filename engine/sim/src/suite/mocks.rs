@@ -45,6 +45,7 @@ pub(super) struct Goes {
     pub(super) takes_ms: u64,
     pub(super) moves: Option<Moves>,
     pub(super) ends: Ends,
+    pub(super) found: Option<Value>,
 }
 
 /// How it ends.
@@ -168,12 +169,12 @@ impl Model for Mocks {
         };
         let ends_at_unix_ms = asked.at_unix_ms.saturating_add(goes.takes_ms);
         let ending = self.ending(&goes.ends, asked, ends_at_unix_ms);
-        Behaviour { takes_ms: goes.takes_ms, moves: goes.moves.clone(), ending }
+        Behaviour { takes_ms: goes.takes_ms, moves: goes.moves.clone(), ending, found: goes.found.clone() }
     }
 
     fn reply(&self, step: &StepPath, _asks: &intent::Asked, time: u32) -> Reply {
         let goes = self.answer_to(step).and_then(|mock| this_time(&mock.goes, time));
-        let Some(Goes { takes_ms, moves: _, ends }) = goes else {
+        let Some(Goes { takes_ms, ends, .. }) = goes else {
             return Reply::Yes { after_ms: TAKES_MS, outputs: Value::Null };
         };
         let after_ms = *takes_ms;

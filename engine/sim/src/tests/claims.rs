@@ -72,10 +72,11 @@ fn elastic_claims_share_what_is_left() {
     let model = |asked: &Asked<'_>| {
         let kilobytes =
             [("a", 200), ("b", 100), ("c", 20)].into_iter().find(|(id, _)| *id == asked.step.as_str());
+        let moves = |(_, kilobytes): (_, u64)| Moves { bytes: kilobytes * 1_000, over: "wan".to_owned() };
+        let takes_ms = if asked.step.as_str() == "pause" { 500 } else { 0 };
         Behaviour {
-            takes_ms: if asked.step.as_str() == "pause" { 500 } else { 0 },
-            moves: kilobytes.map(|(_, kilobytes)| Moves { bytes: kilobytes * 1_000, over: "wan".to_owned() }),
-            ending: Ending::Done(json!({ "ok": true })),
+            moves: kilobytes.map(moves),
+            ..Behaviour::timed(takes_ms, Ending::Done(json!({ "ok": true })))
         }
     };
     let ran = run(&plan(&steps, &[]), &model, Fault::None, 1);

@@ -85,7 +85,7 @@ impl Checker<'_> {
                 | Outcome::UnknownForGood => Ends::Unknown(Really::Absent),
             };
             self.no_moves(spec);
-            Some(Goes { takes_ms, moves: None, ends })
+            Some(Goes { takes_ms, moves: None, ends, found: None })
         });
         let goes: Vec<_> = goes.collect();
         Some(Mock { of: Of::Step(spec.of.value.clone()), goes, undo: Vec::new(), is_answer: true })
@@ -121,7 +121,8 @@ impl Checker<'_> {
         };
         let moves = self.moves(spec);
         let takes_ms = spec.takes.map_or(TAKES_MS, longhaul_model::units::Time::as_millis);
-        Some(Goes { takes_ms, moves, ends })
+        let found = spec.found.as_ref().map(Node::to_json);
+        Some(Goes { takes_ms, moves, ends, found })
     }
 
     /// What it moves, over a link that the steps share.

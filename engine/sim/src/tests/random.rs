@@ -141,7 +141,7 @@ fn graph(rng: &mut Rng, prefix: &str, pivot: bool, nested: bool) -> Value {
     Value::Array(steps)
 }
 
-/// Some depend on whether a site is up, and so does what undoes some.
+/// Some depend on whether a site is up, and so does what undoes some; and some can be looked for when nobody knows.
 fn looking(rng: &mut Rng, mut step: Value) -> Value {
     if rng.u32(0..10) == 0 {
         step["if"] = json!("${{ site_up(\"east\") || site_up(\"west\") }}");
@@ -149,6 +149,12 @@ fn looking(rng: &mut Rng, mut step: Value) -> Value {
     if rng.u32(0..10) == 0 && step["body"]["action"]["pivot"] == json!(false) {
         step["body"]["action"]["compensate"] = json!({
             "uses": "toy.write@1", "with": { "file": "back" }, "requires": ["${{ site_up(\"east\") }}"],
+        });
+    }
+    if rng.u32(0..5) == 0 {
+        step["body"]["action"]["probe"] = json!({
+            "uses": "toy.look@1", "with": {}, "done": "${{ found.there }}", "absent": "${{ !found.there }}",
+            "outputs": { "ok": true },
         });
     }
     step
@@ -215,7 +221,13 @@ fn behaviour(seed: u64, trouble: u32, asked: &Asked<'_>) -> Behaviour {
         8 => Ending::Unknown { failure, really: Really::Partial },
         _ => Ending::Unknown { failure, really: Really::CannotTell },
     };
-    Behaviour::timed(takes_ms, ending)
+    let there = match &ending {
+        Ending::Unknown { really: Really::Done(_) | Really::CannotTell, .. } => Some(true),
+        Ending::Unknown { really: Really::Absent, .. } => Some(false),
+        Ending::Unknown { really: Really::Partial, .. } | Ending::Done(_) | Ending::Failed(_) => None,
+    };
+    let found = there.filter(|_| rng.bool()).map(|there| json!({ "there": there }));
+    Behaviour { found, ..Behaviour::timed(takes_ms, ending) }
 }
 
 fn fault(rng: &mut Rng, plan: &Plan) -> Fault {

@@ -167,3 +167,33 @@ fn a_question_lapses() {
     answer(&controller, "reject", "carol", 0);
     assert_eq!(end(run).code(), Some(1), "{}", controller.said());
 }
+
+/// What a workflow asks that runs as a step is asked under its path, and is answered from outside by that; what comes of it
+/// is what its step puts out. A controller that dies meanwhile changes nothing.
+#[test]
+fn a_workflow_within_asks_under_its_path() {
+    const AROUND: &str = "
+apiVersion: longhaul/v1
+kind: Workflow
+name: around
+version: 1.0.0
+steps:
+  ask: { uses: ./gate.yaml }
+outputs:
+  hours: ${{ steps.ask.outputs.hours }}
+";
+    let controller = controller();
+    controller.write("around.yaml", AROUND);
+    let run = ["run", "around.yaml", "--id", "run-a", "--as", "alice", "--pki", "pki"];
+    let first = controller.start(&run, Stdio::null());
+    assert!(wait(|| asks(&controller, "ask/gate")), "{}", controller.said());
+    assert_eq!(answer(&controller, "approve", "bob", 0), "ask/gate: approved by bob\n");
+    signal(&first, Signal::KILL);
+    end(first);
+    said(&controller, &["approve", "run-a", "ask/gate", "--as", "carol", "--pki", "pki"], 0);
+    let second = controller.start(&["resume", "run-a"], Stdio::null());
+    assert!(wait(|| asks(&controller, "ask/storm")), "{}", controller.said());
+    said(&controller, &["signal", "run-a", "storm_is_near", "--payload", "{\"hours\": 7}"], 0);
+    assert_eq!(end(second).code(), Some(0), "{}", controller.said());
+    assert!(said(&controller, &["replay", "run-a"], 0).contains("output hours: 7"));
+}

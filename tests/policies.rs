@@ -147,3 +147,43 @@ fn what_is_denied_fails_the_run() {
         assert!(!controller.path("then.html").exists());
     }
 }
+
+/// Nothing is undone against a policy that is asked on failure: what was done stays, and is listed. With people asked, their
+/// yes undoes it, also when the controller dies while they think.
+#[test]
+fn nothing_is_undone_against_a_policy() {
+    const BROKEN: &str = "
+apiVersion: longhaul/v1
+kind: Workflow
+name: broken
+version: 1.0.0
+inputs:
+  rule: { type: string }
+policy:
+  - { uses: ./policies/undo.rhai, at: [on-failure], with: { rule: \"${{ inputs.rule }}\" } }
+steps:
+  first: { uses: report.write@1, with: { to: \"${{ run.id }}\" } }
+  then: { needs: [first], uses: report.write@1, with: { to: \"${{ run.id }}.html/then\" } }
+";
+    const UNDO: &str = r#"
+fn decide(view, given) {
+    if given.rule == "never" { return deny(`${view.failure.done[0]} stays, ${view.failure.steps[0].path} failed`); }
+    require_approval(#{ roles: ["duty-officer"] })
+}
+"#;
+    let controller = controller();
+    controller.write("broken.yaml", BROKEN);
+    controller.write("policies/undo.rhai", UNDO);
+    let left = said(&controller, &["run", "broken.yaml", "--id", "run-b", "--input", "rule=never"], 5);
+    assert!(left.contains("undo: policies/undo.rhai denies it: first stays, then failed"), "{left}");
+    assert!(controller.path("run-b.html").exists());
+    let run = ["run", "broken.yaml", "--id", "run-a", "--input", "rule=ask"];
+    let first = controller.start(&run, Stdio::null());
+    assert!(wait(|| asks(&controller, "undo_approval")), "{}", controller.said());
+    signal(&first, Signal::KILL);
+    end(first);
+    said(&controller, &["approve", "run-a", "undo_approval", "--as", "carol", "--pki", "pki"], 0);
+    let second = controller.start(&["resume", "run-a"], Stdio::null());
+    assert_eq!(end(second).code(), Some(1), "{}", controller.said());
+    assert!(!controller.path("run-a.html").exists());
+}

@@ -94,7 +94,8 @@ identifier!(
     StepId, "step", "lower-case letters, digits and underscores, starting with a letter, at most 40", underscored
 );
 
-/// Where a step instance stands in a run: step ids and item keys joined by `/`, as in `move/vm-a/prefetch`.
+/// Where a step instance stands in a run: step ids and item keys joined by `/`, as in `move/vm-a/prefetch`; a step of the
+/// workflow that the step `ask` runs is `ask/gate`.
 ///
 /// Stable across resumes: item keys come from the item, never from its position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -131,10 +132,11 @@ impl FromStr for StepPath {
     type Err = NoPath;
 
     fn from_str(text: &str) -> Result<Self, NoPath> {
-        let odd = text.split('/').count() % 2 == 1;
-        let ids = text.split('/').step_by(2).all(|id| id.parse::<StepId>().is_ok());
-        let keys = text.split('/').skip(1).step_by(2).all(|key| !key.is_empty());
-        if odd && ids && keys { Ok(Self(text.to_owned())) } else { Err(NoPath(text.to_owned())) }
+        // Which of the parts between are items, and which are steps of workflows, the plan alone says.
+        let is_step = |part: Option<&str>| part.is_some_and(|part| part.parse::<StepId>().is_ok());
+        let ends_are_steps = is_step(text.split('/').next()) && is_step(text.rsplit('/').next());
+        let is_path = ends_are_steps && text.split('/').all(|part| !part.is_empty());
+        if is_path { Ok(Self(text.to_owned())) } else { Err(NoPath(text.to_owned())) }
     }
 }
 
@@ -153,10 +155,10 @@ impl fmt::Display for StepPath {
 mod tests {
     use super::*;
 
-    /// A path is steps with item keys between them.
+    /// A path begins and ends with a step; between them are item keys, and steps that run workflows.
     #[test]
     fn paths_are_read() {
-        for good in ["gate", "move/vm-a/gate", "a/1 b/c/x.y/d"] {
+        for good in ["gate", "move/vm-a/gate", "a/1 b/c/x.y/d", "ask/gate", "all/vm-a/ask/gate"] {
             assert_eq!(good.parse::<StepPath>().unwrap().as_str(), good);
         }
         for bad in ["", "move/vm-a", "move//gate", "/gate", "Gate", "a/b/c-d"] {

@@ -57,20 +57,20 @@ pub enum Fault {
 impl Fault {
     /// The behaviour of an effect that this may strike.
     pub(crate) fn strike(&self, asked: &Asked<'_>, behaviour: Behaviour) -> Behaviour {
-        let ending = match self {
+        let (ending, found) = match self {
             Self::Error { step, class, times } if self.hits(step, asked) && asked.time <= *times => {
-                Ending::Failed(Failure::new(class, "struck by the test"))
+                (Ending::Failed(Failure::new(class, "struck by the test")), None)
             }
             Self::Unknown { step, done } if self.hits(step, asked) && asked.time == 1 => {
-                unknown(behaviour.ending, *done)
+                (unknown(behaviour.ending, *done), None)
             }
             Self::None
             | Self::Crash { .. }
             | Self::Error { .. }
             | Self::Unknown { .. }
-            | Self::Twice { .. } => behaviour.ending,
+            | Self::Twice { .. } => (behaviour.ending, behaviour.found),
         };
-        Behaviour { ending, ..behaviour }
+        Behaviour { takes_ms: behaviour.takes_ms, moves: behaviour.moves, ending, found }
     }
 
     fn hits(&self, step: &StepPath, asked: &Asked<'_>) -> bool {

@@ -2,12 +2,13 @@
 //!
 //! A fold over records and nothing else, so that the same records give the same bytes whenever they are written again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use longhaul_saga::{Entry, Event, Intent, Record, Report};
+use longhaul_model::ids::StepPath;
+use longhaul_saga::{Answer, Entry, Event, Intent, Record, Report, Work};
 use serde_json::Value;
 
 /// Writes the report of these records at `html` and the same as text beside it. A reader never meets half a file.
@@ -24,23 +25,45 @@ pub fn write(records: &[Record], html: &Path) -> io::Result<()> {
     replace(html, &report.html())
 }
 
-/// The HTML files that the run's `report.write` steps wrote, as their outputs say.
+/// The HTML files that the run's `report.write` steps wrote, as their outputs say; not those that were undone.
 #[must_use]
 pub fn paths(records: &[Record]) -> Vec<PathBuf> {
     let mut steps = BTreeSet::new();
-    let mut paths = BTreeSet::new();
+    let mut written = BTreeMap::new();
     for record in records {
         match &record.entry {
             Entry::Intent(Intent::Start(start)) if start.uses.kind() == KIND => {
                 steps.insert(&start.step);
             }
-            Entry::Event(Event::Done(done)) if steps.contains(&done.step) => {
-                paths.extend(done.outputs.get("html").and_then(Value::as_str).map(PathBuf::from));
-            }
-            Entry::Intent(_) | Entry::Event(_) => {}
+            Entry::Event(event) => match outcome(event) {
+                Some((step, Some(outputs))) if steps.contains(step) => {
+                    written.insert(step, outputs.get("html").and_then(Value::as_str).map(PathBuf::from));
+                }
+                Some((step, None)) => {
+                    written.remove(step);
+                }
+                Some(_) | None => {}
+            },
+            Entry::Intent(_) => {}
         }
     }
+    let paths: BTreeSet<PathBuf> = written.into_values().flatten().collect();
     paths.into_iter().collect()
+}
+
+/// The step whose effect came about, with its outputs; or was taken away.
+fn outcome(event: &Event) -> Option<(&StepPath, Option<&Value>)> {
+    match event {
+        Event::Done(done) => Some((&done.step, Some(&done.outputs).filter(|_| done.work == Work::Forward))),
+        Event::Probed(probed) => match &probed.answer {
+            Answer::Done(outputs) => {
+                Some((&probed.step, Some(outputs).filter(|_| probed.work == Work::Forward)))
+            }
+            Answer::Absent | Answer::Partial | Answer::CannotTell(_) => None,
+        },
+        Event::Undone(undone) => Some((&undone.step, None)),
+        _ => None,
+    }
 }
 
 /// The action that writes reports.

@@ -147,12 +147,19 @@ impl Filler {
         }
     }
 
-    /// Whether there is an origin, something absent, and nothing against fetching it.
+    /// Whether there is an origin, something to fetch or to know of it, and nothing against that.
     fn is_wanted(&self) -> bool {
         self.store.header().fetched_from.is_some()
             && !self.counters.is_stopped()
-            && self.store.state().absent() > 0
+            && self.is_lacking()
             && self.room() > 0
+    }
+
+    /// Whether blocks are absent, or nobody has asked yet what the source has: a server that is started with all blocks there is
+    /// still asked how much that is.
+    fn is_lacking(&self) -> bool {
+        let state = self.store.state();
+        state.allocated.is_none() || state.absent() > 0
     }
 
     /// Blocks that may be fetched before the limit is reached.

@@ -139,6 +139,32 @@ async fn the_fill_keeps_its_limit() {
     target.until("everything is present", |status| status.fill.absent_bytes == 0).await;
 }
 
+/// Proves that a server that is started anew on a whole copy says how much the source has, fetches nothing of it again, and goes
+/// on from the dirty map that ran meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_taken_up_where_it_was() {
+    let rig = Rig::new(SIZE);
+    let (mut source, _tunnel, mut target) = filled(&rig, Faults::default()).await;
+    let origin = source.control().await.open_origin().await.unwrap().origin;
+    target.kill();
+    let guest = source.writer(1).await.unwrap();
+    guest.write(8192, Bytes::from_static(&[77; 4096]), false).await.unwrap();
+    drop(guest);
+    source.restart().await;
+    target.restart().await;
+    assert_eq!(source.control().await.open_origin().await.unwrap().origin, origin);
+    let mut control = target.control().await;
+    control.start_fill(origin).await.unwrap();
+    let status = target.until("it knows", |status| status.fill.allocated_bytes.is_some()).await;
+    assert_eq!((status.fill.present_bytes, status.fill.fetched_bytes), (SIZE / 4 * 3, 0));
+    let round = source.control().await.dirty_round(0).await.unwrap();
+    assert_eq!(round.extents, [Span::new(8192, 4096)]);
+    control.mark_absent(round.extents).await.unwrap();
+    let status = target.until("the rest is fetched", |status| status.fill.absent_bytes == 0).await;
+    assert_eq!(status.fill.fetched_bytes, 4096);
+    assert_eq!(proven(&source, &target).await.state, ProofState::Good);
+}
+
 /// Proves that one flipped bit in a fetched block makes the proof bad, and that a bad proof finishes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_is_found() {

@@ -8,6 +8,7 @@ mod commands;
 mod conformance;
 mod faults;
 mod identity;
+mod kept;
 mod midway;
 mod outages;
 mod own_writes;

@@ -38,6 +38,12 @@ fault_points! {
     PrefetchFilling = "prefetch-filling",
     /// Target: what the guest dirtied at the source was marked absent again; the source was not told.
     PrefetchRound = "prefetch-round",
+    /// Target: the source has let the VM go and counts writes for the copy that is to be kept; the target holds the VM.
+    CopyLetGo = "copy-let-go",
+    /// Target: the copy is kept and nobody holds the VM; the run was not told.
+    CopyKept = "copy-kept",
+    /// Target: a copy that was kept is a run's again; its disk server was not started.
+    CopyTaken = "copy-taken",
     /// ATTEMPT is durable and the stream is open; nothing was sent.
     SourceBegun = "source-begun",
     /// The target knows which hand-over this is.
@@ -114,6 +120,9 @@ impl FaultPoint {
             self,
             Self::PrefetchFilling
                 | Self::PrefetchRound
+                | Self::CopyLetGo
+                | Self::CopyKept
+                | Self::CopyTaken
                 | Self::NameRedirected
                 | Self::SettleFilling
                 | Self::SettleProven

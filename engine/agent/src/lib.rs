@@ -17,6 +17,7 @@ pub mod vm;
 
 mod agent;
 mod boot;
+mod copies;
 mod disk_errors;
 mod disks;
 mod door;
@@ -27,6 +28,7 @@ mod moves;
 mod names;
 mod observe;
 mod operations;
+mod origin;
 mod peers;
 mod prefetch;
 mod server;

@@ -100,6 +100,8 @@ impl Agent {
         };
         facts.epoch = row.as_ref().map_or(0, |row| row.highest.0);
         facts.owner = row.as_ref().is_some_and(VmFacts::is_owner);
+        facts.copy = self.copy_kept(&id)?;
+        facts.copied_to = self.copied_to(&id).await?;
         if let Some(moving) = moving {
             facts.moving_run = moving.run.to_string();
             facts.moving_controller = moving.controller;

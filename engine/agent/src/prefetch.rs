@@ -13,11 +13,12 @@ use longhaul_wire::v1;
 use tokio::time::{Instant, sleep};
 
 use crate::agent::Agent;
+use crate::copies::{Found, LetGo};
 use crate::disks::{Begin, refused};
 use crate::error::{Class, Error};
 use crate::facts::Role;
 use crate::faults::FaultPoint;
-use crate::operations::{Asked, Task};
+use crate::operations::{Asked, Task, key_text};
 use crate::vms::from_facts;
 
 /// How often the fill is looked at.
@@ -29,10 +30,11 @@ const ROUND_SMALL_BYTES: u64 = 1 << 20;
 const ROUNDS_MAX: u32 = 8;
 
 impl Agent {
-    /// Fills this site's copy of a running VM's disk until enough is here, then holds it at that.
+    /// Fills this site's copy of a running VM's disk until enough is here, then holds it at that, or keeps it for another run.
     pub(crate) async fn prefetch(
         &self,
         wanted: &v1::Prefetch,
+        key: &v1::Key,
         asked: &Asked<'_>,
     ) -> Result<v1::Prefetched, Error> {
         let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
@@ -42,42 +44,59 @@ impl Agent {
         let controller = asked.controller.to_owned();
         let taken = self.facts.apart(move |facts| facts.moving_take(&vm, &run, &controller)).await;
         taken.map_err(from_facts)?;
-        let error = match self.fill(wanted, asked).await {
+        let error = match self.fill(wanted, key, asked).await {
             Ok(filled) => return Ok(filled),
             Err(error) if is_worth_taking_up(error.class) => return Err(error.after_effects()),
             Err(error) => error,
         };
         // A failed step is not undone by the run, so what it left goes here.
-        match self.undo_prefetch(wanted, asked.run, asked.task).await {
+        match self.undo_prefetch(wanted, key, asked).await {
             Ok(()) => Err(error),
             Err(undo) => Err(Error::unknown(error.class, format!("{error}; and cleaning up failed: {undo}"))),
         }
     }
 
-    async fn fill(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<v1::Prefetched, Error> {
-        let vm = vm_id(&wanted.vm)?;
+    async fn fill(
+        &self,
+        wanted: &v1::Prefetch,
+        key: &v1::Key,
+        asked: &Asked<'_>,
+    ) -> Result<v1::Prefetched, Error> {
+        let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
         self.tunnels.begin(&wanted.source, asked.run);
-        let spec = asked.task.outlast(|| self.specification(&wanted.vm, &wanted.source)).await?;
+        let spec = asked.task.outlast(|| self.specification_of(&wanted.vm, &wanted.source)).await?;
         Self::refuse_abroad(&spec, [&wanted.source, self.site.id.as_str()])?;
         self.names.ensure(&spec)?;
         asked.task.outlast(|| self.tunnels.ensure(&wanted.source)).await?;
+        let opened = self.opened(wanted, asked).await?;
+        refuse_other_size(&spec, &opened, &wanted.source)?;
+        let found = self.take_over((&vm, &run), &wanted.source, &opened).await?;
+        self.refuse_no_space(&spec, &opened, &found).await?;
+        let mut disk = self.disks.open(&spec, &Begin::Absent { source: &wanted.source }).await?;
+        let permille = u16::try_from(wanted.present_permille.min(1000)).unwrap_or(1000);
+        disk.limit_fill(permille).await.map_err(refused("limiting the fill"))?;
+        disk.start_fill(opened.origin).await.map_err(refused("starting the fill"))?;
+        let filled = self.rounds(&vm, wanted, asked).await?;
+        if wanted.keep {
+            let (key, source, origin) = (&key_text(key), &wanted.source, opened.origin);
+            self.keep(&LetGo { vm: &vm, run: &run, key, source, origin }, asked.task).await?;
+        }
+        let Found { reused_bytes, discarded } = found;
+        Ok(v1::Prefetched { reused_bytes, discarded, ..filled })
+    }
+
+    /// Has the source begin or go on with its dirty map, and let its disk be read.
+    async fn opened(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<v1::OpenOriginReply, Error> {
         let request = v1::OpenOriginRequest {
             vm: wanted.vm.clone(),
             run: asked.run.to_owned(),
             controller: asked.controller.to_owned(),
         };
-        let opened = self
-            .peers
+        self.peers
             .insist(asked.task, (&wanted.source, request), |mut peer, request| async move {
                 peer.open_origin(request).await
             })
-            .await?;
-        self.refuse_no_space(&spec, &opened).await?;
-        let mut disk = self.disks.open(&spec, &Begin::Absent { source: &wanted.source }).await?;
-        let permille = u16::try_from(wanted.present_permille.min(1000)).unwrap_or(1000);
-        disk.limit_fill(permille).await.map_err(refused("limiting the fill"))?;
-        disk.start_fill(opened.origin).await.map_err(refused("starting the fill"))?;
-        self.rounds(&vm, wanted, asked).await
+            .await
     }
 
     /// What a VM's disk server says of itself, also when it dies over the question.
@@ -103,10 +122,15 @@ impl Agent {
         }
     }
 
-    async fn refuse_no_space(&self, spec: &Vm, opened: &v1::OpenOriginReply) -> Result<(), Error> {
+    async fn refuse_no_space(
+        &self,
+        spec: &Vm,
+        opened: &v1::OpenOriginReply,
+        found: &Found,
+    ) -> Result<(), Error> {
         let here = match self.disks.ask(&spec.id).await {
             Ok(mut disk) => disk.status().await.map_or(0, |status| status.fill.present_bytes),
-            Err(_) => 0,
+            Err(_) => found.reused_bytes,
         };
         let needed = opened.allocated_bytes.saturating_sub(here) + self.site.disk_reserve.as_bytes();
         let free = crate::observe::disk_free_bytes(&self.folder)?;
@@ -147,6 +171,7 @@ impl Agent {
                     fetched_bytes: status.fill.fetched_bytes,
                     rounds,
                     dirty_bytes,
+                    ..v1::Prefetched::default()
                 });
             }
         }
@@ -215,44 +240,74 @@ impl Agent {
         Ok(Round { round: reply.round, extents: extents.collect(), rest_bytes: 0 })
     }
 
-    /// Removes this site's copy and ends the source's dirty map. Safe to repeat.
+    /// Takes away what the effect of this key has made here: its copy, and the source's dirty map. A copy that it found here is
+    /// kept as before. Safe to repeat.
     pub(crate) async fn undo_prefetch(
         &self,
         wanted: &v1::Prefetch,
-        run: &str,
-        task: &Task,
+        key: &v1::Key,
+        asked: &Asked<'_>,
     ) -> Result<(), Error> {
-        let (vm, run) = (vm_id(&wanted.vm)?, run_id(run)?);
-        task.phase("removing the copy");
+        let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
+        asked.task.phase("removing the copy");
         if let Some(row) = self.facts.vm(&vm).map_err(from_facts)?.filter(crate::facts::VmFacts::is_owner) {
             let message = format!("vm {vm} belongs to this site since epoch {}: its disk stays", row.highest);
             return Err(Error::new(Class::Precondition, message));
         }
-        if self.facts.moving(&vm).map_err(from_facts)?.is_some_and(|moving| moving.run != run) {
+        // One that was kept is nobody's; while it is taken away nobody may take it over.
+        let (id, by, controller) = (vm.clone(), run.clone(), asked.controller.to_owned());
+        match self.facts.apart(move |facts| facts.moving_take(&id, &by, &controller)).await {
             // The copy is another run's.
-            return Ok(());
+            Err(crate::facts::Error::Moving { .. }) => return Ok(()),
+            taken => taken.map_err(from_facts)?,
+        };
+        let made_here = key_text(key);
+        let found = self.facts.copy(&vm).map_err(from_facts)?.filter(|copy| copy.made_by != made_here);
+        if found.is_none() {
+            self.end_at_source(wanted, asked).await?;
         }
-        let request = v1::CloseOriginRequest { vm: wanted.vm.clone(), run: run.to_string() };
+        let alone = self.hand_over_alone(&vm).await;
+        self.clear_prepared(&vm, &run, &wanted.source).await?;
+        if let Some(copy) = found {
+            // The source may be long in answering.
+            drop(alone);
+            let (key, source, origin) = (&copy.made_by, &copy.disk.source, copy.disk.origin);
+            return self.give_back(&LetGo { vm: &vm, run: &run, key, source, origin }, asked.task).await;
+        }
+        self.remove_copy(&vm).await?;
+        self.facts.moving_release(&vm, &run).map_err(from_facts)
+    }
+
+    async fn end_at_source(&self, wanted: &v1::Prefetch, asked: &Asked<'_>) -> Result<(), Error> {
+        let request = v1::CloseOriginRequest { vm: wanted.vm.clone(), run: asked.run.to_owned() };
         self.peers
-            .insist(task, (&wanted.source, request), |mut peer, request| async move {
+            .insist(asked.task, (&wanted.source, request), |mut peer, request| async move {
                 peer.close_origin(request).await
             })
-            .await?;
-        let _alone = self.hand_over_alone(&vm).await;
-        self.refuse_prepared(&vm, &run).await?;
+            .await
+            .map(drop)
+    }
+
+    /// What was made ready for a guest that will not come is gone afterwards, but for its disk.
+    async fn clear_prepared(&self, vm: &VmId, run: &RunId, source: &str) -> Result<(), Error> {
+        self.refuse_prepared(vm, run).await?;
         // It may have been decided meanwhile that the guest runs here.
-        self.refuse_owned(&vm)?;
-        if let Some(machine) = self.machine(&vm)? {
+        self.refuse_owned(vm)?;
+        if let Some(machine) = self.machine(vm)? {
             machine.kill().await.map_err(|error| Error::internal("ending the waiting QEMU", &error))?;
         }
         if let Some(spec) = self.specs.find(vm.as_str())? {
-            self.clear_edge(&spec, &wanted.source).await?;
+            self.clear_edge(&spec, source).await?;
         }
-        self.disks.end(&vm).await?;
-        for path in [self.folder.image(&vm), self.folder.map(&vm)] {
-            remove_file(&path)?;
-        }
-        self.facts.moving_release(&vm, &run).map_err(from_facts)
+        Ok(())
+    }
+
+    /// The VM's specification as the site has it where it runs; it becomes this site's. What this site knows of it may be days
+    /// old.
+    async fn specification_of(&self, vm: &str, source: &str) -> Result<Vm, Error> {
+        let request = v1::DescribeVmRequest { vm: vm.to_owned() };
+        let reply = self.peers.ask(source, |mut peer| async move { peer.describe_vm(request).await }).await?;
+        self.specs.store(vm, &reply.spec_yaml)
     }
 
     /// The VM's specification: this site's own, or the source's, which then becomes this site's.
@@ -260,9 +315,7 @@ impl Agent {
         if let Some(spec) = self.specs.find(vm)? {
             return Ok(spec);
         }
-        let request = v1::DescribeVmRequest { vm: vm.to_owned() };
-        let reply = self.peers.ask(source, |mut peer| async move { peer.describe_vm(request).await }).await?;
-        self.specs.store(vm, &reply.spec_yaml)
+        self.specification_of(vm, source).await
     }
 
     /// Lowers the time that others may keep a VM's answer. A site that never heard of the VM asks the others first, for
@@ -288,58 +341,19 @@ impl Agent {
             None => self.names.prepare(wanted, key).await,
         }
     }
+}
 
-    /// Source: starts the dirty map and lets the target read.
-    pub(crate) async fn open_origin(
-        &self,
-        target: &str,
-        request: v1::OpenOriginRequest,
-    ) -> Result<v1::OpenOriginReply, Error> {
-        let (vm, run) = (vm_id(&request.vm)?, run_id(&request.run)?);
-        let row = self.facts.vm(&vm).map_err(from_facts)?;
-        if !row.as_ref().is_some_and(crate::facts::VmFacts::is_owner) {
-            let message = format!("site {} does not own vm {vm}: start the move where it runs", self.site.id);
-            return Err(Error::new(Class::Precondition, message));
-        }
-        let controller = request.controller;
-        let id = vm.clone();
-        let taken = self.facts.apart(move |facts| facts.moving_take(&id, &run, &controller)).await;
-        taken.map_err(from_facts)?;
-        tracing::info!(%vm, target, "the disk is opened for another site");
-        let mut disk = self.disks.existing(&vm).await?;
-        let opened = disk.open_origin().await.map_err(refused("starting the dirty map"))?;
-        Ok(v1::OpenOriginReply {
-            epoch: opened.epoch,
-            disk_bytes: opened.disk_bytes,
-            allocated_bytes: opened.allocated_bytes,
-            origin: opened.origin,
-        })
+/// A source whose file and disk differ would have the target make a disk that nothing fits into.
+fn refuse_other_size(spec: &Vm, opened: &v1::OpenOriginReply, source: &str) -> Result<(), Error> {
+    let (said, is) = (spec.disk.size.as_bytes(), opened.disk_bytes);
+    if said == is {
+        return Ok(());
     }
-
-    /// Source: hands out what was dirtied since the last round.
-    pub(crate) async fn dirty_round(
-        &self,
-        request: &v1::DirtyRoundRequest,
-    ) -> Result<v1::DirtyRoundReply, Error> {
-        let vm = vm_id(&request.vm)?;
-        let round = self.disks.insist(|| async {
-            let mut disk = self.disks.existing(&vm).await?;
-            disk.dirty_round(request.applied).await.map_err(refused("ending a dirty round"))
-        });
-        let round = round.await?;
-        Ok(to_wire(&round))
-    }
-
-    /// Source: ends the dirty map of a prefetch that is given up. A VM that was handed over keeps its frozen disk.
-    pub(crate) async fn close_origin(&self, request: &v1::CloseOriginRequest) -> Result<(), Error> {
-        let (vm, run) = (vm_id(&request.vm)?, run_id(&request.run)?);
-        let owner = self.facts.vm(&vm).map_err(from_facts)?.is_some_and(|row| row.is_owner());
-        if owner && self.facts.moving(&vm).map_err(from_facts)?.is_some_and(|moving| moving.run == run) {
-            let mut disk = self.disks.existing(&vm).await?;
-            disk.close_origin().await.map_err(refused("ending the dirty map"))?;
-        }
-        self.facts.moving_release(&vm, &run).map_err(from_facts)
-    }
+    let message = format!(
+        "the disk of vm {} has {is} bytes at site {source}, and its file there says {said}: make them agree",
+        spec.id
+    );
+    Err(Error::new(Class::Precondition, message))
 }
 
 /// What a prefetch ends with that waits in vain.
@@ -363,11 +377,6 @@ fn ends_prefetch(condition: &FillCondition, wanted: &v1::Prefetch) -> Option<Err
         }
         FillCondition::Unreachable { .. } => None,
     }
-}
-
-fn to_wire(round: &Round) -> v1::DirtyRoundReply {
-    let dirty = round.extents.iter().map(|span| v1::Extent { offset: span.offset, length: span.length });
-    v1::DirtyRoundReply { dirty: dirty.collect(), round: round.round }
 }
 
 /// Whether what a failed prefetch has copied is left for the next try, which takes it up and fetches no byte twice. A run that
@@ -408,9 +417,6 @@ pub(crate) fn run_id(text: &str) -> Result<RunId, Error> {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_dataplane::disk::ROUND_EXTENTS_MAX;
-    use prost::Message as _;
-
     use super::*;
 
     /// Proves that a source that says no ends a prefetch as a precondition that names the site, and one that says nothing
@@ -426,14 +432,5 @@ mod tests {
         assert!(said.contains("site-a") && said.contains(&message) && said.contains("run again"), "{said}");
         assert!(!is_worth_taking_up(error.class), "the copy is of a dirty map that is gone");
         assert!(ends_prefetch(&FillCondition::Unreachable { since_unix_ms, message }, &wanted).is_none());
-    }
-
-    /// Proves that the longest round of the biggest disk fits into one message.
-    #[test]
-    fn the_longest_round_fits_into_a_message() {
-        let last = u64::MAX - (1 << 32);
-        let extents = (0..ROUND_EXTENTS_MAX as u64).map(|at| Span::new(last - (at << 20), 1 << 30)).collect();
-        let reply = to_wire(&Round { round: u64::MAX, extents, rest_bytes: 0 });
-        assert!(reply.encoded_len() < 4 << 20, "{}", reply.encoded_len());
     }
 }

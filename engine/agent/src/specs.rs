@@ -60,7 +60,7 @@ impl Specs {
         ids.iter().filter_map(|id| self.find(id).transpose()).collect()
     }
 
-    /// Stores a specification that another site sent; the VM's own id must be `vm`.
+    /// Stores a specification that another site sent; the VM's own id must be `vm`. A file that says the same stays as it is.
     pub(crate) fn store(&self, vm: &str, text: &str) -> Result<Vm, Error> {
         let spec = read(Path::new(vm), text)?;
         if spec.id.as_str() != vm {
@@ -70,6 +70,9 @@ impl Specs {
             ));
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(self.find(vm), Ok(Some(known)) if known == spec) {
+            return Ok(spec);
+        }
         let write = || {
             let mut file = std::fs::File::create(self.path(&spec.id).with_extension("new"))?;
             std::io::Write::write_all(&mut file, text.as_bytes())?;

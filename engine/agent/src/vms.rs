@@ -132,8 +132,10 @@ impl Agent {
 
     /// Every VM this site has to do with.
     pub(crate) async fn list_vms(&self) -> Result<Vec<v1::Vm>, Error> {
+        let mut rows = self.facts.apart(crate::facts::Facts::vms).await.map_err(from_facts)?;
+        rows.extend(self.copies_alone(&rows)?);
         let mut vms = Vec::new();
-        for row in self.facts.apart(crate::facts::Facts::vms).await.map_err(from_facts)? {
+        for row in rows {
             vms.push(self.describe(&row).await?);
         }
         Ok(vms)
@@ -147,9 +149,14 @@ impl Agent {
             Err(_) => None,
         };
         let paths = self.folder.run(&row.vm);
+        let copy = self.copy_kept(&row.vm)?;
+        let state = match self.state(row, machine.as_ref()).await {
+            "gone" if copy.is_some() => "copy",
+            state => state,
+        };
         Ok(v1::Vm {
             id: row.vm.to_string(),
-            state: self.state(row, machine.as_ref()).await.to_owned(),
+            state: state.to_owned(),
             epoch: row.highest.0,
             owner: row.is_owner(),
             moving_run: moving.map(|moving| moving.run.to_string()).unwrap_or_default(),
@@ -158,6 +165,8 @@ impl Agent {
             disk_socket: self.folder.disk_control(&row.vm).display().to_string(),
             disk_bytes: disk.as_ref().map_or(0, |status| status.disk_bytes),
             present_bytes: disk.as_ref().map_or(0, |status| status.disk_bytes - status.fill.absent_bytes),
+            copied_to: self.copied_to(&row.vm).await?,
+            copy,
         })
     }
 

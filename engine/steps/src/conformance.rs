@@ -33,7 +33,7 @@ fn remotes() -> [Entry; 6] {
     };
     [
         ("wan.tunnel@1", json!({ "from": "a", "to": "b" }), "a"),
-        ("storage.prefetch@1", moving(json!({ "until": { "present": 0.85 } })), "b"),
+        ("storage.prefetch@1", moving(json!({ "until": { "present": 0.85 }, "keep": true })), "b"),
         ("gtm.prepare@1", json!({ "vm": "vm-a", "ttl": 5 }), "b"),
         ("vm.move@1", moving(json!({ "max_pause": "300ms" })), "a"),
         ("gtm.redirect@1", json!({ "vm": "vm-a", "to": "b" }), "b"),

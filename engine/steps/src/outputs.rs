@@ -104,14 +104,19 @@ pub(crate) fn tunnel_opened_schema() -> Value {
 }
 
 pub(crate) fn prefetched(out: &Prefetched) -> Value {
-    json!({
+    let mut prefetched = json!({
         "disk_bytes": out.disk_bytes,
         "allocated_bytes": out.allocated_bytes,
         "present_bytes": out.present_bytes,
         "fetched_bytes": out.fetched_bytes,
+        "reused_bytes": out.reused_bytes,
         "rounds": out.rounds,
         "dirty_bytes": out.dirty_bytes,
-    })
+    });
+    if !out.discarded.is_empty() {
+        prefetched["discarded"] = out.discarded.clone().into();
+    }
+    prefetched
 }
 
 pub(crate) fn prefetched_schema() -> Value {
@@ -124,7 +129,7 @@ pub(crate) fn prefetched_schema() -> Value {
             ("rounds", count()),
             ("dirty_bytes", count()),
         ],
-        [],
+        [("reused_bytes", count()), ("discarded", text())],
     )
 }
 

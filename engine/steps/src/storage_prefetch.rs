@@ -1,7 +1,8 @@
 //! `storage.prefetch@1`: copies a running VM's disk to the target until enough of it is there.
 //!
 //! Runs at the target's agent, which asks the source's agent to open the origin. Reversible: undoing it removes the
-//! copy and the dirty map, and the VM never noticed.
+//! copy and the dirty map, and the VM never noticed. With `keep` the run lets go of the copy in the end; the next prefetch of
+//! that VM between these sites takes it over, and undoing that one leaves it as it was.
 
 use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::ids::{SiteId, VmId};
@@ -12,7 +13,7 @@ use longhaul_wire::v1::{Outputs, Prefetch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::descriptor::{describe, fails_at_agents, means, object, read, site, vm};
+use crate::descriptor::{boolean, describe, fails_at_agents, means, object, read, site, vm};
 use crate::outputs;
 use crate::remote::{Call, Remote};
 use crate::site_check::{between_two_sites, predict};
@@ -27,6 +28,8 @@ struct Params {
     from: SiteId,
     to: SiteId,
     until: Until,
+    #[serde(default)]
+    keep: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,14 +49,17 @@ impl StoragePrefetch {
                 ("to", means(site(), "the site that gets the copy")),
                 ("until", means(until, "when the step is done")),
             ],
-            [],
+            [("keep", means(boolean(), "whether the site keeps the copy for a later run (default: false)"))],
         );
         let summary = "Copies a running VM's disk to the target until enough of it is there";
         let outputs = outputs::prefetched_schema();
         let errors = fails_at_agents([
             (ErrorClass::Transient, "a disk server does not answer yet, or the copying broke off"),
             (ErrorClass::Permanent, "the target's disk is full or cannot be written"),
-            (ErrorClass::Precondition, "the VM is not at `from`, or `to` has too little room for its disk"),
+            (
+                ErrorClass::Precondition,
+                "the VM is not at `from`, its host there was started anew, or `to` has too little room for its disk",
+            ),
             (ErrorClass::Conflict, "`to` has a VM of that name of its own, or another run moves it"),
             (ErrorClass::Unreachable, "an agent, or the link between the sites, does not answer"),
         ]);
@@ -74,11 +80,12 @@ impl Remote for StoragePrefetch {
     }
 
     fn calls(&self, _sites: &[SiteId], params: &Value) -> Result<Vec<Call>, Error> {
-        let Params { vm, from, to, until } = read(params)?;
+        let Params { vm, from, to, until, keep } = read(params)?;
         let prefetch = Prefetch {
             vm: vm.to_string(),
             source: from.to_string(),
             present_permille: permille(until.present),
+            keep,
         };
         Ok(vec![Call { site: to, request: Operation::Prefetch(prefetch) }])
     }

@@ -246,6 +246,10 @@ impl v1::peer_server::Peer for ToyPeer {
         Err(Status::unimplemented("toy"))
     }
 
+    async fn keep_origin(&self, _: Request<v1::KeepOriginRequest>) -> Reply<v1::KeepOriginReply> {
+        Err(Status::unimplemented("toy"))
+    }
+
     async fn prepare_incoming(
         &self,
         _: Request<v1::PrepareIncomingRequest>,

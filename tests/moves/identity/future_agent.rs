@@ -104,6 +104,10 @@ impl v1::peer_server::Peer for Future {
         unknown()
     }
 
+    async fn keep_origin(&self, _: Request<v1::KeepOriginRequest>) -> Reply<v1::KeepOriginReply> {
+        unknown()
+    }
+
     async fn close_origin(&self, _: Request<v1::CloseOriginRequest>) -> Reply<v1::CloseOriginReply> {
         unknown()
     }

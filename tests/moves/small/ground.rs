@@ -1,7 +1,7 @@
 //! Where the sweep happens: a lab with a fast link and the small guest, and what can be done to its processes.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use longhaul_dataplane::edge::tap_name;
@@ -62,9 +62,13 @@ impl Ground {
     }
 
     fn longhaul(&self, arguments: &[&str]) -> Command {
-        let folder = state().join(&self.name);
+        self.longhaul_in(&state().join(&self.name), arguments)
+    }
+
+    /// A command of the controller whose directory this is.
+    fn longhaul_in(&self, folder: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.arg("--state").arg(&folder).arg("--sites").arg(self.lab.files().sites());
+        command.arg("--state").arg(folder).arg("--sites").arg(self.lab.files().sites());
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         command
     }
@@ -81,9 +85,69 @@ impl Ground {
 
     /// Starts a move in a process of its own.
     pub(in crate::moves) fn start_move(&self, run: &str, from: Side) -> Child {
+        self.start_workflow(WORKFLOW, run, from)
+    }
+
+    /// The same with a step before it that copies the disk and keeps the copy, which the move then takes over.
+    pub(in crate::moves) fn start_move_of_a_copy(&self, run: &str, from: Side) -> Child {
+        let text = std::fs::read_to_string(WORKFLOW).unwrap();
+        let steps = "steps:\n  prefetch:\n";
+        let (_, prefetch) = text.split_once(steps).expect("the move begins with its prefetch");
+        let (prefetch, _) = prefetch.split_once("\n\n").expect("steps are apart");
+        let copy = prefetch.replace("until:", "keep: true, until:");
+        let kept =
+            text.replace(steps, &format!("steps:\n  copy:\n{copy}\n\n  prefetch:\n    needs: [copy]\n"));
+        assert!(kept.contains("keep: true"), "{kept}");
+        self.start_workflow(&self.write("kept.yaml", &kept), run, from)
+    }
+
+    fn start_workflow(&self, file: &str, run: &str, from: Side) -> Child {
         let from_input = format!("from={}", from.as_str());
         let to_input = format!("to={}", from.other().as_str());
-        self.spawn(run, &["run", WORKFLOW, "--id", run, "--input", &from_input, "--input", &to_input])
+        self.spawn(run, &["run", file, "--id", run, "--input", &from_input, "--input", &to_input])
+    }
+
+    /// Starts a run of these steps, as they stand below `steps:`.
+    pub(in crate::moves) fn start_steps(&self, run: &str, steps: &str) -> Child {
+        let file = self.write_steps(run, steps);
+        self.spawn(run, &["run", &file, "--id", run])
+    }
+
+    /// Runs them to their end from another controller's directory: its exit code and all it printed.
+    pub(in crate::moves) fn run_steps_elsewhere(&self, run: &str, steps: &str) -> (Option<i32>, String) {
+        let folder = state().join(&self.name).join("other");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = self.write_steps(run, steps);
+        said(self.longhaul_in(&folder, &["run", &file, "--id", run]))
+    }
+
+    fn write_steps(&self, run: &str, steps: &str) -> String {
+        let text = std::fs::read_to_string(WORKFLOW).unwrap();
+        let (head, _) = text.split_once("inputs:").expect("the move has inputs");
+        let (_, defaults) = text.split_once("\ndefaults:").expect("and defaults");
+        let (defaults, _) = defaults.split_once("\nsteps:").expect("and steps");
+        let text = format!("{head}defaults:{defaults}\nsteps:{steps}\n");
+        self.write(&format!("{run}.yaml"), &text)
+    }
+
+    /// Writes a file into the controller's directory; its path.
+    fn write(&self, name: &str, text: &str) -> String {
+        let file = state().join(&self.name).join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
+    /// Types a command that has to end with this code; all that it printed.
+    pub(in crate::moves) fn types(&self, arguments: &[&str], code: i32) -> String {
+        let (ended, said) = said(self.longhaul(arguments));
+        assert_eq!(ended, Some(code), "longhaul {}\n{said}", arguments.join(" "));
+        said
+    }
+
+    /// The copies of disks that the sites keep.
+    pub(in crate::moves) fn copies(&self) -> Vec<Value> {
+        let said = self.types(&["vm", "copies", "--json"], 0);
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
 
     /// Starts a move of the whole disk whose prefetch has another timeout, and is tried again when it is over.
@@ -95,10 +159,7 @@ impl Ground {
         let hasty = hasty.replace("present: 0.5", "present: 1");
         assert_eq!(hasty.matches(timeout).count(), text.matches(timeout).count() + 1, "{hasty}");
         assert!(hasty.contains("present: 1 "), "{hasty}");
-        let file = state().join(&self.name).join("hasty.yaml");
-        std::fs::write(&file, hasty).unwrap();
-        let file = file.to_str().unwrap().to_owned();
-        self.spawn(run, &["run", &file, "--id", run, "--input", "from=a", "--input", "to=b"])
+        self.start_workflow(&self.write("hasty.yaml", &hasty), run, Side::A)
     }
 
     pub(in crate::moves) fn resume(&self, run: &str) -> Child {
@@ -220,6 +281,13 @@ impl Ground {
         self.lab.heal().map_err(|error| error.to_string())?;
         if met { Ok(()) } else { Err("nothing met the cut".to_owned()) }
     }
+}
+
+/// A command's exit code and all that it prints.
+fn said(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let parts = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), parts.concat())
 }
 
 impl Drop for Ground {

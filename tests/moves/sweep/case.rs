@@ -90,7 +90,11 @@ impl Sweep {
         let observer = Observer::start(Options { interval: OBSERVED_EVERY, ..Options::of_lab(lab) });
         // Else the fill would be over before it is looked at.
         self.ground.slow(point == FaultPoint::PrefetchFilling);
-        let controller = self.ground.start_move(&run, self.here);
+        let controller = if is_of_a_copy(point) {
+            self.ground.start_move_of_a_copy(&run, self.here)
+        } else {
+            self.ground.start_move(&run, self.here)
+        };
         Case { run, point, fault, source: self.here, controller, observer }
     }
 
@@ -332,6 +336,11 @@ impl Sweep {
             }
         }
     }
+}
+
+/// Whether only a move comes there whose copy is kept first, and then taken over.
+fn is_of_a_copy(point: FaultPoint) -> bool {
+    matches!(point, FaultPoint::CopyLetGo | FaultPoint::CopyKept | FaultPoint::CopyTaken)
 }
 
 fn only(met: usize) -> Result<(), String> {

@@ -88,6 +88,9 @@ pub(super) const fn beside(point: FaultPoint) -> Beside {
         | P::TargetNack
         | P::PrefetchFilling
         | P::PrefetchRound
+        | P::CopyLetGo
+        | P::CopyKept
+        | P::CopyTaken
         | P::NameRedirected
         | P::SettleFilling
         | P::SettleProven

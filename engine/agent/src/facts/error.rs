@@ -76,6 +76,18 @@ pub enum Error {
         /// Its controller: host and pid.
         controller: String,
     },
+    /// A copy of the VM's disk is kept here and was not taken over for this. Nothing was written.
+    #[error(
+        "{step} {vm}: a copy of its disk at site {source_site} is kept here, which only a storage.prefetch step takes over"
+    )]
+    Kept {
+        /// What was to be done, such as `start`.
+        step: &'static str,
+        /// The VM.
+        vm: VmId,
+        /// The site that has the disk.
+        source_site: String,
+    },
     /// No such operation.
     #[error("find operation {0}")]
     NoOperation(String),
@@ -87,7 +99,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Moving { .. } | Self::Stale { .. } => Class::Conflict,
-            Self::Role { .. } => Class::Precondition,
+            Self::Role { .. } | Self::Kept { .. } => Class::Precondition,
             Self::Open { .. }
             | Self::Newer { .. }
             | Self::Commit(_)
@@ -104,7 +116,11 @@ impl Error {
         match self {
             Self::Open { .. } | Self::Newer { .. } | Self::Commit(_) | Self::Closed => true,
             Self::Corrupt { .. } | Self::Sqlite(_) => true,
-            Self::Role { .. } | Self::Stale { .. } | Self::Moving { .. } | Self::NoOperation(_) => false,
+            Self::Role { .. }
+            | Self::Stale { .. }
+            | Self::Moving { .. }
+            | Self::Kept { .. }
+            | Self::NoOperation(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use longhaul_wire::failure::Class;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
+use super::copies;
 use super::epoch::Epoch;
 use super::error::Error;
 use super::refusal::Refusal;
@@ -147,8 +148,9 @@ impl Facts {
         })
     }
 
-    /// Source: writes down the target's decision and what follows from it: after RUN the VM is gone from here; after
-    /// NACK this site owns it again under a fresh epoch, which is returned. A second call returns the same.
+    /// Source: writes down the target's decision and what follows from it: after RUN the VM is gone from here, and whoever
+    /// keeps a copy of this site's disk keeps it in vain; after NACK this site owns it again under a fresh epoch, which is
+    /// returned. A second call returns the same.
     ///
     /// # Errors
     /// [`Error::Role`] without a RELINQUISH for this epoch; fatal ones.
@@ -172,6 +174,9 @@ impl Facts {
                 epoch,
                 &Entry::new(decision.fact(), Side::Source, &attempt.run, decision),
             )?;
+            if matches!(decision, Decision::Run { .. }) {
+                copies::forget_copied_to(transaction, vm)?;
+            }
             put(transaction, vm, role, highest)?;
             Ok(role)
         })
@@ -189,7 +194,8 @@ impl Facts {
     /// nothing is decided.
     ///
     /// # Errors
-    /// [`Error::Stale`] for an epoch used before; [`Error::Role`] if this site has the VM; fatal ones.
+    /// [`Error::Stale`] for an epoch used before; [`Error::Role`] if this site has the VM; [`Error::Kept`] if it keeps a copy that
+    /// this run has not taken over; fatal ones.
     pub fn begin_incoming(&self, vm: &VmId, run: &RunId, epoch: Epoch, source: &str) -> Result<(), Error> {
         self.write(|transaction| {
             let role = match expected(transaction, vm, run, epoch)? {
@@ -205,7 +211,8 @@ impl Facts {
     }
 
     /// Target: decides about an epoch. The first decision stands; it is returned, whoever asks again for what.
-    /// A NACK for an epoch never heard of uses it up, so that a delayed request finds it stale.
+    /// A NACK for an epoch never heard of uses it up, so that a delayed request finds it stale. With a RUN what was a copy is
+    /// the VM's disk.
     ///
     /// # Errors
     /// [`Error::Role`] for a RUN without the VM being incoming under this epoch, and for a NACK asked of a source;
@@ -228,6 +235,9 @@ impl Facts {
                 }
             };
             insert(transaction, vm, epoch, &Entry::new(wish.fact(), Side::Target, run, wish))?;
+            if matches!(wish, Decision::Run { .. }) {
+                copies::forget(transaction, vm)?;
+            }
             put(transaction, vm, becomes, highest.max(epoch))?;
             Ok(wish.clone())
         })
@@ -302,6 +312,7 @@ fn expected(connection: &Connection, vm: &VmId, run: &RunId, epoch: Epoch) -> Re
     if matches!(role, Role::Owner(_) | Role::Relinquished(_)) {
         return Err(Error::Role { step: "receive", vm: vm.clone(), epoch, role });
     }
+    copies::refuse_kept(connection, vm, "receive", Some(run))?;
     Ok(Expected::From(role))
 }
 

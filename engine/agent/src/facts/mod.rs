@@ -7,6 +7,7 @@
 //! epoch, no epoch twice. A commit that fails closes the database for good, because what is on disk is then unknown;
 //! the agent has to stop and start again ([`Error::is_fatal`]). Nothing here knows QEMU or a socket.
 
+mod copies;
 mod epoch;
 mod error;
 mod handovers;
@@ -18,6 +19,7 @@ mod schema;
 mod store;
 mod vms;
 
+pub use copies::{CopiedTo, Copy, KeptDisk};
 pub use epoch::Epoch;
 pub use error::Error;
 pub use handovers::{Attempt, Decision, Relinquishment, Side, StateDigest};

@@ -39,11 +39,7 @@ impl Facts {
     /// # Errors
     /// Fatal ones only.
     pub fn moving_release(&self, vm: &VmId, run: &RunId) -> Result<(), Error> {
-        self.write(|transaction| {
-            transaction
-                .execute("DELETE FROM moving WHERE vm = ?1 AND run = ?2", (vm.as_str(), run.as_str()))?;
-            Ok(())
-        })
+        self.write(|transaction| release(transaction, vm, run))
     }
 
     /// Who moves the VM, if anybody.
@@ -52,6 +48,21 @@ impl Facts {
     /// Fatal ones only.
     pub fn moving(&self, vm: &VmId) -> Result<Option<Moving>, Error> {
         self.read(|connection| holder(connection, vm))
+    }
+}
+
+pub(super) fn release(connection: &Connection, vm: &VmId, run: &RunId) -> Result<(), Error> {
+    connection.execute("DELETE FROM moving WHERE vm = ?1 AND run = ?2", (vm.as_str(), run.as_str()))?;
+    Ok(())
+}
+
+/// Refuses if another run holds the VM.
+pub(super) fn refuse_other(connection: &Connection, vm: &VmId, run: &RunId) -> Result<(), Error> {
+    match holder(connection, vm)? {
+        Some(held) if held.run != *run => {
+            Err(Error::Moving { vm: vm.clone(), run: held.run, controller: held.controller })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

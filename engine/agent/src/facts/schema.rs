@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Error;
 
-/// The version this agent writes: 2 added `names_former`.
-const VERSION: u32 = 2;
+/// The version this agent writes: 2 added `names_former`, 3 `copies` and `copied_to`.
+const VERSION: u32 = 3;
 
 /// `handovers_decision` is the rule "no RUN and NACK for one epoch"; the primary key of `handovers` is the rule "a fact is
 /// made once". Epochs are whole numbers from 1; times are milliseconds since 1970.
@@ -53,6 +53,26 @@ const NAMES_FORMER: &str = "
 CREATE TABLE names_former (key TEXT PRIMARY KEY, address TEXT NOT NULL, ttl_seconds INTEGER NOT NULL) STRICT;
 ";
 
+/// Copies of other sites' disks that are kept here, and for which site this one counts the writes to its own. `made_by` is the
+/// key of the effect that made a copy, `taken_by` the run that has taken it over.
+const COPIES: &str = "
+CREATE TABLE copies (
+    vm TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
+    origin INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    taken_by TEXT,
+    kept_unix_ms INTEGER NOT NULL,
+    disk_bytes INTEGER NOT NULL,
+    allocated_bytes INTEGER NOT NULL,
+    present_bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE copied_to (vm TEXT PRIMARY KEY, target TEXT NOT NULL) STRICT;
+";
+
+/// What each version added, from the second one on.
+const ADDED: [&str; VERSION as usize - 1] = [NAMES_FORMER, COPIES];
+
 /// Makes the tables in an empty file and adds what an older one lacks; refuses a file of a newer agent.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -68,7 +88,9 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
         return Err(Error::Newer { found, known: VERSION });
     }
     if found < VERSION {
-        transaction.execute_batch(NAMES_FORMER)?;
+        for tables in ADDED.iter().skip(found.saturating_sub(1) as usize) {
+            transaction.execute_batch(tables)?;
+        }
         transaction.execute("UPDATE schema SET version = ?1", [VERSION])?;
     }
     transaction.commit().map_err(Error::Commit)
@@ -78,17 +100,22 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// A file of the first version gets what it lacks.
+    /// A file of any earlier version gets what it lacks, and no more.
     #[test]
     fn an_older_file_is_brought_up() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(TABLES).unwrap();
-        connection.execute("INSERT INTO schema VALUES (1)", []).unwrap();
-        prepare(&mut connection).unwrap();
-        let formers = "SELECT count(*) FROM names_former";
-        assert_eq!(connection.query_row(formers, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
-        let version = "SELECT version FROM schema";
-        assert_eq!(connection.query_row(version, [], |row| row.get::<_, u32>(0)).unwrap(), VERSION);
+        for older in 1..VERSION {
+            let mut connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch(TABLES).unwrap();
+            ADDED[..older as usize - 1].iter().for_each(|tables| connection.execute_batch(tables).unwrap());
+            connection.execute("INSERT INTO schema VALUES (?1)", [older]).unwrap();
+            prepare(&mut connection).unwrap();
+            for table in ["names_former", "copies", "copied_to"] {
+                let rows = format!("SELECT count(*) FROM {table}");
+                assert_eq!(connection.query_row(&rows, [], |row| row.get::<_, u32>(0)).unwrap(), 0);
+            }
+            let version = "SELECT version FROM schema";
+            assert_eq!(connection.query_row(version, [], |row| row.get::<_, u32>(0)).unwrap(), VERSION);
+        }
     }
 
     /// A file of a newer agent is refused by its number and left as it is.
@@ -97,8 +124,8 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         prepare(&mut connection).unwrap();
         prepare(&mut connection).unwrap();
-        connection.execute("UPDATE schema SET version = 3", []).unwrap();
+        connection.execute("UPDATE schema SET version = 4", []).unwrap();
         let refused = prepare(&mut connection).unwrap_err();
-        assert!(matches!(refused, Error::Newer { found: 3, known: 2 }), "{refused}");
+        assert!(matches!(refused, Error::Newer { found: 4, known: 3 }), "{refused}");
     }
 }

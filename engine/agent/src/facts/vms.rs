@@ -5,6 +5,7 @@ use std::fmt;
 use longhaul_model::ids::VmId;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
+use super::copies::refuse_kept;
 use super::epoch::Epoch;
 use super::error::Error;
 use super::store::{Facts, signed, unsigned};
@@ -94,9 +95,10 @@ impl Facts {
     /// an owned VM gets an epoch of its own too, so that a disk server tells the new QEMU from the old one.
     ///
     /// # Errors
-    /// [`Error::Role`] if this site does not own a VM it knows; fatal ones.
+    /// [`Error::Role`] if this site does not own a VM it knows; [`Error::Kept`] if it keeps a copy of one; fatal ones.
     pub fn begin_start(&self, vm: &VmId) -> Result<Epoch, Error> {
         self.write(|transaction| {
+            refuse_kept(transaction, vm, "start", None)?;
             let epoch = match look(transaction, vm)? {
                 None => Epoch::FIRST,
                 Some(VmFacts { role: Role::Owner(_), highest, .. }) => highest.next(),

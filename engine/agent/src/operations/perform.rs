@@ -60,29 +60,31 @@ async fn perform(
     let (Some(key), Some(operation)) = (&request.key, &request.operation) else {
         return Err(not_understood());
     };
+    let asked = Asked { run: &key.run, controller: &request.controller, task };
     match handle.direction() {
-        Direction::Do => bring_about(agent, key, request, operation, task).await,
-        Direction::Undo => take_away(agent, key, operation, task).await.map(|()| Kind::Undone(v1::Undone {})),
+        Direction::Do => bring_about(agent, key, operation, &asked).await,
+        Direction::Undo => {
+            take_away(agent, key, operation, &asked).await.map(|()| Kind::Undone(v1::Undone {}))
+        }
     }
 }
 
 async fn bring_about(
     agent: &Arc<Agent>,
     key: &v1::Key,
-    request: &v1::StartRequest,
     operation: &Operation,
-    task: &Task,
+    asked: &Asked<'_>,
 ) -> Result<Kind, Error> {
-    let asked = Asked { run: &key.run, controller: &request.controller, task };
     match operation {
         Operation::StartVm(o) => agent.start_vm(o).await.map(Kind::VmStarted),
         Operation::StopVm(o) => agent.stop_vm(o).await.map(Kind::VmStopped),
-        Operation::OpenTunnel(o) => agent.open_tunnel(o, &asked).await.map(Kind::TunnelOpened),
-        Operation::Prefetch(o) => agent.prefetch(o, &asked).await.map(Kind::Prefetched),
+        Operation::OpenTunnel(o) => agent.open_tunnel(o, asked).await.map(Kind::TunnelOpened),
+        Operation::Prefetch(o) => agent.prefetch(o, key, asked).await.map(Kind::Prefetched),
         Operation::PrepareName(o) => agent.prepare_name(o, key).await.map(Kind::NamePrepared),
         Operation::RedirectName(o) => agent.redirect_name(o, key).await.map(Kind::NameRedirected),
-        Operation::MoveVm(o) => agent.move_vm(o, &asked).await.map(Kind::VmMoved),
-        Operation::SettleDisk(o) => agent.settle_disk(o, &asked).await.map(Kind::DiskSettled),
+        Operation::MoveVm(o) => agent.move_vm(o, asked).await.map(Kind::VmMoved),
+        Operation::SettleDisk(o) => agent.settle_disk(o, asked).await.map(Kind::DiskSettled),
+        Operation::DiscardCopy(o) => agent.discard_copy(o, asked).await.map(Kind::CopyDiscarded),
     }
 }
 
@@ -97,13 +99,13 @@ async fn take_away(
     agent: &Arc<Agent>,
     key: &v1::Key,
     operation: &Operation,
-    task: &Task,
+    asked: &Asked<'_>,
 ) -> Result<(), Error> {
     if agent.board.undone(key)? {
         return Ok(());
     }
     if !matches!(operation, Operation::MoveVm(_) | Operation::SettleDisk(_)) {
-        task.phase("stopping it");
+        asked.task.phase("stopping it");
         agent.board.stop(key).await;
     }
     match operation {
@@ -111,12 +113,16 @@ async fn take_away(
         Operation::StopVm(o) => agent.start_vm(&v1::StartVm { vm: o.vm.clone() }).await.map(drop),
         // The tunnel serves every VM between two sites and is kept up by their agents; no run opened it.
         Operation::OpenTunnel(_) => Ok(()),
-        Operation::Prefetch(o) => agent.undo_prefetch(o, &key.run, task).await,
+        Operation::Prefetch(o) => agent.undo_prefetch(o, key, asked).await,
         Operation::PrepareName(o) => agent.names.undo_prepare(o, key),
         Operation::RedirectName(o) => agent.names.undo_redirect(o, key),
         Operation::MoveVm(_) | Operation::SettleDisk(_) => Err(Error::new(
             Class::Precondition,
             "a hand-over is not undone: to go back, move the VM back with a new run",
+        )),
+        Operation::DiscardCopy(_) => Err(Error::new(
+            Class::Precondition,
+            "a copy that was thrown away does not come back: make another one with a new run",
         )),
     }
 }
@@ -154,7 +160,8 @@ pub(crate) async fn probe(agent: &Arc<Agent>, request: &v1::StartRequest) -> Ans
         | Operation::Prefetch(_)
         | Operation::PrepareName(_)
         | Operation::RedirectName(_)
-        | Operation::SettleDisk(_) => Ok(None),
+        | Operation::SettleDisk(_)
+        | Operation::DiscardCopy(_) => Ok(None),
     };
     match found {
         Ok(Some(outputs)) => Answer::Done(v1::Outputs { outputs: Some(outputs) }),

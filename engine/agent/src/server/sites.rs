@@ -30,7 +30,14 @@ impl peer_server::Peer for ForSites {
     }
 
     async fn close_origin(&self, request: Request<v1::CloseOriginRequest>) -> Answer<v1::CloseOriginReply> {
-        answer(self.0.close_origin(&request.into_inner()).await.map(|()| v1::CloseOriginReply {}))
+        let target = calling_site(&request)?;
+        let closed = self.0.close_origin(&target, &request.into_inner()).await;
+        answer(closed.map(|()| v1::CloseOriginReply {}))
+    }
+
+    async fn keep_origin(&self, request: Request<v1::KeepOriginRequest>) -> Answer<v1::KeepOriginReply> {
+        let target = calling_site(&request)?;
+        answer(self.0.keep_origin(&target, &request.into_inner()).await)
     }
 
     async fn prepare_incoming(

@@ -1,5 +1,7 @@
 //! `longhaul vm`: VMs as the sites' agents know them.
 
+mod copies;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,7 +9,7 @@ use longhaul_model::ids::{SiteId, VmId};
 use longhaul_step::Error;
 use longhaul_steps::{Agents, CallError, wait_for_operation};
 use longhaul_wire::v1::start_request::Operation;
-use longhaul_wire::v1::{Key, StartRequest, StartVm, StopVm, Vm};
+use longhaul_wire::v1::{Key, Outputs, StartRequest, StartVm, StopVm, Vm};
 use serde_json::{Value, json};
 
 use crate::commands::{block_on, sites};
@@ -29,6 +31,10 @@ pub(crate) enum Command {
     List(List),
     /// Say at which site a VM runs
     Where(Where),
+    /// List the copies of disks that are kept for a later run, and what they lack
+    Copies(copies::Args),
+    /// Throw a copy away that is kept at a site
+    Discard(OneVm),
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,20 +71,22 @@ pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
         match command {
             Command::Start(args) => {
                 let operation = Operation::StartVm(StartVm { vm: args.vm.to_string() });
-                carry_out(&agents, &args, operation, "start").await
+                carry_out(&agents, &args, operation, "start").await.map(|_| exit_code::OK)
             }
             Command::Stop(args) => {
                 let operation = Operation::StopVm(StopVm { vm: args.vm.to_string() });
-                carry_out(&agents, &args, operation, "stop").await
+                carry_out(&agents, &args, operation, "stop").await.map(|_| exit_code::OK)
             }
             Command::List(args) => list(&agents, &args).await,
             Command::Where(args) => find(&agents, &args).await,
+            Command::Copies(args) => copies::list(&agents, &args).await,
+            Command::Discard(args) => copies::discard(&agents, &args).await,
         }
     })
 }
 
-/// Starts an operation under a key of its own and waits for its end.
-async fn carry_out(agents: &Agents, args: &OneVm, operation: Operation, verb: &str) -> Result<u8> {
+/// Starts an operation under a key of its own and waits for its end: its outputs.
+async fn carry_out(agents: &Agents, args: &OneVm, operation: Operation, verb: &str) -> Result<Outputs> {
     let key =
         Key { run: format!("vm-{}", uuid::Uuid::now_v7().simple()), step: verb.to_owned(), incarnation: 1 };
     let request = StartRequest {
@@ -91,8 +99,7 @@ async fn carry_out(agents: &Agents, args: &OneVm, operation: Operation, verb: &s
         let handle = agents.start(&args.site, request).await?;
         wait_for_operation(agents, &args.site, &handle, DEADLINE).await
     };
-    ended.await.doing(exit_code::FAILED, || format!("{verb} {} at site {}", args.vm, args.site))?;
-    Ok(exit_code::OK)
+    ended.await.doing(exit_code::FAILED, || format!("{verb} {} at site {}", args.vm, args.site))
 }
 
 async fn list(agents: &Agents, args: &List) -> Result<u8> {

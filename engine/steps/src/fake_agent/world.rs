@@ -8,8 +8,8 @@ use longhaul_wire::v1::operation::State;
 use longhaul_wire::v1::probe_reply::Answer;
 use longhaul_wire::v1::start_request::Operation as Request;
 use longhaul_wire::v1::{
-    Absent, DiskSettled, Key, NamePrepared, NameRedirected, ObserveReply, Operation, Outputs, Partial,
-    PeerLink, Prefetched, Progress, StartRequest, TunnelOpened, Undone, VmFacts, VmMoved, VmStarted,
+    Absent, CopyDiscarded, DiskSettled, Key, NamePrepared, NameRedirected, ObserveReply, Operation, Outputs,
+    Partial, PeerLink, Prefetched, Progress, StartRequest, TunnelOpened, Undone, VmFacts, VmMoved, VmStarted,
     VmStopped, outputs,
 };
 
@@ -202,6 +202,7 @@ fn outputs_of(site: &str, request: &StartRequest) -> Outputs {
         Request::SettleDisk(_) => {
             outputs::Outputs::DiskSettled(DiskSettled { proof_ok: true, ..Default::default() })
         }
+        Request::DiscardCopy(_) => outputs::Outputs::CopyDiscarded(CopyDiscarded::default()),
     };
     Outputs { outputs: Some(kind) }
 }

@@ -47,20 +47,21 @@ fn vm_schema() -> Value {
             ("machine_type", text()),
             ("cpu_model", text()),
         ],
-        [],
+        [("copy_bytes", count())],
     )
 }
 
 /// The outputs of a check that found nothing wrong.
 pub(super) fn outputs(vms: &[VmId], source: &ObserveReply, target: &ObserveReply) -> Value {
     let link = source.link.unwrap_or_default();
-    let vms: Vec<&VmFacts> = vms.iter().filter_map(|id| of(source, id)).collect();
+    let vms: Vec<(&VmFacts, u64)> =
+        vms.iter().filter_map(|id| Some((of(source, id)?, copy_bytes(id, source, target)))).collect();
     let estimate = predict::whole(&link, &vms);
     json!({
         "link": outputs::link(&link),
         "source": site(source),
         "target": site(target),
-        "vms": vms.iter().map(|facts| vm(facts)).collect::<Vec<_>>(),
+        "vms": vms.iter().map(|(facts, copy_bytes)| vm(facts, *copy_bytes)).collect::<Vec<_>>(),
         "estimate": {
             "total_ms": estimate.duration_ms,
             "wire_bytes": estimate.wire_bytes,
@@ -72,6 +73,15 @@ pub(super) fn outputs(vms: &[VmId], source: &ObserveReply, target: &ObserveReply
 /// What a site said about a VM.
 pub(super) fn of<'a>(reply: &'a ObserveReply, vm: &VmId) -> Option<&'a VmFacts> {
     reply.vms.iter().find(|facts| facts.id == vm.as_str())
+}
+
+/// What of a VM's disk is at the target in a copy that was kept and is worth something: the source counts writes for it.
+fn copy_bytes(vm: &VmId, source: &ObserveReply, target: &ObserveReply) -> u64 {
+    let counted = of(source, vm).and_then(|facts| facts.copied_to.as_ref());
+    let kept = of(target, vm).and_then(|facts| facts.copy.as_ref()).filter(|copy| {
+        counted.is_some_and(|counted| counted.site == target.site && counted.origin == copy.origin)
+    });
+    kept.map_or(0, |copy| copy.present_bytes)
 }
 
 /// What VMs may still take of a site's disk: what is free, less what the site keeps in reserve.
@@ -89,7 +99,7 @@ fn site(reply: &ObserveReply) -> Value {
     })
 }
 
-fn vm(facts: &VmFacts) -> Value {
+fn vm(facts: &VmFacts, copy_bytes: u64) -> Value {
     json!({
         "id": facts.id,
         "epoch": facts.epoch,
@@ -99,5 +109,6 @@ fn vm(facts: &VmFacts) -> Value {
         "dirty_bytes_per_second": facts.dirty_bytes_per_second,
         "machine_type": facts.machine_type,
         "cpu_model": facts.cpu_model,
+        "copy_bytes": copy_bytes,
     })
 }

@@ -40,6 +40,8 @@ struct Link {
 struct Vm {
     memory: f64,
     allocated: f64,
+    /// Of the allocated, at the target already.
+    copied: f64,
     dirty_per_ms: f64,
 }
 
@@ -49,14 +51,16 @@ impl Link {
     }
 }
 
-/// The sum for VMs that move one after another, from the run's start to the last one's hand-over.
+/// The sum for VMs that move one after another, from the run's start to the last one's hand-over; each with the bytes of its disk
+/// that are at the target already.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-pub(crate) fn whole(link: &PeerLink, vms: &[&VmFacts]) -> Estimate {
+pub(crate) fn whole(link: &PeerLink, vms: &[(&VmFacts, u64)]) -> Estimate {
     let link =
         Link { rtt_ms: link.rtt_us as f64 / 1e3, bits_per_ms: (link.bits_per_second as f64 / 1e3).max(1.0) };
-    let parts = vms.iter().map(|facts| Vm {
+    let parts = vms.iter().map(|(facts, copied)| Vm {
         memory: facts.memory_bytes as f64,
         allocated: facts.allocated_bytes as f64,
+        copied: *copied as f64,
         dirty_per_ms: facts.dirty_bytes_per_second as f64 / 1e3,
     });
     parts.flat_map(|vm| [disk(&link, &vm, 1.0), memory(&link, &vm)]).fold(Estimate::default(), |sum, part| {
@@ -91,7 +95,7 @@ fn rest(link: &Link, vm: &Vm) -> Estimate {
 }
 
 fn disk(link: &Link, vm: &Vm, share: f64) -> Estimate {
-    let bytes = vm.allocated * share * DISK_ON_WIRE;
+    let bytes = (vm.allocated * share - vm.copied).max(0.0) * DISK_ON_WIRE;
     estimate(link.ms_for(bytes) + link.rtt_ms * ROUND_TRIPS, bytes, None)
 }
 
@@ -130,6 +134,7 @@ fn known(facts: &Value, vm: &str) -> Option<(Link, Vm)> {
         let vm = Vm {
             memory: number(facts, "memory_bytes")?,
             allocated: number(facts, "allocated_bytes")?,
+            copied: number(facts, "copy_bytes").unwrap_or_default(),
             dirty_per_ms: number(facts, "dirty_bytes_per_second")? / 1e3,
         };
         Some((link, vm))
@@ -159,6 +164,16 @@ mod tests {
         assert_eq!((memory.pause_ms, memory.duration_ms), (Some(275), Some(3_500 + 275)));
         let rest = settle(&facts(), "vm-a");
         assert_eq!((rest.wire_bytes, rest.duration_ms), (Some(350_000), Some(35 + 250 + 400 + 300)));
+    }
+
+    /// What is at the target already is not brought again.
+    #[test]
+    fn a_kept_copy_shortens_the_way() {
+        let mut facts = facts();
+        facts["preflight"]["vms"][0]["copy_bytes"] = 40_000_000.into();
+        let disk = prefetch(&facts, "vm-a", 1.0);
+        assert_eq!((disk.wire_bytes, disk.duration_ms), (Some(7_000_000), Some(700 + 600)));
+        assert_eq!(prefetch(&facts, "vm-a", 0.5).wire_bytes, Some(0));
     }
 
     /// Without a check that saw the VM nothing is claimed.

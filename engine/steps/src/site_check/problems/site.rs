@@ -49,8 +49,11 @@ fn of_space(vms: &[VmId], source: &Seen, target: &Seen) -> Vec<String> {
     let sum = |needs: fn(&VmFacts) -> u64| -> u64 {
         vms.iter().filter_map(|vm| facts::of(ours, vm)).map(needs).fold(0, u64::saturating_add)
     };
-    // The whole virtual size: a guest that fills its disk a year later must not find that there is no room.
-    let disk = sum(|facts| facts.disk_bytes);
+    // The whole virtual size: a guest that fills its disk a year later must not find that there is no room. What a kept copy
+    // has of it is not free any more, and needs no other room: it is taken over, or thrown away.
+    let copied = vms.iter().filter_map(|vm| facts::of(theirs, vm)?.copy.as_ref());
+    let copied = copied.map(|copy| copy.present_bytes).fold(0, u64::saturating_add);
+    let disk = sum(|facts| facts.disk_bytes).saturating_sub(copied);
     let memory = sum(|facts| facts.memory_bytes.saturating_add(QEMU_OVERHEAD_BYTES));
     let lack = |what: &str, (wanted, usable): (u64, u64), has: String| {
         let wanted = (wanted > usable).then_some(wanted >> 20)?;

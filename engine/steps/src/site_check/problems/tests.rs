@@ -196,3 +196,17 @@ fn the_target_must_not_be_older() {
         assert_eq!(refused(&[vm()], source(), target).is_ok(), fine, "{theirs:?}");
     }
 }
+
+/// A copy that is kept at the target has its room already.
+#[test]
+fn a_kept_copy_needs_no_second_room() {
+    let full = |copy: u64| {
+        let mut full = target();
+        full.disk_free_bytes = full.disk_reserve_bytes + (56 << 20);
+        full.vms[0].copy = Some(longhaul_wire::v1::Copy { present_bytes: copy, ..Default::default() });
+        full
+    };
+    assert_eq!(refused(&[vm()], source(), full(200 << 20)), Ok(()));
+    let error = refused(&[vm()], source(), full(199 << 20)).unwrap_err();
+    assert!(error.message.contains("57 MiB of disk are needed"), "{error}");
+}

@@ -11,7 +11,7 @@ use longhaul_model::Source;
 use longhaul_model::units::Size;
 use serde_json::Value;
 
-use super::rig::shared_turn;
+use super::rig::{Rig, shared_turn, turn};
 use super::small::disk_server;
 use super::small::ground::Ground;
 use super::small::guest::{self, DISK_BYTES};
@@ -141,6 +141,41 @@ fn change_disk(ground: &Ground, change: impl FnOnce()) {
     change();
     ground.start_agent(Side::A).unwrap();
     ground.boot(Side::A).unwrap();
+}
+
+/// A real guest's disk is copied ahead; the guest goes on writing, its run is over and holds nothing; the run that moves it takes
+/// the copy over, brings a small part of the disk, and every byte arrives.
+#[test]
+fn a_disk_is_copied_ahead_of_a_move() {
+    let Some(_turn) = turn() else { return };
+    let mut rig = Rig::new("mvahead");
+    let shipped = |name: &str| format!("{}/../workflows/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let sites = ["--input", "from=a", "--input", "to=b"];
+    let ahead = shipped("prefetch-only");
+    let ahead = ["run", &ahead, "--id", "run-ahead", "--input", "vms=[\"vm-a\"]"];
+    rig.expect(&[&ahead[..], &sites].concat(), 0);
+    let before = prefetched(&rig.records("run-ahead"));
+    let copies = |rig: &Rig| {
+        let output = rig.longhaul(&["vm", "copies", "vm-a", "--json"]).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default()
+    };
+    rig.wait_for("the guest to write", |rig| copies(rig)[0]["lacking_bytes"].as_u64() > Some(0));
+    assert_eq!((rig.vm("a").as_str(), rig.vm("b").as_str()), ("running", "copy"));
+    let written = rig.lab.guest().verify().unwrap();
+    assert!(written.good(), "{written:?}");
+
+    let one = shipped("move-one");
+    rig.expect(&[&["run", &one, "--id", "run-one", "--input", "vm=vm-a"], &sites[..]].concat(), 0);
+    let records = rig.records("run-one");
+    let after = prefetched(&records);
+    let allocated = bytes(&after, "allocated_bytes");
+    assert!(bytes(&before, "fetched_bytes") >= allocated / 2, "{before}");
+    assert!(bytes(&after, "reused_bytes") > allocated / 2, "{after}");
+    assert!(bytes(&after, "fetched_bytes") < allocated / 4, "{after}");
+    let proven = records.iter().any(|record| record["payload"]["outputs"]["proof_ok"] == true);
+    assert!(proven, "no byte was compared");
+    assert_eq!(copies(&rig), Value::Array(Vec::new()));
+    rig.assert_moved();
 }
 
 /// A copy stays worth what it was when everything around it dies and comes back; another run that keeps it brings what was

@@ -3,6 +3,7 @@
 //! `toy.write@1 {file, script}`: `script` says how each attempt goes. The world is a folder: `effects/FILE` is the
 //! effect, `ops/FILE` that it is under way, `log` what was asked.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -220,7 +221,7 @@ impl Action for Write1 {
         }
         self.world.log(&format!("start {file} {}", context.attempt));
         if !context.claims.is_empty() {
-            self.world.log(&format!("{file} begins with {:?}", context.claims));
+            self.world.log(&format!("{file} begins with {:?}", amounts(&context.claims)));
         }
         Started::Running(Handle(params.to_string()))
     }
@@ -250,7 +251,7 @@ impl Action for Write1 {
 
     async fn adjust(&self, _: &Context, handle: &Handle, claims: &Claims) -> Result<(), Error> {
         let params: Value = serde_json::from_str(&handle.0).unwrap();
-        self.world.log(&format!("{} has {claims:?}", Self::file(&params)));
+        self.world.log(&format!("{} has {:?}", Self::file(&params), amounts(claims)));
         Ok(())
     }
 
@@ -455,4 +456,9 @@ pub(super) async fn recorded(rig: &Rig, is_it: impl Fn(&Record) -> bool) {
         }
     };
     tokio::time::timeout(DEADLINE, search).await.unwrap();
+}
+
+/// What a step has, by name, and how much.
+fn amounts(claims: &Claims) -> BTreeMap<&str, u64> {
+    claims.iter().map(|(name, claimed)| (name.as_str(), claimed.amount)).collect()
 }

@@ -1,6 +1,5 @@
 //! The trait, and the values that cross it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use longhaul_model::ids::{RunId, StepPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Claims, Error};
 
 /// Identifies one effect: `run/step-path/incarnation`. Agents and devices use it to recognise a repeated request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,9 +111,6 @@ pub trait RunRecords: Send + Sync {
     /// When the journal cannot be read.
     fn records(&self) -> Result<Vec<Value>, Error>;
 }
-
-/// What a step has of what steps share, by the names of the resources, each in its own unit: bits a second, bytes, a count.
-pub type Claims = BTreeMap<String, u64>;
 
 /// What the driver hands to an action besides its parameters.
 #[derive(Clone)]

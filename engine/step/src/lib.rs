@@ -15,6 +15,7 @@
 //! attempt that certainly left nothing behind.
 
 mod action;
+mod claims;
 pub mod conformance;
 mod error;
 mod lookout;
@@ -22,8 +23,9 @@ pub mod policy;
 mod registry;
 
 pub use action::{
-    Action, Claims, Context, Estimate, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
+    Action, Context, Estimate, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
 };
+pub use claims::{Claimed, Claims, bits_per_second};
 pub use error::{Error, ErrorClass};
 pub use longhaul_model::action::Finding;
 pub use longhaul_model::site::Sight;

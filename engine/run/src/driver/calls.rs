@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_model::ids::{RunId, StepPath};
+use longhaul_plan::Budget;
 use longhaul_saga::intent::{Compensate, Share, Start};
 use longhaul_saga::{Event, Inquire, Observe, Probe, Wait};
 use longhaul_step::{Claims, Context, Key, Lookout, Registry, RunRecords};
@@ -14,7 +15,7 @@ use super::Driver;
 use super::effect::Call;
 use super::looping::News;
 use super::records::JournalRecords;
-use crate::Clock;
+use crate::{Clock, convert};
 
 /// The last part of the path under which a step's own probe has its key.
 const PROBE: &str = "probe";
@@ -95,9 +96,9 @@ impl Calls {
         }
     }
 
-    pub(super) fn start(&mut self, start: Start) {
+    pub(super) fn start(&mut self, start: Start, budgets: &[&Budget]) {
         let mut context = self.context(&start.step, start.incarnation, start.attempt);
-        context.claims.clone_from(&start.claims);
+        context.claims = convert::claims(&start.claims, budgets);
         let call = self.call(context, start.step.clone());
         self.spawn(call, |call| super::effect::start(call, start));
     }
@@ -129,9 +130,9 @@ impl Calls {
     }
 
     /// Tells a call what its step has now of what steps share.
-    pub(super) fn share(&self, share: Share) {
+    pub(super) fn share(&self, share: &Share, budgets: &[&Budget]) {
         if let Some(running) = self.calls.get(&share.step) {
-            running.claims.send_replace(share.claims);
+            running.claims.send_replace(convert::claims(&share.claims, budgets));
         }
     }
 

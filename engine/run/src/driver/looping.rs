@@ -237,9 +237,14 @@ impl<'a> Loop<'a> {
     /// Does what was asked for at that time.
     fn carry_out(&mut self, command: Command, at_unix_ms: u64) {
         match command {
-            Command::Intent(Intent::Start(start)) => self.calls.start(start),
+            Command::Intent(Intent::Start(start)) => {
+                let budgets = self.saga.budgets(&start.step);
+                self.calls.start(start, &budgets);
+            }
             Command::Intent(Intent::Compensate(compensate)) => self.calls.compensate(compensate),
-            Command::Intent(Intent::Share(share)) => self.calls.share(share),
+            Command::Intent(Intent::Share(share)) => {
+                self.calls.share(&share, &self.saga.budgets(&share.step));
+            }
             Command::Intent(Intent::Cancel(cancel)) => self.calls.cancel(&cancel.step),
             Command::Intent(
                 Intent::Expand(_)

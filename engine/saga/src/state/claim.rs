@@ -18,6 +18,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use longhaul_model::ids::StepPath;
 use longhaul_plan::{ActionStep, Body, Budget, Resource, Wanted};
 
 use super::{Node, NodeId, Saga, State};
@@ -248,6 +249,13 @@ impl Saga {
             shares.push((*id, wanted.least + more));
         }
         shares
+    }
+
+    /// The budgets of which a step has something, or waits for it: what its claims are of.
+    #[must_use]
+    pub fn budgets(&self, step: &StepPath) -> Vec<&Budget> {
+        let Some(id) = self.index.get(step) else { return Vec::new() };
+        self.node(*id).grants.iter().map(|grant| &self.pools[grant.pool].budget).collect()
     }
 
     /// What a step has, by the names of the resources, each in its unit.

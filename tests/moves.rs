@@ -15,6 +15,7 @@ mod own_writes;
 mod preflight;
 mod reboots;
 mod rig;
+mod shares;
 mod small;
 mod sweep;
 mod wan;

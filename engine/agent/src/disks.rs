@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,18 +87,38 @@ impl Disks {
                 tunnel_socket: self.folder.tunnel_socket(),
                 site,
                 connections: 4,
+                bits_per_second_max: 0,
             }),
             faults: self.faults.clone(),
         };
-        let write = || {
-            fs::create_dir_all(&config.sockets)?;
-            let draft = path.with_extension("new");
-            fs::write(&draft, serde_json::to_vec_pretty(&config)?)?;
-            fs::File::open(&draft)?.sync_all()?;
-            fs::rename(&draft, &path)
-        };
-        write()
-            .map_err(|error: std::io::Error| Error::internal(&format!("writing {}", path.display()), &error))
+        write(&config, &path)
+    }
+
+    /// Bounds what a VM's fill may ask for in a second, also when its disk server is started anew; 0 for no bound.
+    pub(crate) async fn bound(&self, vm: &VmId, bits_per_second: u64) -> Result<(), Error> {
+        self.note_bound(vm, bits_per_second).await?;
+        let bounded = self.insist(|| async {
+            let mut disk = self.existing(vm).await?;
+            disk.limit_rate(bits_per_second).await.map_err(refused("limiting the fill's rate"))
+        });
+        bounded.await
+    }
+
+    async fn note_bound(&self, vm: &VmId, bits_per_second: u64) -> Result<(), Error> {
+        // Nobody ends the server meanwhile: it would be wanted again.
+        let _changing = self.changing.lock().await;
+        self.refuse_unwanted(vm)?;
+        let path = self.folder.disk_config(vm);
+        let config = Config::read(&path);
+        let mut config =
+            config.map_err(|error| Error::internal(&format!("reading {}", path.display()), &error))?;
+        match &mut config.origin {
+            Some(origin) if origin.bits_per_second_max != bits_per_second => {
+                origin.bits_per_second_max = bits_per_second;
+                write(&config, &path)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A connection to a wanted server, which is started if it does not answer.
@@ -297,6 +317,18 @@ impl Disks {
             sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// Writes a server's configuration, whole or not at all.
+fn write(config: &Config, path: &Path) -> Result<(), Error> {
+    let write = || {
+        fs::create_dir_all(&config.sockets)?;
+        let draft = path.with_extension("new");
+        fs::write(&draft, serde_json::to_vec_pretty(config)?)?;
+        fs::File::open(&draft)?.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().map_err(|error: std::io::Error| Error::internal(&format!("writing {}", path.display()), &error))
 }
 
 /// What a disk server's refusal or silence means for an operation.

@@ -75,6 +75,7 @@ impl Agent {
         let mut disk = self.disks.open(&spec, &Begin::Absent { source: &wanted.source }).await?;
         let permille = u16::try_from(wanted.present_permille.min(1000)).unwrap_or(1000);
         disk.limit_fill(permille).await.map_err(refused("limiting the fill"))?;
+        self.disks.bound(&vm, asked.task.bits_per_second_max()).await?;
         disk.start_fill(opened.origin).await.map_err(refused("starting the fill"))?;
         let filled = self.rounds(&vm, wanted, asked).await?;
         if wanted.keep {
@@ -106,6 +107,15 @@ impl Agent {
             disk.status().await.map_err(refused("asking the disk server"))
         });
         asked.await
+    }
+
+    /// Has the fill ask for no more in a second than the operation may send, also after a change.
+    pub(crate) async fn keep_to_share(&self, vm: &VmId, status: &Status, task: &Task) -> Result<(), Error> {
+        let most = task.bits_per_second_max();
+        if status.fill.bits_per_second_max == most {
+            return Ok(());
+        }
+        self.disks.bound(vm, most).await
     }
 
     fn refuse_owned(&self, vm: &VmId) -> Result<(), Error> {
@@ -199,6 +209,7 @@ impl Agent {
         loop {
             let status = self.disk_status(vm).await?;
             task.check()?;
+            self.keep_to_share(vm, &status, task).await?;
             let fill = &status.fill;
             if let Some(error) = fill.condition.as_ref().and_then(|it| ends_prefetch(it, wanted)) {
                 return Err(error);

@@ -149,6 +149,7 @@ impl Agent {
         loop {
             let status = self.disk_status(vm).await?;
             task.check()?;
+            self.keep_to_share(vm, &status, task).await?;
             let total = status.fill.allocated_bytes.unwrap_or(status.disk_bytes);
             match &status.fill.condition {
                 Some(FillCondition::NoSpace) => {

@@ -11,8 +11,8 @@ use longhaul_model::site::KnownSite;
 use longhaul_step::{Error, ErrorClass, Lookout, Sight};
 use longhaul_wire::v1::agent_client::AgentClient;
 use longhaul_wire::v1::{
-    CancelRequest, GetRequest, ListVmsReply, ListVmsRequest, ObserveReply, ObserveRequest, Operation,
-    ProbeReply, ProbeRequest, StartRequest,
+    AdjustRequest, CancelRequest, GetRequest, ListVmsReply, ListVmsRequest, ObserveReply, ObserveRequest,
+    Operation, ProbeReply, ProbeRequest, StartRequest,
 };
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
@@ -118,6 +118,21 @@ impl Agents {
         let wait_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
         let request = GetRequest { handle: handle.to_owned(), seen_version, wait_ms };
         self.call(site, CALL_DEADLINE + patience, |mut agent| async move { agent.get(request).await }).await
+    }
+
+    /// Tells an operation what it may send over the link from now on; 0 for no bound.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn adjust(
+        &self,
+        site: &SiteId,
+        handle: &str,
+        bits_per_second_max: u64,
+    ) -> Result<(), CallError> {
+        let request = AdjustRequest { handle: handle.to_owned(), bits_per_second_max };
+        self.call(site, CALL_DEADLINE, |mut agent| async move { agent.adjust(request).await }).await?;
+        Ok(())
     }
 
     /// Asks an operation to stop.

@@ -18,7 +18,8 @@ use futures_util::future::join_all;
 use longhaul_model::action::Descriptor;
 use longhaul_model::ids::SiteId;
 use longhaul_step::{
-    Action, Context, Error, ErrorClass, Estimate, Finding, Handle, Outcome, Poll, Probe, Progress, Started,
+    Action, Claims, Context, Error, ErrorClass, Estimate, Finding, Handle, Outcome, Poll, Probe, Progress,
+    Started, bits_per_second,
 };
 use longhaul_wire::v1::operation::State;
 use longhaul_wire::v1::probe_reply::Answer;
@@ -56,6 +57,12 @@ pub(crate) trait Remote: Send + Sync + 'static {
 
     /// The action's outputs from those of the operations.
     fn outputs(&self, answers: Vec<(SiteId, Outputs)>) -> Result<Value, Error>;
+
+    /// The link whose bytes the operations hold back to what their step has of it; none for those that do not hold back.
+    fn link(&self, params: &Value) -> Option<[SiteId; 2]> {
+        let _ = params;
+        None
+    }
 
     /// Whether the effect counts only when the agents, asked for facts after it, say that it is there.
     fn reads_back(&self) -> bool {
@@ -116,11 +123,19 @@ impl<R: Remote> RemoteAction<R> {
         self.remote.calls(&self.agents.sites(), params)
     }
 
+    /// What its operations may send with these claims; 0 for no bound.
+    fn bits_per_second_max(&self, params: &Value, claims: &Claims) -> u64 {
+        let link = self.remote.link(params);
+        link.and_then(|[from, to]| bits_per_second(claims, [&from, &to])).unwrap_or_default()
+    }
+
     /// Starts every call. On a refusal what was begun is undone.
     async fn begin(&self, context: &Context, params: &Value, calls: &[Call]) -> Started {
         let mut operations = BTreeMap::new();
+        let bits_per_second_max = self.bits_per_second_max(params, &context.claims);
         for (index, call) in calls.iter().enumerate() {
-            match self.agents.start(&call.site, request(context, call)).await {
+            let request = StartRequest { bits_per_second_max, ..request(context, call) };
+            match self.agents.start(&call.site, request).await {
                 Ok(handle) => {
                     operations.insert(call.site.clone(), handle);
                 }
@@ -304,6 +319,7 @@ fn request(context: &Context, call: &Call) -> StartRequest {
         }),
         attempt: context.attempt,
         controller: context.controller.clone(),
+        bits_per_second_max: 0,
         operation: Some(call.request.clone()),
     }
 }
@@ -384,6 +400,20 @@ impl<R: Remote> Action for RemoteAction<R> {
             return Probe::Partial;
         }
         self.remote.outputs(done).map_or_else(Probe::CannotTell, Probe::Done)
+    }
+
+    async fn adjust(&self, _context: &Context, handle: &Handle, claims: &Claims) -> Result<(), Error> {
+        let token = Token::from_handle(handle)?;
+        if self.remote.link(&token.params).is_none() {
+            return Ok(());
+        }
+        let most = self.bits_per_second_max(&token.params, claims);
+        let mut first = Ok(());
+        for (site, handle) in &token.operations {
+            let told = self.agents.adjust(site, handle, most).await.map_err(Error::from);
+            first = first.and(told);
+        }
+        first
     }
 
     async fn cancel(&self, _context: &Context, handle: &Handle) -> Result<(), Error> {

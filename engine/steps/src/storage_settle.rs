@@ -74,6 +74,10 @@ impl Remote for StorageSettle {
         }
     }
 
+    fn link(&self, params: &Value) -> Option<[SiteId; 2]> {
+        read(params).ok().map(|Params { from, to, .. }| [from, to])
+    }
+
     fn check(&self, params: &Value) -> Vec<Finding> {
         between_two_sites(params)
     }

@@ -211,6 +211,10 @@ impl v1::agent_server::Agent for ToyAgent {
         Err(Status::unimplemented("toy"))
     }
 
+    async fn adjust(&self, _: Request<v1::AdjustRequest>) -> Reply<v1::AdjustReply> {
+        Err(Status::unimplemented("toy"))
+    }
+
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Reply<v1::CancelReply> {
         Err(Status::unimplemented("toy"))
     }

@@ -77,6 +77,10 @@ impl v1::agent_server::Agent for Future {
         unknown()
     }
 
+    async fn adjust(&self, _: Request<v1::AdjustRequest>) -> Reply<v1::AdjustReply> {
+        unknown()
+    }
+
     async fn cancel(&self, _: Request<v1::CancelRequest>) -> Reply<v1::CancelReply> {
         unknown()
     }

@@ -121,6 +121,21 @@ impl Facts {
         })
     }
 
+    /// Writes another request over that of an operation that has not ended; what it does is the same. False if it has ended, or
+    /// never was.
+    ///
+    /// # Errors
+    /// Fatal ones only.
+    pub fn operations_rewrite(&self, id: &OperationId, request: &[u8]) -> Result<bool, Error> {
+        self.write(|transaction| {
+            let rewritten = transaction.execute(
+                "UPDATE operations SET request = ?4 WHERE key = ?1 AND attempt = ?2 AND kind = ?3 AND finished = 0",
+                (&id.key, id.attempt, &id.kind, request),
+            )?;
+            Ok(rewritten == 1)
+        })
+    }
+
     /// Makes an operation that has ended one that has not: it is to be taken up again. False if it has not ended, so that
     /// of two who ask at once one takes it up.
     ///
@@ -226,6 +241,12 @@ mod tests {
         assert_eq!((ended.state.as_str(), &ended.result[..], ended.finished), ("done", &[9][..], true));
         let open: Vec<_> = facts.operations_unfinished().unwrap().into_iter().map(|row| row.id.key).collect();
         assert_eq!(open, ["b"]);
+        assert!(
+            !facts.operations_rewrite(&id("a"), &[7]).unwrap()
+                && facts.operations_rewrite(&id("b"), &[7]).unwrap()
+        );
+        let requests = ["a", "b"].map(|key| facts.operations_get(&id(key)).unwrap().unwrap().request);
+        assert_eq!(requests, [vec![1, 2], vec![7]]);
         facts.operations_reopen(&id("a"), "running").unwrap();
         assert_eq!(facts.operations_unfinished().unwrap().len(), 2);
         assert_eq!(facts.operations_of_key("a").unwrap().len(), 1);

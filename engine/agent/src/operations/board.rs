@@ -28,6 +28,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Task {
     state: watch::Sender<v1::Operation>,
     cancelled: watch::Receiver<bool>,
+    bits_per_second_max: watch::Receiver<u64>,
 }
 
 impl Task {
@@ -42,6 +43,11 @@ impl Task {
     /// Says what the operation is doing, without figures.
     pub(crate) fn phase(&self, phase: &str) {
         self.progress(v1::Progress { phase: phase.to_owned(), ..Default::default() });
+    }
+
+    /// What the operation may send over the link at the moment; 0 for no bound.
+    pub(crate) fn bits_per_second_max(&self) -> u64 {
+        *self.bits_per_second_max.borrow()
     }
 
     /// An error once the operation was asked to stop.
@@ -81,6 +87,7 @@ fn cancelled() -> Error {
 struct Live {
     state: watch::Sender<v1::Operation>,
     cancel: watch::Sender<bool>,
+    bits_per_second_max: watch::Sender<u64>,
 }
 
 /// Every operation of this agent. Those under way are in memory, those that ended are read from their rows.
@@ -113,19 +120,21 @@ impl Board {
         for row in rows {
             let request = v1::StartRequest::decode(row.request.as_slice()).map_err(unreadable)?;
             let handle = Handle::given(row.id);
-            let task = board.insert(&handle);
+            let task = board.insert(&handle, request.bits_per_second_max);
             open.push(Open { handle, request, task });
         }
         Ok((board, open))
     }
 
-    fn insert(&self, handle: &Handle) -> Task {
+    fn insert(&self, handle: &Handle, bits_per_second_max: u64) -> Task {
         let running = Some(State::Running(v1::Progress::default()));
         let (state, _) =
             watch::channel(v1::Operation { handle: handle.to_string(), version: 1, state: running });
         let (cancel, cancelled) = watch::channel(false);
-        self.lock().insert(handle.clone(), Live { state: state.clone(), cancel });
-        Task { state, cancelled }
+        let (bound, bits_per_second_max) = watch::channel(bits_per_second_max);
+        let live = Live { state: state.clone(), cancel, bits_per_second_max: bound };
+        self.lock().insert(handle.clone(), live);
+        Task { state, cancelled, bits_per_second_max }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Handle, Live>> {
@@ -146,7 +155,7 @@ impl Board {
         let id = handle.id().clone();
         let new = NewOperation { id, request: request.encode_to_vec(), state: RUNNING.to_owned() };
         if direction == Direction::Do && self.begin_again(&handle, &new)? {
-            let task = self.insert(&handle);
+            let task = self.insert(&handle, request.bits_per_second_max);
             return Ok(Begun::New(handle, task));
         }
         match self
@@ -159,12 +168,12 @@ impl Board {
                 if !reopened.map_err(|error| Error::internal("writing an operation", &error))? {
                     return Ok(Begun::Known(handle));
                 }
-                let task = self.insert(&handle);
+                let task = self.insert(&handle, request.bits_per_second_max);
                 Ok(Begun::New(handle, task))
             }
             facts::Begun::Before(_) => Ok(Begun::Known(handle)),
             facts::Begun::New(_) => {
-                let task = self.insert(&handle);
+                let task = self.insert(&handle, request.bits_per_second_max);
                 Ok(Begun::New(handle, task))
             }
         }
@@ -215,6 +224,25 @@ impl Board {
         let news = state.wait_for(|operation| operation.version > seen_version);
         let _ = tokio::time::timeout(wait.min(WAIT_MAX), news).await;
         Ok(Some(state.borrow().clone()))
+    }
+
+    /// Tells an operation what it may send over the link, durably: a process that takes it up keeps to it as well. One that has
+    /// ended, or never was, sends nothing.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub(crate) fn adjust(&self, handle: &Handle, bits_per_second_max: u64) -> Result<(), Error> {
+        let Some(row) = self.facts.operations_get(handle.id()).map_err(unreadable)? else { return Ok(()) };
+        let request = v1::StartRequest::decode(row.request.as_slice()).map_err(unreadable)?;
+        if request.bits_per_second_max != bits_per_second_max {
+            let request = v1::StartRequest { bits_per_second_max, ..request };
+            let rewritten = self.facts.operations_rewrite(handle.id(), &request.encode_to_vec());
+            rewritten.map_err(|error| Error::internal("writing an operation's bound", &error))?;
+        }
+        if let Some(live) = self.lock().get(handle) {
+            live.bits_per_second_max.send_replace(bits_per_second_max);
+        }
+        Ok(())
     }
 
     /// Asks an operation to stop. One that has ended, or never was, has nothing to stop.
@@ -324,6 +352,25 @@ mod tests {
         assert!(!stopping.is_finished(), "it did not wait");
         board.end(&handle, Err(asked)).unwrap();
         tokio::time::timeout(Duration::from_secs(10), stopping).await.unwrap().unwrap();
+    }
+
+    /// A bound that is changed holds for the operation at once, and for the process that takes it up after this one.
+    #[tokio::test]
+    async fn a_bound_outlives_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = Facts::open(&folder.path().join("agent.db")).unwrap();
+        let (board, _) = Board::open(facts.clone()).unwrap();
+        let key = v1::Key { run: "run-1".into(), step: "prefetch".into(), incarnation: 0 };
+        let request =
+            v1::StartRequest { key: Some(key), attempt: 1, bits_per_second_max: 7, ..Default::default() };
+        let Begun::New(handle, task) = board.begin(&request, Direction::Do).unwrap() else { panic!("known") };
+        assert_eq!(task.bits_per_second_max(), 7);
+        board.adjust(&handle, 9).unwrap();
+        assert_eq!(task.bits_per_second_max(), 9);
+        let (_, open) = Board::open(facts).unwrap();
+        assert_eq!(open[0].task.bits_per_second_max(), 9);
+        board.end(&handle, Ok(v1::Outputs::default())).unwrap();
+        board.adjust(&handle, 5).unwrap();
     }
 
     /// An effect that is brought about again after it was taken away is there again, and is taken away once more.

@@ -21,7 +21,10 @@ pub(crate) fn start(
     direction: Direction,
 ) -> Result<Handle, Error> {
     match agent.board.begin(request, direction)? {
-        Begun::Known(handle) => Ok(handle),
+        Begun::Known(handle) => {
+            agent.board.adjust(&handle, request.bits_per_second_max)?;
+            Ok(handle)
+        }
         Begun::New(handle, task) => {
             spawn(agent, handle.clone(), request.clone(), task);
             Ok(handle)

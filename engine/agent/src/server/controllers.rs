@@ -49,6 +49,13 @@ impl agent_server::Agent for ForControllers {
         answer(found.and_then(|operation| operation.ok_or_else(|| no_operation(&handle))))
     }
 
+    async fn adjust(&self, request: Request<v1::AdjustRequest>) -> Answer<v1::AdjustReply> {
+        let v1::AdjustRequest { handle, bits_per_second_max } = request.into_inner();
+        let parsed = Handle::parse(&handle).ok_or_else(|| no_operation(&handle));
+        let adjusted = parsed.and_then(|handle| self.0.board.adjust(&handle, bits_per_second_max));
+        answer(adjusted.map(|()| v1::AdjustReply {}))
+    }
+
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Answer<v1::CancelReply> {
         let handle = request.into_inner().handle;
         let parsed = Handle::parse(&handle).ok_or_else(|| no_operation(&handle));

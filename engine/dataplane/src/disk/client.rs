@@ -137,6 +137,14 @@ impl Control {
         self.order(&Request::LimitFill { present_permille }).await
     }
 
+    /// See [`Request::LimitRate`].
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub async fn limit_rate(&mut self, bits_per_second: u64) -> Result<(), ControlError> {
+        self.order(&Request::LimitRate { bits_per_second }).await
+    }
+
     /// See [`Request::MarkAbsent`].
     ///
     /// # Errors

@@ -51,6 +51,9 @@ pub struct OriginConfig {
     /// Connections of the background fill; 1 to 16.
     #[serde(default = "default_connections")]
     pub connections: u32,
+    /// How many bytes of the disk the fill may ask for in a second, in bits, until it is told otherwise; 0 for no bound.
+    #[serde(default)]
+    pub bits_per_second_max: u64,
 }
 
 fn default_connections() -> u32 {

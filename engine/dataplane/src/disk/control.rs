@@ -58,6 +58,12 @@ pub enum Request {
         /// Of the allocated bytes, in thousandths; 1000 for all, 0 to pause.
         present_permille: u16,
     },
+    /// Target: how many bytes of the disk the fill may ask for in a second, in bits. What the guest waits for is not bounded. Kept in
+    /// memory only; a restart goes back to the configured bound.
+    LimitRate {
+        /// 0 for no bound.
+        bits_per_second: u64,
+    },
     /// Target: these bytes are out of date, durably. Refused where the guest has written.
     MarkAbsent {
         /// Whole 4 KiB blocks are marked.
@@ -208,6 +214,9 @@ pub struct Fill {
     pub demand_bytes: u64,
     /// Fetched blocks thrown away because the guest wrote them, or they were marked absent, in the meantime.
     pub superseded: u64,
+    /// What the fill may ask for in a second; 0 for no bound.
+    #[serde(default)]
+    pub bits_per_second_max: u64,
     /// What holds the fill up.
     pub condition: Option<FillCondition>,
 }

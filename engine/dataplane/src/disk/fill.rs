@@ -18,6 +18,7 @@ use super::fetch::Flight;
 use super::geometry::BLOCK;
 use super::header::Settled;
 use super::origin::{Class, Lane, Origin};
+use super::rate::Rate;
 use super::store::Store;
 use crate::nbd::{AllocationRun, Errno, Piece, Span};
 
@@ -38,6 +39,8 @@ pub(crate) struct Counters {
     pub(crate) demand_reads: AtomicU64,
     pub(crate) demand_bytes: AtomicU64,
     pub(crate) superseded: AtomicU64,
+    /// What the fill may ask for in a second; what the guest waits for knows no bound.
+    pub(crate) rate: Rate,
     limit_permille: AtomicU16,
     stopped: AtomicBool,
     condition: Mutex<Option<FillCondition>>,
@@ -52,6 +55,7 @@ impl Counters {
             demand_reads: AtomicU64::new(settled.map_or(0, |it| it.demand_reads)),
             demand_bytes: AtomicU64::new(settled.map_or(0, |it| it.demand_bytes)),
             superseded: AtomicU64::new(0),
+            rate: Rate::new(),
             limit_permille: AtomicU16::new(1000),
             stopped: AtomicBool::new(false),
             condition: Mutex::new(None),
@@ -103,6 +107,7 @@ impl Counters {
             demand_reads: load(&self.demand_reads),
             demand_bytes: load(&self.demand_bytes),
             superseded: load(&self.superseded),
+            bits_per_second_max: self.rate.bits_per_second(),
             condition: local.or_else(|| origin.and_then(|origin| origin.condition())),
         }
     }
@@ -226,6 +231,7 @@ impl Filler {
             }
             let request = request.start..request.end.min(request.start.saturating_add(room));
             room = room.saturating_sub(request.end - request.start);
+            self.counters.rate.pass(self.store.geometry.span(&request).length).await;
             if tasks.len() >= PIPELINE * self.lanes.len() {
                 tasks.join_next().await;
             }

@@ -36,6 +36,7 @@ mod locks;
 mod map;
 mod origin;
 mod proof;
+mod rate;
 mod rounds;
 mod server;
 mod state;

@@ -57,6 +57,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         return Err(Error::Config("origin: needed, for the disk is not complete".into()));
     }
     let counters = Counters::new(header.settled.as_ref());
+    counters.rate.limit(config.origin.as_ref().map_or(0, |way| way.bits_per_second_max));
     let origin = config.origin.as_ref().map(|way| Origin::new(way, &config.vm));
     let demand = origin.as_ref().map(|origin| {
         Demand::new(Arc::clone(&store), Lane::to_disk(origin, Class::Demand), Arc::clone(&counters))
@@ -218,6 +219,7 @@ impl Served {
             Request::Thaw { epoch } => store.thaw(epoch)?,
             Request::StartFill { origin } => self.start_fill(origin)?,
             Request::LimitFill { present_permille } => self.counters.limit(present_permille),
+            Request::LimitRate { bits_per_second } => self.counters.rate.limit(bits_per_second),
             Request::MarkAbsent { extents } => {
                 self.prover.forget();
                 store.mark_absent(&extents)?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use longhaul_model::ids::SiteId;
 use longhaul_wire::v1::agent_server::Agent;
 use longhaul_wire::v1::{
-    CancelReply, CancelRequest, GetRequest, HelloReply, HelloRequest, ListVmsReply, ListVmsRequest,
-    ObserveReply, ObserveRequest, Operation, ProbeReply, ProbeRequest, StartReply, StartRequest,
+    AdjustReply, AdjustRequest, CancelReply, CancelRequest, GetRequest, HelloReply, HelloRequest,
+    ListVmsReply, ListVmsRequest, ObserveReply, ObserveRequest, Operation, ProbeReply, ProbeRequest,
+    StartReply, StartRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -36,6 +37,12 @@ impl Agent for FakeAgent {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Operation>, Status> {
         let found = self.world.get(&request.get_ref().handle);
         found.map(Response::new).ok_or_else(|| Status::not_found("no such operation"))
+    }
+
+    async fn adjust(&self, request: Request<AdjustRequest>) -> Result<Response<AdjustReply>, Status> {
+        let AdjustRequest { handle, bits_per_second_max } = request.into_inner();
+        self.world.adjust(&handle, bits_per_second_max);
+        Ok(Response::new(AdjustReply {}))
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelReply>, Status> {

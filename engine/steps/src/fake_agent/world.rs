@@ -48,6 +48,8 @@ struct Facts {
     operations: BTreeMap<String, (Place, Operation)>,
     effects: BTreeMap<Place, Effect>,
     faults: BTreeMap<String, Fault>,
+    /// What each operation was told that it may send.
+    bounds: BTreeMap<String, u64>,
 }
 
 impl World {
@@ -93,6 +95,7 @@ impl World {
             return Err(Class::Precondition.status("the fake was told to refuse"));
         }
         facts.operations.insert(handle.clone(), (place.clone(), running(&handle)));
+        facts.bounds.insert(handle.clone(), request.bits_per_second_max);
         let outputs = outputs_of(site, request);
         let failure = Class::Permanent.failure("the fake was told to break off");
         let (effect, end) = match fault {
@@ -132,6 +135,16 @@ impl World {
             facts.end(handle, State::Done(outputs.unwrap_or_default()));
         }
         Some(seen)
+    }
+
+    /// Tells an operation what it may send.
+    pub(crate) fn adjust(&self, handle: &str, bits_per_second_max: u64) {
+        self.lock().bounds.insert(handle.to_owned(), bits_per_second_max);
+    }
+
+    /// What the operations were told that they may send.
+    pub(crate) fn bounds(&self) -> Vec<u64> {
+        self.lock().bounds.values().copied().collect()
     }
 
     /// Stops an operation that runs; nothing of it is left.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use longhaul_model::ids::StepPath;
-use longhaul_step::{Key, RunRecords};
+use longhaul_model::resource::ResourceKind;
+use longhaul_step::{Claimed, Key, RunRecords};
 use serde_json::json;
 
 use super::*;
@@ -29,7 +30,7 @@ fn context() -> Context {
         attempt: 1,
         controller: "tests (pid 1)".into(),
         records: Arc::new(NoRecords),
-        claims: longhaul_step::Claims::new(),
+        claims: Claims::new(),
     }
 }
 
@@ -140,4 +141,39 @@ async fn an_unknown_site_is_refused() {
     let params = json!({ "vm": "vm-a", "from": "a", "to": "c", "until": { "present": 1 } });
     let Started::Failed(error) = action.start(&context(), &params).await else { panic!("started") };
     assert_eq!(error.message, "site c is not in the inventory, which holds a, b");
+}
+
+/// A copy begins with what its step has of its link and is told when that changes; what it has of other things is no bound.
+#[tokio::test]
+async fn a_copy_is_told_its_share() {
+    let fakes = Fakes::start().await;
+    let action = RemoteAction::new(fakes.agents(), StoragePrefetch::new());
+    let params = json!({ "vm": "vm-a", "from": "a", "to": "b", "until": { "present": 1 } });
+    let claims = |amount| {
+        let claimed = |kind, amount, sites: &[&str]| Claimed {
+            kind,
+            amount,
+            sites: sites.iter().map(|site| site.parse().unwrap()).collect(),
+        };
+        let wan = claimed(ResourceKind::Bandwidth, amount, &["a", "b"]);
+        Claims::from([("wan".into(), wan), ("slots".into(), claimed(ResourceKind::Count, 1, &[]))])
+    };
+    let begun = Context { claims: claims(5_000_000), ..context() };
+    let Started::Running(handle) = action.start(&begun, &params).await else { panic!("not started") };
+    assert_eq!(fakes.world.bounds(), [5_000_000]);
+    action.adjust(&begun, &handle, &claims(8_000_000)).await.unwrap();
+    assert_eq!(fakes.world.bounds(), [8_000_000]);
+}
+
+/// An action that does not hold back is given no bound, whatever its step claims.
+#[tokio::test]
+async fn a_redirect_has_no_bound() {
+    let fakes = Fakes::start().await;
+    let action = redirect(&fakes);
+    let wan = Claimed { kind: ResourceKind::Bandwidth, amount: 7, sites: Vec::new() };
+    let claims = Claims::from([("wan".into(), wan)]);
+    let begun = Context { claims: claims.clone(), ..context() };
+    let Started::Running(handle) = action.start(&begun, &to_b()).await else { panic!("not started") };
+    action.adjust(&begun, &handle, &claims).await.unwrap();
+    assert_eq!(fakes.world.bounds(), [0, 0]);
 }

@@ -165,6 +165,30 @@ async fn a_copy_is_taken_up_where_it_was() {
     assert_eq!(proven(&source, &target).await.state, ProofState::Good);
 }
 
+/// Proves that a fill with next to no rate asks for one request and stands, that the guest reads what it wants all the same, and
+/// that the fill goes on when the bound is lifted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_fill_keeps_its_rate() {
+    let rig = Rig::new(SIZE);
+    let source = rig.source(content).await;
+    let tunnel = Tunnel::new(&rig, &source);
+    let mut config = rig.target(&tunnel, Faults::default()).await.config.clone();
+    config.origin.as_mut().unwrap().bits_per_second_max = 1;
+    let target = Server::start(config).await;
+    let opened = source.control().await.open_origin().await.unwrap();
+    let mut control = target.control().await;
+    control.start_fill(opened.origin).await.unwrap();
+    let status = target.until("the first request", |status| status.fill.fetched_bytes > 0).await;
+    assert_eq!((status.fill.fetched_bytes, status.fill.bits_per_second_max), (128 << 10, 1));
+    control.grant(2).await.unwrap();
+    let guest = target.writer(2).await.unwrap();
+    assert_eq!(byte(&guest, 4 << 20).await, content(64).unwrap());
+    let fill = control.status().await.unwrap().fill;
+    assert_eq!((fill.demand_reads, fill.fetched_bytes), (1, (128 << 10) + fill.demand_bytes));
+    control.limit_rate(0).await.unwrap();
+    target.until("everything is present", |status| status.fill.absent_bytes == 0).await;
+}
+
 /// Proves that one flipped bit in a fetched block makes the proof bad, and that a bad proof finishes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_is_found() {

@@ -169,7 +169,12 @@ impl Rig {
 
     pub(crate) async fn target(&self, tunnel: &Tunnel, faults: Faults) -> Server {
         let mut config = self.config("b", Initial::Absent);
-        let origin = OriginConfig { tunnel_socket: tunnel.socket.clone(), site: "a".into(), connections: 2 };
+        let origin = OriginConfig {
+            tunnel_socket: tunnel.socket.clone(),
+            site: "a".into(),
+            connections: 2,
+            bits_per_second_max: 0,
+        };
         config.origin = Some(origin);
         config.faults = faults;
         Server::start(config).await

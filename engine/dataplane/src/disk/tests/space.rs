@@ -42,8 +42,12 @@ async fn a_full_disk_stops_the_fill() {
     let small = Small::mount(&rig.folder.path().join("small"), "4m").await;
     let mut config = rig.config("b", Initial::Absent);
     config.image = small.0.join("disk.raw");
-    config.origin =
-        Some(OriginConfig { tunnel_socket: tunnel.socket.clone(), site: "a".into(), connections: 2 });
+    config.origin = Some(OriginConfig {
+        tunnel_socket: tunnel.socket.clone(),
+        site: "a".into(),
+        connections: 2,
+        bits_per_second_max: 0,
+    });
     config.faults = Faults::default();
     let target = Server::start(config).await;
     let origin = source.control().await.open_origin().await.unwrap().origin;

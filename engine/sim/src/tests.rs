@@ -15,7 +15,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use longhaul_model::test::Invariant;
 use longhaul_plan::Plan;
-use longhaul_saga::{Entry, Failure, Intent, Report, Saga, Status};
+use longhaul_saga::{Entry, Failure, Intent, Report, Saga, Status, Work};
 use serde_json::{Value, json};
 
 use crate::{Asked, Behaviour, Ending, Fault, Halt, Layout, Model, Ran, Setup, Side, invariant, simulate};
@@ -181,6 +181,30 @@ fn a_pivot_is_not_tried_again_where_all_turn_round() {
     assert_eq!(ran.status(), Status::Failed);
     let there = ran.world.effects().iter().filter(|(_, effect)| effect.there).map(|(step, _)| step.as_str());
     assert_eq!(there.collect::<Vec<_>>(), ["report"]);
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+}
+
+/// A scope that is being closed when its graph has to turn round is closed, however often that takes: it is no effect to be
+/// stopped.
+#[test]
+fn a_closing_scope_is_not_called_off() {
+    let mut tunnel = action("tunnel", &[], "reversible", false);
+    tunnel["body"]["action"]["scope"] = json!(true);
+    let plan =
+        plan(&json!([each("all", &[], &[tunnel, action("copy", &["tunnel"], "reversible", false)])]), &[]);
+    // Its undo fails after five seconds, and while it waits to be tried again the other item fails.
+    let model = |asked: &Asked<'_>| match (asked.step.as_str(), asked.work, asked.time) {
+        ("all/vm-a/tunnel", Work::Undo, 1) => {
+            Behaviour::timed(3_000, Ending::Failed(Failure::new("transient", "made up")))
+        }
+        ("all/vm-b/copy", Work::Forward, _) => {
+            Behaviour::timed(4_010, Ending::Failed(Failure::new("permanent", "made up")))
+        }
+        _ => fine(asked),
+    };
+    let ran = run(&plan, &model, Fault::None, 1);
+    let there = ran.world.effects().iter().filter(|(_, effect)| effect.there).map(|(step, _)| step.as_str());
+    assert_eq!((there.collect::<Vec<_>>(), ran.status()), (vec!["report"], Status::Failed));
     assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
 }
 

@@ -140,7 +140,9 @@ impl Saga {
         if matches!(self.node(id).state, State::Claiming) {
             self.call_claim_off(id);
         }
-        let Some(effect) = self.node(id).effect() else { return };
+        // An undo under way is that of a scope, and comes to its end.
+        let forward = self.node(id).effect().filter(|effect| effect.work == Work::Forward);
+        let Some(effect) = forward else { return };
         match effect.stage {
             Stage::Running => self.ask_to_stop(id, "unwind"),
             Stage::Backoff => {

@@ -2,10 +2,11 @@
 //!
 //! YAML 1.2 core schema (JSON is a part of it), read from events with byte spans into a tree of our own: parsers that
 //! build typed values report one mistake and forget the places. Anchors and aliases are accepted, tags and repeated keys
-//! are not.
+//! are not. TOML, in which plugins and locks are written, becomes the same tree.
 
 mod build;
 mod flow;
+mod toml;
 
 use std::sync::Arc;
 
@@ -65,6 +66,14 @@ impl Document {
     /// Every mistake in its form. A mistake in the YAML itself ends the list.
     pub fn parse(source: &Source) -> Result<Self, Diagnostics> {
         build::document(source)
+    }
+
+    /// Reads a document that is TOML.
+    ///
+    /// # Errors
+    /// Every mistake in its form.
+    pub fn parse_toml(source: &Source) -> Result<Self, Diagnostics> {
+        toml::document(source)
     }
 
     /// What `kind` says, if it says anything.

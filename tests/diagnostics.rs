@@ -2,10 +2,10 @@
 //!
 //! `LHnnnn-*.yaml` holds a mistake of that code, `many-*.yaml` three or more mistakes, announced on their lines by
 //! `# expect: LHnnnn`. A workflow with a key `x-given` is
-//! checked with these inputs, one without is validated. The files that workflows use stand in `used/`; those that a
-//! `many-NAME.yaml` is to be judged with are called `used/NAME-*.yaml`.
+//! checked with these inputs, one without is validated. The files that workflows use stand in `used/`, and plugins in
+//! `plugins/`; those that a `many-NAME.yaml` is to be judged with are called `used/NAME-*.yaml` and `plugins/NAME/*`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -52,14 +52,20 @@ fn fixtures() -> Vec<(String, Source)> {
 
 /// The files that fixtures use, by their names as seen from the fixtures.
 fn used() -> Texts {
-    let folder = repository().join("tests/fixtures/workflows/used");
-    let read = |entry: std::io::Result<std::fs::DirEntry>| {
-        let path = entry.unwrap().path();
-        let name = format!("used/{}", path.file_name().unwrap().to_str().unwrap());
-        (name, std::fs::read_to_string(path).unwrap())
-    };
-    let own = fixtures().into_iter().map(|(_, source)| (source.name().to_owned(), source.text().to_owned()));
-    Texts(std::fs::read_dir(folder).unwrap().map(read).chain(own).collect())
+    fn below(folder: &Path, above: &str, all: &mut BTreeMap<String, String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{above}{}", path.file_name().unwrap().to_str().unwrap());
+            if path.is_dir() {
+                below(&path, &format!("{name}/"), all);
+            } else {
+                all.insert(name, std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    below(&repository().join("tests/fixtures/workflows"), "", &mut all);
+    Texts(all)
 }
 
 /// What a person is told about a file, through the entry that its kind has.
@@ -136,8 +142,9 @@ fn many_mistakes_are_reported_at_once() {
         };
         let mut told: Vec<_> = found.iter().map(tell).collect();
         told.sort_unstable();
-        let own = format!("used/{}-", name.trim_start_matches("many-"));
-        let with = used().0.into_iter().filter(|(file, _)| file.starts_with(&own));
+        let name_alone = name.trim_start_matches("many-");
+        let own = [format!("used/{name_alone}-"), format!("plugins/{name_alone}/")];
+        let with = used().0.into_iter().filter(|(file, _)| own.iter().any(|own| file.starts_with(own)));
         let mut announced = planted(source.name(), source.text());
         announced.extend(with.flat_map(|(file, text)| planted(&file, &text)));
         announced.sort_unstable();

@@ -13,13 +13,10 @@ pub(crate) fn blocks(page: &str) -> Vec<String> {
     blocks_of(page, "```yaml")
 }
 
-/// The scripts of a page, by the names that their first lines give them.
+/// The scripts of a page, and what its plugins say of themselves, by the names that their first lines give them.
 pub(crate) fn scripts(page: &str) -> Vec<(String, String)> {
-    let named = |script: String| {
-        let name = script.lines().next().and_then(|line| line.strip_prefix("// ")).unwrap().to_owned();
-        (name, script)
-    };
-    blocks_of(page, "```rhai").into_iter().map(named).collect()
+    let all = ["```rhai", "```toml"].into_iter().flat_map(|fence| blocks_of(page, fence));
+    all.map(|block| (own_name(&block).unwrap().to_owned(), block)).collect()
 }
 
 fn put(file: &Path, text: &str) {
@@ -40,19 +37,22 @@ fn blocks_of(page: &str, fence: &str) -> Vec<String> {
 /// A page's `console` blocks: lines that begin with `$ ` are commands, the lines after each are what it says.
 const CONSOLE: &str = "```console";
 
+/// What stands above files.
+const FILES: [&str; 3] = ["```yaml", "```rhai", "```toml"];
+
 /// The page with what its commands say now. They run one after the other in one folder, as whoever follows the page
 /// would type them; the files that it names are saved there on the way.
 fn typed(page: &str, folder: &Path) -> String {
     let mut text = String::new();
     let mut here = folder.to_owned();
     let mut in_console = false;
-    let mut files = blocks(page).into_iter();
-    for line in page.lines() {
-        if line == "```yaml"
-            && let Some(block) = files.next()
-            && let Some(name) = own_name(&block)
-        {
-            std::fs::write(here.join(name), block).unwrap();
+    for (at, line) in page.lines().enumerate() {
+        if FILES.contains(&line) {
+            let rest: Vec<&str> = page.lines().skip(at).collect();
+            let block = blocks_of(&rest.join("\n"), line).swap_remove(0);
+            if let Some(name) = own_name(&block) {
+                put(&here.join(name), &block);
+            }
         }
         in_console = if in_console { line != "```" } else { line == CONSOLE };
         if let Some(command) = line.strip_prefix("$ ").filter(|_| in_console) {
@@ -136,6 +136,10 @@ fn the_guides_files_are_valid() {
         }
         for (number, block) in blocks.iter().enumerate() {
             let file = file(number, block);
+            if block.contains("\nplugins:") {
+                let locked = Command::new(binary()).args(["plugin", "lock"]).arg(&file).output().unwrap();
+                assert!(locked.status.success(), "{}", String::from_utf8_lossy(&locked.stderr));
+            }
             let checked = Command::new(binary()).arg("validate").arg(&file).output().unwrap();
             assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
             if block.lines().any(|line| line == "kind: Test" || line == "kind: PolicyTest") {
@@ -156,8 +160,10 @@ pub(crate) fn name_of(page: &str, number: usize, block: &str) -> String {
 
 /// A block's first line may be a comment with nothing but a path, by which other blocks name it.
 fn own_name(block: &str) -> Option<&str> {
-    let named = block.lines().next()?.strip_prefix("# ")?;
-    (named.ends_with(".yaml") && !named.contains(' ')).then_some(named)
+    let first = block.lines().next()?;
+    let named = first.strip_prefix("# ").or_else(|| first.strip_prefix("// "))?;
+    let is_file = [".yaml", ".rhai", ".toml"].iter().any(|ending| named.ends_with(ending));
+    (is_file && !named.contains(' ')).then_some(named)
 }
 
 /// Every row `| written | value |` of the page about expressions is true of the values that the page shows.

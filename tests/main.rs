@@ -15,6 +15,7 @@ mod engine;
 mod guide;
 mod moves;
 mod mutations;
+mod plugins;
 mod policies;
 mod records;
 mod replays;

@@ -83,6 +83,8 @@ fn dangling_names_are_found() {
         ("failed(\"tunnel\")", "failed(\"nobody\")"),
         ("${{ inputs.from }}", "${{ `${inputs.nobody}` }}"),
         ("./part.yaml", "./nobody.yaml"),
+        ("f5/window.rhai", "nobody/window.rhai"),
+        ("f5/window.rhai", "f5/nobody.rhai"),
     ] {
         let text = subject.text.replace(from, to);
         assert_ne!(text, subject.text, "{from}");

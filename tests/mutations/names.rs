@@ -33,6 +33,7 @@ pub(super) fn dangling<'w>(workflow: &'w Value, subject: &'w Subject) -> Vec<Str
     for file in workflow["include"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         walk.file(file);
     }
+    walk.policies(workflow);
     for trigger in workflow["triggers"].as_array().into_iter().flatten() {
         let payload = Place { variables: BTreeSet::from(["payload"]), ..Place::default() };
         walk.strings(&trigger["webhook"]["inputs"], &payload);
@@ -88,6 +89,22 @@ impl<'w> Walk<'w> {
                 let known = self.subject.catalogue.iter().any(|action| action.name.to_string() == used);
                 self.check(known, || format!("uses {used}"));
             }
+        }
+    }
+
+    /// Scripts that policies name: files, or those that a declared plugin has.
+    fn policies(&mut self, workflow: &Value) {
+        for policy in workflow["policy"].as_array().into_iter().flatten() {
+            let Some(script) = policy["uses"].as_str() else { continue };
+            let file = match script.split_once('/') {
+                Some((alias, file)) if !script.starts_with('.') => {
+                    let plugin = workflow["plugins"][alias].as_str().unwrap_or_default();
+                    format!("./plugins/{}/{file}", plugin.split('@').next().unwrap_or_default())
+                }
+                _ => script.to_owned(),
+            };
+            let name = longhaul_model::workflow::beside(&self.subject.name, &file);
+            self.check(self.subject.files.0.contains_key(&name), || format!("policy {script}"));
         }
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use longhaul_model::Source;
 use longhaul_model::action::Catalogue;
 use longhaul_model::document::Document;
-use longhaul_model::workflow::Texts;
+use longhaul_model::plugin::{Lock, choose};
+use longhaul_model::workflow::{Texts, Workflow};
 
 use crate::guide;
 
@@ -67,11 +68,20 @@ fn together(texts: Texts, catalogue: &Arc<Catalogue>) -> Vec<Subject> {
     files.0.iter().map(subject).collect()
 }
 
-/// The YAML files of a folder, and the shipped policies, which they may name.
+/// The YAML files of a folder, and what they may name: the shipped policies, and plugins beside them with their lock.
 fn texts(folder: &Path) -> Texts {
     let mut all = those_of(folder, "yaml");
-    let policies = those_of(&root().join("workflows/policies"), "rhai");
-    all.extend(policies.into_iter().map(|(name, text)| (format!("policies/{name}"), text)));
+    all.extend(those_of(folder, "lock"));
+    let below = |name: &str, folder: &Path, ending| {
+        let named = |(file, text)| (format!("{name}/{file}"), text);
+        those_of(folder, ending).into_iter().map(named).collect::<Vec<_>>()
+    };
+    all.extend(below("policies", &root().join("workflows/policies"), "rhai"));
+    for plugin in std::fs::read_dir(folder.join("plugins")).into_iter().flatten() {
+        let plugin = plugin.unwrap();
+        let name = format!("plugins/{}", plugin.file_name().to_str().unwrap());
+        all.extend(["toml", "rhai"].into_iter().flat_map(|ending| below(&name, &plugin.path(), ending)));
+    }
     Texts(all)
 }
 
@@ -98,5 +108,17 @@ fn shown(folder: &Path) -> Texts {
         let named = |(number, block): (usize, String)| (guide::name_of(&page, number, &block), block);
         all.0.extend(blocks.into_iter().enumerate().map(named));
     }
+    lock(&mut all);
     all
+}
+
+/// Locks the plugins of files that stand in one folder, as whoever follows the guide does.
+fn lock(files: &mut Texts) {
+    let workflow = |(name, text): (&String, &String)| {
+        let document = Document::parse(&Source::new(name, text)).ok()?;
+        (document.kind() == Some("Workflow")).then(|| Workflow::read(&document).0.plugins)
+    };
+    let plugins: Vec<_> = files.0.iter().filter_map(workflow).flatten().collect();
+    let pins = choose(&plugins, &[], true, &*files).unwrap();
+    files.0.insert("longhaul.lock".to_owned(), Lock::text(&pins));
 }

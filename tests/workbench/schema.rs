@@ -7,6 +7,7 @@ use longhaul_host_rhai::RhaiHost;
 use longhaul_model::Source;
 use longhaul_model::diagnostic::{Code, Diagnostics};
 use longhaul_model::document::Document;
+use longhaul_model::plugin::{Lock, choose};
 use longhaul_model::schema::Kind;
 use longhaul_model::workflow::{Resolved, Texts, read_shared};
 use longhaul_model::{parse_site, parse_sites, parse_vm};
@@ -67,6 +68,10 @@ const BEYOND: &[Code] = &[
     Code::MockOutputs,
     Code::TestedWorkflow,
     Code::CaseTwice,
+    Code::UnknownPlugin,
+    Code::PluginFolder,
+    Code::NotLocked,
+    Code::PluginChanged,
 ];
 
 fn repository() -> PathBuf {
@@ -84,9 +89,7 @@ fn read(kind: Kind, text: &str, tested: &Document) -> Option<Diagnostics> {
     let document = Document::parse(&source).ok()?;
     let found = match kind {
         Kind::Workflow => {
-            let files = Texts(
-                [("tested.yaml", TESTED), ("shared.yaml", SHARED), ("window.rhai", WINDOW)].map(owned).into(),
-            );
+            let files = beside_it();
             longhaul_plan::validate(&Resolved::read(&document, &files), &longhaul_steps::catalogue())
         }
         Kind::Defaults => {
@@ -105,8 +108,20 @@ fn read(kind: Kind, text: &str, tested: &Document) -> Option<Diagnostics> {
     Some(found.err().unwrap_or_default())
 }
 
-fn owned((name, text): (&str, &str)) -> (String, String) {
-    (name.to_owned(), text.to_owned())
+/// The files that stand beside each workflow, its plugin locked.
+fn beside_it() -> Texts {
+    let files = [
+        ("tested.yaml", TESTED),
+        ("shared.yaml", SHARED),
+        ("window.rhai", WINDOW),
+        ("plugins/bigip/plugin.toml", PLUGIN),
+        ("plugins/bigip/window.rhai", WINDOW),
+    ];
+    let mut files = Texts(files.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+    let shared = read_shared(&Document::parse(&Source::new("shared.yaml", SHARED)).unwrap()).0;
+    let pins = choose(&shared.plugins, &[], true, &files).unwrap();
+    files.0.insert("longhaul.lock".to_owned(), Lock::text(&pins));
+    files
 }
 
 /// Why the two do not agree; none if they do.
@@ -165,6 +180,7 @@ include: [./shared.yaml]
 inputs:
   vms: { type: array, items: { type: string, format: vm-id }, default: [vm-a] }
   at: { type: string, format: date-time }
+plugins: { f5: bigip@^1, big_ip: \"bigip@>=1.2, <2\" }
 resources:
   wan: { kind: bandwidth, capacity: 1Gbit/s, reserve: 20%, between: [a, b] }
   room: { kind: memory, capacity: 4GiB, reserve: 1GiB, site: b }
@@ -181,6 +197,7 @@ triggers:
 policy:
   - { uses: ./window.rhai, at: plan, with: { until: \"${{ inputs.at }}\" } }
   - { uses: ./window.rhai, at: [before-step, on-failure], steps: [look, each/*/move, vm.move@1] }
+  - { uses: f5/window.rhai, at: plan }
 steps:
   look:
     uses: site.check@1
@@ -230,7 +247,19 @@ defaults:
   timeout: 1h
   heartbeat: 30s
   retry: { max_attempts: 4, backoff: { initial: 2s, factor: 2, max: 1m, jitter: full }, errors: [transient] }
-policy: [{ uses: ./window.rhai, at: [plan, after-step], with: { until: 6h } }]
+plugins: { f5: bigip@1 }
+policy:
+  - { uses: ./window.rhai, at: [plan, after-step], with: { until: 6h } }
+  - { uses: f5/window.rhai, at: plan }
+";
+
+/// A plugin.
+const PLUGIN: &str = "\
+name = 'bigip'
+version = '1.2.0'
+api = 1
+summary = 'a policy'
+policies = ['window.rhai']
 ";
 
 /// A policy.
@@ -453,6 +482,31 @@ fn changed_files_are_judged_alike() {
         }
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+/// Names and ranges of plugins are judged alike, whatever form of them somebody writes.
+#[test]
+fn ranges_of_plugins_are_judged_alike() {
+    let validator = validator(Kind::Defaults);
+    let ranges = "^1 ~1.2 =1.2.3 1 >=1.2,<3 >=1.2, <3|* x 1.* 1.x.X 1.*.* 1.*.3 *.1 >* ^1.2.3-rc.1+b ~1.2-rc 01.2 1.2.3.4 \
+                  one ^ ,|1,|^1 ^2|> 1|> =1|1.2.3-|1.2.3-01|1.2.3- a|1 . 2|=|=1 , <2|1.2.3+b,2";
+    let texts = ranges.split(['|', ' ']).map(|range| format!("bigip@{range}"));
+    let texts = texts.chain(ranges.split('|').map(|range| format!("bigip@{range}")));
+    let others = [
+        "bigip", "bigip@", "@1", "bigip @1", "Bigip@1", "big-ip@1", "big-@1", "a@1@2", "bigip@ 1", "bigip@1 ",
+    ];
+    let mut fine = 0;
+    for text in texts.chain(others.map(str::to_owned)).chain([format!("{}@1", "a".repeat(41))]) {
+        let file = format!(
+            "apiVersion: longhaul/v1\nkind: Defaults\nplugins: {{ p: {} }}\n",
+            Value::from(text.as_str())
+        );
+        let document = Document::parse(&Source::new("t.yaml", &file)).unwrap();
+        let (_, found) = read_shared(&document);
+        assert_eq!(validator.is_valid(&document.root.to_json()), found.is_empty(), "{text}: {found}");
+        fine += usize::from(found.is_empty());
+    }
+    assert!(fine > 10, "{fine}");
 }
 
 /// The command prints what is in the tree, and editors find it from the first line of a new project's files.

@@ -9,7 +9,7 @@ pub const USAGE: u8 = 2;
 /// A file is not right (workflow, sites, site, VM, inputs, configuration); nothing was started.
 pub const INVALID_FILE: u8 = 3;
 /// A check said no: a journal that does not verify, a demo whose verdict is red, a missed aim of a benchmark, a file that
-/// `fmt --check` would change. A run whose
+/// `fmt --check` or `plugin lock --check` would change, a plugin that is not what was locked. A run whose
 /// site check says no ends with [`FAILED`], as with any other step that fails.
 pub const CHECK_FAILED: u8 = 4;
 /// A run ended with some VMs moved and others back where they were.

@@ -90,6 +90,10 @@ identifier!(
     RunId, "run", "lower-case letters, digits and dashes, starting with a letter, at most 40", dashed
 );
 identifier!(
+    /// Names a plugin: its folder, and what workflows ask for.
+    PluginName, "plugin", "lower-case letters, digits and dashes, starting with a letter, at most 40", dashed
+);
+identifier!(
     /// Names a step within its graph. Underscores rather than dashes: in an expression a dash is a subtraction.
     StepId, "step", "lower-case letters, digits and underscores, starting with a letter, at most 40", underscored
 );

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod ids;
 pub mod layout;
+pub mod plugin;
 pub mod policy;
 pub mod policy_test;
 pub mod read;

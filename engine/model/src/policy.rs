@@ -27,6 +27,9 @@ use crate::source::Source;
 /// The name of the function that every policy has.
 pub const DECIDE: &str = "decide";
 
+/// How the name of a policy's script ends.
+pub const SCRIPT_ENDING: &str = ".rhai";
+
 /// When a policy is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

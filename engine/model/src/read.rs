@@ -4,9 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use semver::Version;
+
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Content, Document, Entry, Node};
-use crate::ids::{SiteId, StepId, VmId};
+use crate::ids::{PluginName, SiteId, StepId, VmId};
 use crate::source::{Source, Span, Spanned};
 use crate::units::{Bandwidth, Size, Time};
 
@@ -216,6 +218,8 @@ read_parsed! {
     VmId: "a VM's id";
     SiteId: "a site's id";
     StepId: "a step's id";
+    PluginName: "a plugin's name";
+    Version: "a version such as 1.2.0";
     Time: "a duration such as 300ms or 10m";
     Size: "a size such as 64KiB or 2GiB";
     Bandwidth: "a bandwidth such as 100Mbit/s";

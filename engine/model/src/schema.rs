@@ -8,6 +8,7 @@
 //! nobody else knows.
 
 mod parts;
+mod plugin;
 mod policy;
 mod policy_test;
 mod site;

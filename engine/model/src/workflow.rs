@@ -5,6 +5,7 @@
 
 pub(crate) mod child;
 mod files;
+pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod question;
 mod resolved;
@@ -16,9 +17,10 @@ pub(crate) mod trigger;
 
 pub use child::ChildSpec;
 pub use files::{Files, Found, NoFiles, Texts, beside};
+pub use plugin::{PluginSpec, Wanted};
 pub use policy::PolicySpec;
 pub use question::{AsksSpec, OnExpire, QUORUM_MAX, QuestionSpec, is_role};
-pub use resolved::{Part, Resolved};
+pub use resolved::{Part, Resolved, check_shared, pinned};
 pub use resource::{ClaimAmount, ClaimSpec, ResourceSpec};
 pub(crate) use retry::bounded;
 pub use retry::{BackoffSpec, ERROR_CLASSES, Jitter, RetrySpec};
@@ -51,6 +53,8 @@ pub struct Workflow {
     pub inputs_span: Span,
     /// Files with shared defaults, in file order.
     pub include: Vec<Spanned<String>>,
+    /// The plugins, those of included files first, in file order.
+    pub plugins: Vec<PluginSpec>,
     /// What steps share, in file order.
     pub resources: Vec<ResourceSpec>,
     /// What holds for steps that say nothing themselves.
@@ -91,7 +95,7 @@ pub struct Defaults {
     pub retry: Option<RetrySpec>,
 }
 
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 17] = [
     "apiVersion",
     "kind",
     "name",
@@ -99,6 +103,7 @@ pub(crate) const KEYS: [&str; 16] = [
     "summary",
     "include",
     "inputs",
+    "plugins",
     "resources",
     "defaults",
     "policy",
@@ -110,9 +115,6 @@ pub(crate) const KEYS: [&str; 16] = [
     "always",
 ];
 
-/// Keys of the format that this version cannot execute.
-const LATER: [&str; 1] = ["plugins"];
-
 impl Workflow {
     /// Reads a workflow and everything that is wrong with its form.
     #[must_use]
@@ -120,7 +122,7 @@ impl Workflow {
         let mut reader = Reader::new(&document.source);
         let root = &document.root;
         reader.head(document, "Workflow");
-        reader.fields(root, "a workflow", &KEYS, &LATER);
+        reader.fields(root, "a workflow", &KEYS, &[]);
         report_unclosed(root, &mut reader);
         let text = |reader: &mut Reader<'_>, key| reader.required::<String>(root, key).unwrap_or_default();
         let head = root.entries().first().map_or(root.span, |entry| entry.key.span);
@@ -133,6 +135,7 @@ impl Workflow {
             inputs: read_inputs(root, &mut reader),
             inputs_span: inputs_key.map_or(head, |entry| entry.key.span),
             include: reader.optional(root, "include").unwrap_or_default(),
+            plugins: plugin::read_all(root, &mut reader),
             resources: resource::read_all(root, &mut reader),
             defaults: shared::read_defaults(root, &mut reader),
             policies: policy::read_all(root, &mut reader),

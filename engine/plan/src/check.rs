@@ -79,11 +79,12 @@ pub fn check<'w>(
     found.append(looked.found);
     let Parts { deadline, policies, resources, graph, outputs, on_failure, always, .. } = looked.parts;
     let inputs = looked.bound.unwrap_or_default();
-    let (workflow, verdicts) = (looked.pin, Vec::new());
+    let (workflow, plugins, verdicts) = (looked.pin, resolved.plugins(), Vec::new());
     found.or(Some(Plan {
         workflow,
         inputs,
         deadline,
+        plugins,
         policies,
         verdicts,
         resources,

@@ -11,7 +11,7 @@ use crate::family::Checked;
 use crate::plan::WorkflowPin;
 
 /// The pin of a workflow. Its digest is of what the file says: aliases expanded, comments and layout gone, order kept because
-/// it is meant; and of what every file says that it names. So the digest of a workflow that runs as a step is the one that
+/// it is meant; and of what every file says that it names, and of every byte of its plugins. So the digest of a workflow that runs as a step is the one that
 /// a run of its own would have.
 pub(crate) fn pin(part: &Part, checked: &[Checked]) -> WorkflowPin {
     let workflow = &part.workflow;
@@ -35,6 +35,9 @@ fn digest(part: &Part, checked: &[Checked]) -> String {
     for (policy, script) in part.workflow.policies.iter().zip(&part.scripts) {
         let script = script.as_ref().map_or_else(String::new, |script| sha256(script.text()));
         line(&mut text, "policy", &policy.file.value, &script);
+    }
+    for plugin in &part.plugins {
+        line(&mut text, "plugin", &format!("{}@{}", plugin.name, plugin.version), &plugin.sha256);
     }
     sha256(&text)
 }

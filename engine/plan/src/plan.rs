@@ -5,6 +5,7 @@ use std::fmt;
 use longhaul_expr::{Expression, Template};
 use longhaul_model::action::{ActionName, Effects};
 use longhaul_model::ids::StepId;
+use longhaul_model::plugin::PluginPin;
 use longhaul_model::policy::Verdict;
 use longhaul_model::units::Time;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ pub struct Plan {
     /// What its steps share, in file order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
+    /// The plugins that it uses, and those of the workflows that its steps run, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginPin>,
     /// The policies that hold for everything in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Policy>,

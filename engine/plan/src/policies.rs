@@ -27,7 +27,7 @@ pub const ANY_ITEM: &str = "*";
 /// A policy, with all that is needed to ask it: no file is read again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// The file of its script, as seen from the file that names it.
+    /// Its script: a file as seen from the one that names it, or `ALIAS/FILE` of a plugin.
     pub file: String,
     /// SHA-256 of the script, in hex.
     pub sha256: String,

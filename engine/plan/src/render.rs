@@ -26,6 +26,7 @@ const CRITICAL_MAX: usize = 24;
 pub fn render_text(plan: &Plan, forecast: Option<&Forecast>) -> String {
     let mut text = Text::default();
     text.head(plan);
+    text.plugins(plan);
     text.policies(plan);
     text.section("steps");
     text.graph(&plan.graph, 1);
@@ -82,6 +83,16 @@ impl Text {
         if let Some(deadline) = &plan.deadline {
             self.section("deadline");
             self.line(1, &format!("{deadline}: what has not passed its pivot by then is undone"));
+        }
+    }
+
+    fn plugins(&mut self, plan: &Plan) {
+        if plan.plugins.is_empty() {
+            return;
+        }
+        self.section("plugins, as they are locked");
+        for plugin in &plan.plugins {
+            self.line(1, &plugin.to_string());
         }
     }
 

@@ -1,9 +1,13 @@
 //! The files that a workflow names, on this machine's disk.
 
+mod tree;
+
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use longhaul_host_rhai::RhaiHost;
 use longhaul_model::document::Document;
+use longhaul_model::plugin::Tree;
 use longhaul_model::workflow::{Files, Found, Resolved, beside};
 
 /// This machine's disk.
@@ -15,17 +19,8 @@ impl Files for Disk {
         id(Path::new(name))
     }
 
-    /// A path may climb by the `..` that it writes, and by no symbolic link: what is reviewed beside a workflow is what runs.
     fn find(&self, from: &str, named: &str) -> Result<Found, String> {
-        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
-        let path = folder.join(named);
-        let real = path.canonicalize().map_err(|error| format!("`{named}` cannot be read: {error}"))?;
-        let top = top(folder, Path::new(named));
-        let real_top = top.canonicalize().map_err(|error| format!("`{named}` cannot be read: {error}"))?;
-        if !real.starts_with(&real_top) {
-            let top = if top == Path::new(".") { "its folder".to_owned() } else { top.display().to_string() };
-            return Err(format!("`{named}` leads out of {top} by a symbolic link, to {}", real.display()));
-        }
+        let Reached { path, real } = reach(from, named)?;
         // By its text alone a name is shorter; where folders are links it can mean another file.
         let short = beside(from, named);
         let is_same = Path::new(&short).canonicalize().is_ok_and(|other| other == real);
@@ -36,6 +31,44 @@ impl Files for Disk {
     fn read(&self, found: &Found) -> Result<String, String> {
         std::fs::read_to_string(&found.id).map_err(|error| format!("{} cannot be read: {error}", found.name))
     }
+
+    fn folders(&self, from: &str, named: &str) -> Result<Vec<String>, String> {
+        let seen = folder_of(from).join(named).symlink_metadata();
+        if seen.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(Vec::new());
+        }
+        tree::folders(&reach(from, named)?.real).map_err(|error| format!("`{named}` cannot be read: {error}"))
+    }
+
+    fn tree(&self, from: &str, named: &str) -> Result<Tree, String> {
+        tree::read(&reach(from, named)?.real)
+    }
+}
+
+/// What a name leads to.
+struct Reached {
+    /// As it is named.
+    path: PathBuf,
+    /// Without symbolic links.
+    real: PathBuf,
+}
+
+/// A path may climb by the `..` that it writes, and by no symbolic link: what is reviewed beside a workflow is what runs.
+fn reach(from: &str, named: &str) -> Result<Reached, String> {
+    let folder = folder_of(from);
+    let path = folder.join(named);
+    let real = path.canonicalize().map_err(|error| format!("`{named}` cannot be read: {error}"))?;
+    let top = top(folder, Path::new(named));
+    let real_top = top.canonicalize().map_err(|error| format!("`{named}` cannot be read: {error}"))?;
+    if !real.starts_with(&real_top) {
+        let top = if top == Path::new(".") { "its folder".to_owned() } else { top.display().to_string() };
+        return Err(format!("`{named}` leads out of {top} by a symbolic link, to {}", real.display()));
+    }
+    Ok(Reached { path, real })
+}
+
+fn folder_of(file: &str) -> &Path {
+    Path::new(file).parent().unwrap_or(Path::new(""))
 }
 
 /// A workflow with the files that it names, the scripts of its policies checked.
@@ -110,6 +143,35 @@ mod tests {
         ] {
             let refused = Disk.find(&name, named).unwrap_err();
             assert!(refused.contains(why) && refused.contains(named), "{refused}");
+        }
+    }
+
+    /// Plugins stand beside the file that names them; a link does not bring others there, and no folder is no plugin.
+    #[test]
+    fn plugins_stand_beside_their_users() {
+        let folder = folder(&[
+            "w/plugins/a/x/y",
+            "w/plugins/a/z",
+            "w/plugins/b-1.0.0/z",
+            "other/c/z",
+            "w/plugins/note",
+        ]);
+        let name = folder.path().join("w/w.yaml").display().to_string();
+        let link = |to: &str, at: &str| {
+            std::os::unix::fs::symlink(folder.path().join(to), folder.path().join(at)).unwrap();
+        };
+        assert_eq!(Disk.folders(&name, "./plugins").unwrap(), ["a", "b-1.0.0"]);
+        assert_eq!(Disk.folders(&name, "./none").unwrap(), [""; 0]);
+        let tree = Disk.tree(&name, "./plugins/a").unwrap();
+        assert_eq!(tree.text("x/y").unwrap(), "w/plugins/a/x/y");
+        link("other/c", "w/plugins/c");
+        link("other", "w/linked");
+        for refused in [
+            Disk.tree(&name, "./plugins/c").unwrap_err(),
+            Disk.folders(&name, "./linked").unwrap_err(),
+            Disk.tree(&name, "./linked/c").unwrap_err(),
+        ] {
+            assert!(refused.contains("by a symbolic link"), "{refused}");
         }
     }
 }

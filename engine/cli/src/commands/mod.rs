@@ -24,6 +24,7 @@ mod lab_wan;
 pub(crate) mod observe;
 mod people;
 mod plan;
+mod plugin;
 mod policies;
 mod replay;
 mod reports;
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     Graph(graph::Args),
     /// Show what would begin runs of a workflow, and when
     Triggers(triggers::Args),
+    /// See and lock the plugins that files use
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Lay files out alike; keeps every comment and what they say
     Fmt(format::Args),
     /// Explain a diagnostic's code
@@ -140,6 +144,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Plan(args) => plan::run(&args, settings),
         Command::Graph(args) => graph::run(&args),
         Command::Triggers(args) => triggers::run(&args),
+        Command::Plugin(command) => plugin::run(command),
         Command::Fmt(args) => format::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Actions(args) => actions::run(&args),

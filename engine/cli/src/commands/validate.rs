@@ -2,21 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
+use longhaul_host_rhai::RhaiHost;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
+use longhaul_model::plugin::MANIFEST;
 use longhaul_model::read::KINDS;
-use longhaul_model::workflow::read_shared;
+use longhaul_model::workflow::check_shared;
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
 use crate::commands::documents::{self, Format, Shown};
-use crate::commands::{files, policies, suites};
+use crate::commands::{files, plugin, suites};
 use crate::errors::Result;
 use crate::{exit_code, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Workflow, Defaults, Test, Sites, Site and Vm files
+    /// Workflow, Defaults, Test, PolicyTest, Sites, Site and Vm files, and the plugin.toml of plugins
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -45,8 +47,11 @@ fn together(checked: &[(&PathBuf, Diagnostics)]) -> Diagnostics {
     all
 }
 
-/// What is wrong with a file, by what it says it is.
+/// What is wrong with a file, by what it says it is; a plugin's own by its name.
 fn check(path: &Path) -> Result<Diagnostics> {
+    if path.file_name().is_some_and(|name| name == MANIFEST) {
+        return plugin::check(path);
+    }
     let document = match documents::document(path)? {
         Ok(document) => document,
         Err(found) => return Ok(found),
@@ -56,10 +61,7 @@ fn check(path: &Path) -> Result<Diagnostics> {
         Some("Workflow") => {
             longhaul_plan::validate(&files::resolved(&document), &longhaul_steps::catalogue())
         }
-        Some("Defaults") => {
-            let (shared, found) = read_shared(&document);
-            policies::check_shared(&shared, found).or(Some(()))
-        }
+        Some("Defaults") => check_shared(&document, &files::Disk, &RhaiHost::default()).or(Some(())),
         Some("Test" | "PolicyTest") => suites::check(path, &document).map(drop),
         Some("Site") => parse_site(source).map(drop),
         Some("Sites") => parse_sites(source).map(drop),

@@ -53,10 +53,10 @@ macro_rules! codes {
 }
 
 codes! {
-    Syntax, "LH0001", "here", "the file is not YAML",
-        "The file cannot be read as YAML 1.2 (JSON is a part of it), so nothing behind this place was looked at.",
+    Syntax, "LH0001", "here", "the file is not YAML, or not TOML",
+        "The file cannot be read as YAML 1.2 (JSON is a part of it), so nothing behind this place was looked at; a `plugin.toml` or a `longhaul.lock` not as TOML.",
         "steps:\n  move:\n   uses: [a, b",
-        "Close what is open and line up the indentation. Tabs do not indent.";
+        "Close what is open and line up the indentation. Tabs do not indent. In TOML text stands in quotes, and no key stands twice.";
     DuplicateKey, "LH0002", "again here", "a key stands twice in one map",
         "Two entries of a map have the same key. Which of them was meant cannot be known.",
         "steps:\n  move: { uses: vm.move@1 }\n  move: { uses: vm.move@1 }",
@@ -74,7 +74,7 @@ codes! {
         "---\nkind: Vm\n---\nkind: Vm",
         "Put each document into a file of its own.";
     Version, "LH0006", "not known", "the language version is not known",
-        "`apiVersion` says which version of the format the file is written in; this program knows `longhaul/v1`.",
+        "`apiVersion` says which version of the format the file is written in; this program knows `longhaul/v1`. A `plugin.toml` says the same with `api`, a `longhaul.lock` with `version`; it knows 1 of both.",
         "apiVersion: longhaul/v7",
         "Write `apiVersion: longhaul/v1`, or use a newer program.";
     Kind, "LH0007", "not expected here", "the document is of another kind",
@@ -99,7 +99,7 @@ codes! {
         "Write it in the form that the message shows, such as `10m` or `2GiB`.";
     NotAvailable, "LH0012", "not available yet", "a construct is not available in this version",
         "The construct belongs to the language, and this version cannot execute it. What `validate` passes can be run, so it is refused.",
-        "steps:\n  a: { uses: x.y@1, probe: { uses: z.look@1 } }",
+        "# a file that others include\nkind: Defaults\nresources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }",
         "Leave it out, or use a version that has it.";
     StepBody, "LH0013", "in this step", "a step does nothing, or two things",
         "A step uses an action or another workflow (`uses`), repeats steps (`foreach` with `steps`), or waits; a key that belongs to one of these does not belong to the others.",
@@ -241,6 +241,22 @@ codes! {
         "`policy` names the script under test, as seen from the test file. It cannot be read, or a case shows it what no run ever would.",
         "policy: widnow.rhai",
         "Correct the path, or the view: `docs/guide/policies.md` lists what policies see.";
+    UnknownPlugin, "LH0055", "unknown", "a plugin is unknown",
+        "`plugins` asks for a plugin that has no folder below `plugins/` beside the file; or `uses` names a plugin that the file does not declare below `plugins`, or a policy that the plugin does not offer.",
+        "plugins: { f5: \"bigip@^1\" }\npolicy:\n  - { uses: f6/window.rhai, at: plan }",
+        "Correct the name, put the plugin's folder beside the file, or declare it. A script beside the file is named `./window.rhai`.";
+    PluginFolder, "LH0056", "here", "a plugin's folder cannot be used",
+        "The folder has no `plugin.toml`, is called otherwise than the plugin in it, holds a version that another folder holds as well, or holds what a plugin does not: links, more than 1,000 files and folders, more than 64 MiB.",
+        "# in plugins/bigip-1.3.0/plugin.toml\nname = \"bigip\"\nversion = \"1.2.0\"",
+        "Call the folder `NAME` or `NAME-VERSION`, as its `plugin.toml` has them, and take out what does not belong there.";
+    NotLocked, "LH0057", "not locked", "a plugin is not locked",
+        "A range says which versions of a plugin will do, and `longhaul.lock` beside the file which of them is meant. There is none, it has another version than the range or than is there, or no version that is there is in the range.",
+        "plugins: { f5: \"bigip@^2\" }\n# longhaul.lock has bigip 1.2.0",
+        "Run `longhaul plugin lock FILE`, look at what it says has changed, and keep the lock with the file.";
+    PluginChanged, "LH0058", "not what was locked", "a plugin is not what was locked",
+        "Something in the plugin's folder was changed, added or removed since it was locked: the digest of the folder is another than that in `longhaul.lock`.",
+        "plugins: { f5: \"bigip@^1\" }\n# somebody edited plugins/bigip/window.rhai",
+        "Put back what it was. Or look at what was changed, and run `longhaul plugin lock FILE`.";
 }
 
 impl Code {

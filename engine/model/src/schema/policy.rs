@@ -6,8 +6,8 @@ use super::parts::{any_map, list, map, means, one_or_more, pattern, text, words}
 use crate::policy::Hook;
 use crate::workflow::policy::{POLICIES_MAX, POLICY_KEYS};
 
-/// A script beside the workflow.
-const SCRIPT: &str = r"^\.\.?/.*\.rhai$";
+/// A script beside the workflow, or of a plugin.
+const SCRIPT: &str = r"^(\.\.?|[a-z][a-z0-9_]{0,39})/.*\.rhai$";
 
 /// `policy`.
 pub(super) fn policies() -> Value {
@@ -33,7 +33,10 @@ fn key(key: &str) -> Option<Value> {
     hooks["anyOf"][1]["minItems"] = json!(1);
     hooks["anyOf"][1]["uniqueItems"] = json!(true);
     Some(match key {
-        "uses" => means("The script, seen from this file's folder", pattern(SCRIPT)),
+        "uses" => means(
+            "The script: `./FILE` in this file's folder, or `NAME/FILE` of a plugin below `plugins`",
+            pattern(SCRIPT),
+        ),
         "at" => means("When it is asked: once, or a list", hooks),
         "with" => means("What its script is given besides the view; may read the inputs", any_map()),
         "steps" => means(

@@ -6,7 +6,7 @@ use super::parts::{
     any_map, duration, expression, head, heartbeat, list, map, map_of, means, pattern, shared, step_id_form,
     text, whole, words,
 };
-use super::{policy, step};
+use super::{plugin, policy, step};
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
 use crate::workflow::shared::{self as shared_file, DEFAULTS_KEYS};
 use crate::workflow::{ERROR_CLASSES, KEYS, retry, trigger};
@@ -41,6 +41,7 @@ fn key(key: &str) -> Option<Value> {
                 "What a run is given, by name: a JSON Schema (2020-12) for each, which may have a default",
                 map_of(step_id_form(), &shared("input")),
             ),
+            "plugins" => plugin::plugins(),
             "resources" => means(
                 "What steps share, by name: a link's bandwidth, a site's memory",
                 map_of(step_id_form(), &step::resource()),
@@ -115,6 +116,7 @@ pub(super) fn shared_defaults() -> Value {
     let mut schema = map(&shared_file::KEYS, &["apiVersion", "kind"], |key| {
         head(key, "Defaults").or_else(|| match key {
             "summary" => Some(means("One line about them", text())),
+            "plugins" => Some(plugin::plugins()),
             "defaults" => Some(defaults()),
             "policy" => Some(policy::policies()),
             _ => None,

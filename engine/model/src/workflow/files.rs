@@ -1,7 +1,9 @@
 //! How the other files that a workflow names are found and read. Whoever has a disk reads from it; tests, and everything
 //! else that must do no I/O, hand the texts in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plugin::Tree;
 
 /// A file that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,18 @@ pub trait Files {
     /// # Errors
     /// Why it cannot be read: a lower-case fragment.
     fn read(&self, found: &Found) -> Result<String, String>;
+
+    /// The names of the folders in the folder that `named` means in the file called `from`; none if there is no such folder.
+    ///
+    /// # Errors
+    /// Why they cannot be seen: a lower-case fragment.
+    fn folders(&self, from: &str, named: &str) -> Result<Vec<String>, String>;
+
+    /// Every file below the folder that `named` means in the file called `from`, and nothing from outside of it.
+    ///
+    /// # Errors
+    /// Why they cannot be read, or are more than [a plugin](crate::plugin) may have: a lower-case fragment.
+    fn tree(&self, from: &str, named: &str) -> Result<Tree, String>;
 }
 
 /// No files at all: the workflow stands alone.
@@ -45,6 +59,14 @@ impl Files for NoFiles {
 
     fn read(&self, found: &Found) -> Result<String, String> {
         Err(format!("{} cannot be read", found.name))
+    }
+
+    fn folders(&self, _: &str, named: &str) -> Result<Vec<String>, String> {
+        Err(format!("`{named}` cannot be read: this workflow was read without its folder"))
+    }
+
+    fn tree(&self, from: &str, named: &str) -> Result<Tree, String> {
+        self.folders(from, named).map(|_| Tree::default())
     }
 }
 
@@ -69,6 +91,25 @@ impl Files for Texts {
 
     fn read(&self, found: &Found) -> Result<String, String> {
         self.0.get(&found.name).cloned().ok_or_else(|| format!("there is no file {}", found.name))
+    }
+
+    fn folders(&self, from: &str, named: &str) -> Result<Vec<String>, String> {
+        let first = |(path, _): (&str, _)| path.split_once('/').map(|(first, _)| first.to_owned());
+        let names: BTreeSet<String> = self.below(from, named).filter_map(first).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn tree(&self, from: &str, named: &str) -> Result<Tree, String> {
+        let file = |(path, text): (&str, &String)| (path.to_owned(), text.clone().into_bytes());
+        Ok(Tree(self.below(from, named).map(file).collect()))
+    }
+}
+
+impl Texts {
+    /// The files below a folder, by their paths from there.
+    fn below(&self, from: &str, named: &str) -> impl Iterator<Item = (&str, &String)> {
+        let folder = format!("{}/", beside(from, named));
+        self.0.iter().filter_map(move |(name, text)| Some((name.strip_prefix(&folder)?, text)))
     }
 }
 

@@ -3,12 +3,11 @@
 use super::child::is_path;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::document::{Content, Node};
-use crate::policy::Hook;
+use crate::ids::StepId;
+use crate::policy::{Hook, SCRIPT_ENDING};
 use crate::read::Reader;
 use crate::source::{Source, Span, Spanned};
 
-/// The ending of a script's name.
-const ENDING: &str = ".rhai";
 /// The most policies of one file: far more than a person can keep in mind.
 pub(crate) const POLICIES_MAX: usize = 100;
 
@@ -18,7 +17,7 @@ pub(crate) const POLICY_KEYS: [&str; 4] = ["uses", "at", "with", "steps"];
 /// A policy that holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicySpec {
-    /// The file of its script, as seen from the file that names it.
+    /// Its script: a file as seen from the one that names it, or `ALIAS/FILE` of a plugin.
     pub file: Spanned<String>,
     /// When it is asked; at least one, and each once.
     pub at: Vec<Spanned<Hook>>,
@@ -31,6 +30,12 @@ pub struct PolicySpec {
 }
 
 impl PolicySpec {
+    /// The plugin's name here and the file in it; nothing if its script is a file beside the workflow.
+    #[must_use]
+    pub fn of_plugin(&self) -> Option<(&str, &str)> {
+        of_plugin(&self.file.value)
+    }
+
     /// Whether it is asked at this hook.
     #[must_use]
     pub fn is_at(&self, hook: Hook) -> bool {
@@ -75,15 +80,20 @@ fn read(node: &Node, reader: &mut Reader<'_>) -> Option<PolicySpec> {
     (!at.is_empty()).then_some(PolicySpec { file, at, with, steps, source })
 }
 
-/// A script stands beside the workflow, as the files of other workflows do.
+fn of_plugin(script: &str) -> Option<(&str, &str)> {
+    script.split_once('/').filter(|(alias, _)| alias.parse::<StepId>().is_ok())
+}
+
+/// A script stands beside the workflow, as the files of other workflows do, or comes from a plugin.
 fn is_script(file: &Spanned<String>, reader: &mut Reader<'_>) -> bool {
     let name = file.value.as_str();
-    if !name.ends_with(ENDING) {
-        let message = format!("`{name}` is no script: a policy is a file whose name ends with `{ENDING}`");
+    if !name.ends_with(SCRIPT_ENDING) {
+        let message =
+            format!("`{name}` is no script: a policy is a file whose name ends with `{SCRIPT_ENDING}`");
         reader.report(Code::Malformed, file.span, message);
         return false;
     }
-    if is_path(name) {
+    if is_path(name) || of_plugin(name).is_some() {
         return true;
     }
     let message = format!("`{name}` is not named from this file's folder");

@@ -4,21 +4,27 @@
 //!  a.yaml --uses--> b.yaml --uses--> c.yaml        parts: c, b, a
 //!     |                '--include--> shared.yaml          each behind those that it uses
 //!     |--uses--> c.yaml                                   each file once, however often it is named
-//!     '--policy--> window.rhai
+//!     |--policy--> window.rhai
+//!     '--plugins-> longhaul.lock, plugins/bigip/        and policies in it
 //! ```
 //!
 //! This does no I/O: the texts come from [`Files`].
 
+mod plugins;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Elsewhere};
 use crate::document::Document;
+use crate::plugin::PluginPin;
 use crate::policy::Host;
 use crate::source::{Source, Span, Spanned};
 use crate::workflow::{
-    BodySpec, ChildSpec, Defaults, Files, Found, NoFiles, PolicySpec, Shared, StepSpec, Workflow, read_shared,
+    BodySpec, ChildSpec, Defaults, Files, Found, NoFiles, PluginSpec, PolicySpec, Shared, StepSpec, Workflow,
+    read_shared,
 };
+use plugins::Plugins;
 
 /// How deep workflows may be nested: far more than a person can follow.
 const DEPTH_MAX: usize = 16;
@@ -44,6 +50,8 @@ pub struct Part {
     pub included: Vec<(String, Document)>,
     /// The scripts of its policies, in the order of [`Workflow::policies`]; none of one that could not be had.
     pub scripts: Vec<Option<Source>>,
+    /// The plugins that it uses and that are as they are locked, each once, in the order of their names.
+    pub plugins: Vec<PluginPin>,
     /// The steps that use it.
     pub users: Vec<Elsewhere>,
     /// What is wrong with its form, with the names of files in it, and with the files that it includes.
@@ -54,14 +62,7 @@ impl Resolved {
     /// Reads every file that a workflow names, and those that these name.
     #[must_use]
     pub fn read(document: &Document, files: &dyn Files) -> Self {
-        let mut resolving = Resolving {
-            files,
-            parts: Vec::new(),
-            workflows: BTreeMap::new(),
-            shared: BTreeMap::new(),
-            scripts: BTreeMap::new(),
-            way: Vec::new(),
-        };
+        let mut resolving = Resolving::new(files);
         let name = document.source.name();
         resolving.workflow(document, Found { name: name.to_owned(), id: files.id(name) });
         Self { parts: resolving.parts }
@@ -72,6 +73,37 @@ impl Resolved {
     pub fn root(&self) -> &Part {
         self.parts.last().expect("there is always one")
     }
+
+    /// The plugins that it uses, and those of the workflows that it uses, each once, in the order of their names.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginPin> {
+        in_order(self.parts.iter().flat_map(|part| part.plugins.clone()))
+    }
+}
+
+/// Each once, in order.
+fn in_order(pins: impl Iterator<Item = PluginPin>) -> Vec<PluginPin> {
+    pins.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The plugins that files use, as they are locked; and why others are not to be had.
+#[must_use]
+pub fn pinned(specs: &[PluginSpec], files: &dyn Files) -> (Vec<PluginPin>, Diagnostics) {
+    let (mut plugins, mut found) = (Plugins::new(files), Diagnostics::new());
+    plugins.add(specs, &mut found);
+    (in_order(plugins.pins(specs)), found)
+}
+
+/// Everything that is wrong with a file of shared defaults, with its plugins, and with the scripts of its policies.
+#[must_use]
+pub fn check_shared(document: &Document, files: &dyn Files, host: &dyn Host) -> Diagnostics {
+    let (shared, mut found) = read_shared(document);
+    let mut resolving = Resolving::new(files);
+    resolving.plugins.add(&shared.plugins, &mut found);
+    let scripts: Vec<_> = shared.policies.iter().map(|policy| resolving.script(policy, &mut found)).collect();
+    let mut seen = Vec::new();
+    found.append(check_scripts(&shared.policies, &scripts, host, &mut seen));
+    found
 }
 
 impl Resolved {
@@ -80,16 +112,29 @@ impl Resolved {
     pub fn with_scripts_checked(mut self, host: &dyn Host) -> Self {
         let mut seen: Vec<Source> = Vec::new();
         for part in &mut self.parts {
-            for (policy, script) in part.workflow.policies.iter().zip(&part.scripts) {
-                let Some(script) = script.as_ref().filter(|script| !seen.contains(script)) else { continue };
-                seen.push(script.clone());
-                let (source, span) = (policy.source.clone(), policy.file.span);
-                let user = Elsewhere { source, span, text: "this policy".to_owned() };
-                part.found.append(host.check(script).and_elsewhere(&[user]));
-            }
+            let found = check_scripts(&part.workflow.policies, &part.scripts, host, &mut seen);
+            part.found.append(found);
         }
         self
     }
+}
+
+/// What is wrong with scripts that were not seen before.
+fn check_scripts(
+    policies: &[PolicySpec],
+    scripts: &[Option<Source>],
+    host: &dyn Host,
+    seen: &mut Vec<Source>,
+) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    for (policy, script) in policies.iter().zip(scripts) {
+        let Some(script) = script.as_ref().filter(|script| !seen.contains(script)) else { continue };
+        seen.push(script.clone());
+        let (source, span) = (policy.source.clone(), policy.file.span);
+        let user = Elsewhere { source, span, text: "this policy".to_owned() };
+        found.append(host.check(script).and_elsewhere(&[user]));
+    }
+    found
 }
 
 impl From<&Document> for Resolved {
@@ -120,6 +165,7 @@ struct Resolving<'f> {
     shared: BTreeMap<String, Option<(Document, Shared)>>,
     /// The same for the scripts of policies.
     scripts: BTreeMap<String, Option<Source>>,
+    plugins: Plugins<'f>,
     /// From the workflow that was asked for to the one being read.
     way: Vec<Found>,
 }
@@ -141,7 +187,19 @@ impl Naming<'_> {
     }
 }
 
-impl Resolving<'_> {
+impl<'f> Resolving<'f> {
+    fn new(files: &'f dyn Files) -> Self {
+        Self {
+            files,
+            parts: Vec::new(),
+            workflows: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            scripts: BTreeMap::new(),
+            plugins: Plugins::new(files),
+            way: Vec::new(),
+        }
+    }
+
     fn workflow(&mut self, document: &Document, own: Found) -> usize {
         let (mut workflow, mut found) = Workflow::read(document);
         let source = &document.source;
@@ -156,8 +214,10 @@ impl Resolving<'_> {
         }
         self.way.pop();
         let included = self.included(&mut workflow, &mut found);
+        self.plugins.add(&workflow.plugins, &mut found);
+        let plugins = in_order(self.plugins.pins(&workflow.plugins));
         let scripts = workflow.policies.iter().map(|policy| self.script(policy, &mut found)).collect();
-        self.parts.push(Part { workflow, children, included, scripts, users: Vec::new(), found });
+        self.parts.push(Part { workflow, children, included, scripts, plugins, users: Vec::new(), found });
         self.parts.len() - 1
     }
 
@@ -191,19 +251,22 @@ impl Resolving<'_> {
     }
 
     /// Takes over the defaults of the files that a workflow includes: its own stand before them, and those of a later file
-    /// before those of an earlier one. Policies of all of them hold.
+    /// before those of an earlier one. Policies of all of them hold, with the plugins that they come from.
     fn included(&mut self, workflow: &mut Workflow, found: &mut Diagnostics) -> Vec<(String, Document)> {
         let mut documents = Vec::new();
-        let (mut defaults, mut policies) = (Defaults::default(), Vec::new());
+        let (mut defaults, mut plugins, mut policies) = (Defaults::default(), Vec::new(), Vec::new());
         for named in &workflow.include {
             let naming =
                 Naming { source: &workflow.document.source, named, text: "included here".to_owned() };
             if let Some((document, shared)) = self.shared(&naming, found) {
                 documents.push((named.value.clone(), document));
                 defaults = shared.defaults.or(defaults);
+                plugins.extend(shared.plugins);
                 policies.extend(shared.policies);
             }
         }
+        plugins.append(&mut workflow.plugins);
+        workflow.plugins = plugins;
         workflow.defaults = std::mem::take(&mut workflow.defaults).or(defaults);
         policies.append(&mut workflow.policies);
         workflow.policies = policies;
@@ -227,6 +290,10 @@ impl Resolving<'_> {
     fn script(&mut self, policy: &PolicySpec, found: &mut Diagnostics) -> Option<Source> {
         let text = "this policy".to_owned();
         let naming = Naming { source: &policy.source, named: &policy.file, text };
+        if policy.of_plugin().is_some() {
+            let script = self.plugins.script(policy, found);
+            return script.filter(|script| is_short(script, &naming, found));
+        }
         let file = self.find(&naming, found)?;
         if let Some(known) = self.scripts.get(&file.id) {
             return known.clone();

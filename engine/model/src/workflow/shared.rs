@@ -1,18 +1,18 @@
-//! Defaults and policies: in a workflow, or in a file that several workflows include (`kind: Defaults`).
+//! Defaults, plugins and policies: in a workflow, or in a file that several workflows include (`kind: Defaults`).
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Document, Node};
 use crate::read::Reader;
 use crate::source::Spanned;
 use crate::units::Time;
-use crate::workflow::{Defaults, PolicySpec, policy};
+use crate::workflow::{Defaults, PluginSpec, PolicySpec, plugin, policy};
 
 /// The shortest heartbeat. An action under way is asked for news every half of it, so one that answers each time is never
 /// taken for silent.
 pub const HEARTBEAT_MIN: Time = Time::from_millis(1_000);
 
 /// The keys of a file with shared defaults.
-pub(crate) const KEYS: [&str; 5] = ["apiVersion", "kind", "summary", "defaults", "policy"];
+pub(crate) const KEYS: [&str; 6] = ["apiVersion", "kind", "summary", "plugins", "defaults", "policy"];
 
 /// The keys of defaults.
 pub(crate) const DEFAULTS_KEYS: [&str; 3] = ["timeout", "heartbeat", "retry"];
@@ -22,6 +22,8 @@ pub(crate) const DEFAULTS_KEYS: [&str; 3] = ["timeout", "heartbeat", "retry"];
 pub struct Shared {
     /// What holds for steps that say nothing themselves.
     pub defaults: Defaults,
+    /// Plugins, in file order.
+    pub plugins: Vec<PluginSpec>,
     /// Policies, in file order.
     pub policies: Vec<PolicySpec>,
 }
@@ -35,8 +37,9 @@ pub fn read_shared(document: &Document) -> (Shared, Diagnostics) {
     reader.fields(root, "shared defaults", &KEYS, &["resources"]);
     let _: Option<String> = reader.optional(root, "summary");
     let defaults = read_defaults(root, &mut reader);
+    let plugins = plugin::read_all(root, &mut reader);
     let policies = policy::read_all(root, &mut reader);
-    (Shared { defaults, policies }, reader.found)
+    (Shared { defaults, plugins, policies }, reader.found)
 }
 
 pub(super) fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {

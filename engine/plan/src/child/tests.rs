@@ -4,6 +4,7 @@ use longhaul_model::Source;
 use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostics};
 use longhaul_model::document::Document;
+use longhaul_model::plugin::Tree;
 use longhaul_model::workflow::{Files, Found, Resolved, Texts};
 use serde_json::{Value, json};
 
@@ -235,6 +236,12 @@ fn a_file_is_read_once() {
         fn read(&self, found: &Found) -> Result<String, String> {
             self.1.borrow_mut().push(found.name.clone());
             self.0.read(found)
+        }
+        fn folders(&self, from: &str, named: &str) -> Result<Vec<String>, String> {
+            self.0.folders(from, named)
+        }
+        fn tree(&self, from: &str, named: &str) -> Result<Tree, String> {
+            self.0.tree(from, named)
         }
     }
     let root =

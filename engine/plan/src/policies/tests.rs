@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use longhaul_model::action::Catalogue;
 use longhaul_model::document::Document;
+use longhaul_model::plugin::{Lock, choose};
 use longhaul_model::policy::{Decision, Hook};
-use longhaul_model::workflow::{Resolved, Texts};
+use longhaul_model::workflow::{Resolved, Texts, Workflow};
 use serde_json::json;
 
 use super::*;
@@ -108,4 +109,33 @@ fn mistakes_are_told() {
             ("LH0025", "w.yaml", "steps.look.outputs.x"),
         ]
     );
+}
+
+/// What a plugin's folder holds is part of what a run is pinned to, and of the plan, which shows it; its script is in the plan.
+#[test]
+fn plans_pin_their_plugins() {
+    let planned = |notes: &str| {
+        let manifest = "name = 'bigip'\nversion = '1.2.0'\napi = 1\nsummary = ''\npolicies = ['p.rhai']\n";
+        let files = [("plugin.toml", manifest), ("p.rhai", SCRIPT), ("notes.txt", notes)];
+        let named = |(name, text): (&str, &str)| (format!("plugins/bigip/{name}"), text.to_owned());
+        let mut files = Texts(files.map(named).into());
+        let text = "apiVersion: longhaul/v1\nkind: Workflow\nname: w\nversion: 1.0.0\nplugins: { f5: bigip@^1 }\n\
+                    policy: [{ uses: f5/p.rhai, at: plan }]\nsteps: { w: { wait: 1s } }\n";
+        let document = Document::parse(&Source::new("w.yaml", text)).unwrap();
+        let (workflow, _) = Workflow::read(&document);
+        let pins = choose(&workflow.plugins, &[], true, &files).unwrap();
+        files.0.insert("longhaul.lock".to_owned(), Lock::text(&pins));
+        check(&Resolved::read(&document, &files), &Map::new(), &catalogue()).unwrap()
+    };
+    let plan = planned("one");
+    assert_eq!((plan.policies[0].file.as_str(), plan.policies[0].script.as_str()), ("f5/p.rhai", SCRIPT));
+    let text = render_text(&plan, None);
+    let line = format!("  bigip 1.2.0  (sha256 {})", &plan.plugins[0].sha256[..12]);
+    assert!(text.contains(&format!("plugins, as they are locked:\n{line}\n")), "{text}");
+    let again: Plan = serde_json::from_value(serde_json::to_value(&plan).unwrap()).unwrap();
+    assert_eq!(again, plan);
+    let other = planned("other");
+    assert_ne!(other.plugins, plan.plugins);
+    assert_ne!(other.workflow.sha256, plan.workflow.sha256);
+    assert_eq!(other.policies, plan.policies);
 }

@@ -55,6 +55,7 @@ impl Folding {
             run: first.run.clone(),
             workflow: format!("{} {}", pin.name, pin.version),
             sha256: pin.sha256.clone(),
+            plugins: created.plan.plugins.clone(),
             status: Status::Running,
             began_at_unix_ms: first.at_unix_ms,
             total_ms: 0,

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 pub use client::Client;
 pub use facts::{DiskProof, Lane, MovedVm, RecordKind, Tunnel};
 use longhaul_model::ids::RunId;
+use longhaul_model::plugin::PluginPin;
 pub use policies::PolicyLine;
 use serde::Serialize;
 pub use verdict::{Check, Verdict};
@@ -37,6 +38,9 @@ pub struct Report {
     pub workflow: String,
     /// SHA-256 of the resolved workflow, hex.
     pub sha256: String,
+    /// The plugins that it used, in the order of their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginPin>,
     /// How the run stands.
     pub status: Status,
     /// When it began, in Unix milliseconds.

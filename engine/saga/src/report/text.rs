@@ -75,6 +75,7 @@ impl Report {
             ("Bytes between the sites", self.wire_lines()),
             ("Lanes", self.lane_lines()),
             ("Disks", self.disk_lines()),
+            ("Plugins", self.plugins.iter().map(ToString::to_string).collect()),
         ];
         let full = sections.into_iter().filter(|(_, lines)| !lines.is_empty());
         full.map(|(title, lines)| Section { title, lines }).collect()

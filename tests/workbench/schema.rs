@@ -23,7 +23,6 @@ const TOLD: &[Code] = &[
     Code::MissingKey,
     Code::WrongType,
     Code::Malformed,
-    Code::NotAvailable,
     Code::StepBody,
     Code::NotOneExpression,
 ];

@@ -105,12 +105,12 @@ impl PolicyTest {
         let mut reader = Reader::new(&document.source);
         let root = &document.root;
         reader.head(document, "PolicyTest");
-        reader.fields(root, "a test of a policy", &KEYS, &[]);
+        reader.fields(root, "a test of a policy", &KEYS);
         // For people alone.
         let _: Option<String> = reader.optional(root, "name");
         let defaults = root.get("defaults");
         if let Some(node) = defaults {
-            reader.fields(node, "the defaults of a test", &QUESTION_KEYS, &[]);
+            reader.fields(node, "the defaults of a test", &QUESTION_KEYS);
         }
         let test = Self {
             document: document.clone(),
@@ -150,12 +150,12 @@ fn cases(root: &Node, reader: &mut Reader<'_>) -> Vec<PolicyCase> {
 }
 
 fn case(node: &Node, reader: &mut Reader<'_>) -> Option<PolicyCase> {
-    reader.fields(node, "a case", &CASE_KEYS, &[])?;
+    reader.fields(node, "a case", &CASE_KEYS)?;
     let question = question(node, reader);
     let (mut decision, mut because) = (None, None);
     match node.get("expect") {
         Some(expect) => {
-            reader.fields(expect, "an expectation", &EXPECT_KEYS, &[]);
+            reader.fields(expect, "an expectation", &EXPECT_KEYS);
             decision = reader.required(expect, "decision");
             because = reader.optional(expect, "because");
         }

@@ -51,32 +51,22 @@ impl<'a> Reader<'a> {
         self.report(Code::WrongType, node.span, message);
     }
 
-    /// The entries of a map whose keys must be among `known`; `later` are keys that a later version will know.
-    pub fn fields<'n>(
-        &mut self,
-        node: &'n Node,
-        what: &str,
-        known: &[&str],
-        later: &[&str],
-    ) -> Option<&'n [Entry]> {
+    /// The entries of a map whose keys must be among `known`.
+    pub fn fields<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<&'n [Entry]> {
         let Content::Map(entries) = &node.content else {
             self.wrong_type(node, &format!("{what}, a map"));
             return None;
         };
         for entry in entries {
-            self.check_key(&entry.key, what, known, later);
+            self.check_key(&entry.key, what, known);
         }
         Some(entries)
     }
 
-    fn check_key(&mut self, key: &Spanned<String>, what: &str, known: &[&str], later: &[&str]) {
+    fn check_key(&mut self, key: &Spanned<String>, what: &str, known: &[&str]) {
         let name = key.value.as_str();
         if name.starts_with("x-") || known.contains(&name) {
             return;
-        }
-        if later.contains(&name) {
-            let message = format!("`{name}` of {what} is not available in this version");
-            return self.report(Code::NotAvailable, key.span, message);
         }
         let message = format!("unknown key `{name}` in {what}");
         let one = Diagnostic::new(Code::UnknownKey, self.source, key.span, message);
@@ -238,7 +228,7 @@ macro_rules! read_struct {
 
         impl $crate::read::Read for $type {
             fn read(node: &$crate::document::Node, reader: &mut $crate::read::Reader<'_>) -> Option<Self> {
-                reader.fields(node, $what, Self::KEYS, &[])?;
+                reader.fields(node, $what, Self::KEYS)?;
                 $(let $field = reader.required(node, stringify!($field));)*
                 Some(Self { $($field: $field?,)* })
             }

@@ -121,12 +121,12 @@ impl TestFile {
         let mut reader = Reader::new(&document.source);
         let root = &document.root;
         reader.head(document, "Test");
-        reader.fields(root, "a test", &KEYS, &[]);
+        reader.fields(root, "a test", &KEYS);
         // For people alone.
         let _: Option<String> = reader.optional(root, "name");
         let defaults = root.get("defaults");
         if let Some(node) = defaults {
-            reader.fields(node, "the defaults of a test", &SETUP_KEYS, &[]);
+            reader.fields(node, "the defaults of a test", &SETUP_KEYS);
         }
         let file = Self {
             document: document.clone(),
@@ -165,7 +165,7 @@ fn read_cases(root: &Node, reader: &mut Reader<'_>) -> Vec<CaseSpec> {
 }
 
 fn read_case(node: &Node, reader: &mut Reader<'_>) -> Option<CaseSpec> {
-    reader.fields(node, "a case", &CASE_KEYS, &[])?;
+    reader.fields(node, "a case", &CASE_KEYS)?;
     let setup = read_setup(node, reader);
     let resumes = reader.optional(node, "resumes");
     let expect = match node.get("expect") {

@@ -122,7 +122,7 @@ impl Workflow {
         let mut reader = Reader::new(&document.source);
         let root = &document.root;
         reader.head(document, "Workflow");
-        reader.fields(root, "a workflow", &KEYS, &[]);
+        reader.fields(root, "a workflow", &KEYS);
         report_unclosed(root, &mut reader);
         let text = |reader: &mut Reader<'_>, key| reader.required::<String>(root, key).unwrap_or_default();
         let head = root.entries().first().map_or(root.span, |entry| entry.key.span);

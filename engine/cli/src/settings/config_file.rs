@@ -61,7 +61,7 @@ fn values(path: &Path, text: &str) -> Result<BTreeMap<String, String>> {
     let source = Source::new(&path.display().to_string(), text);
     let document = Document::parse(&source).map_err(|found| invalid(&found))?;
     let mut reader = Reader::new(&source);
-    reader.fields(&document.root, "the configuration", &KEYS, &[]);
+    reader.fields(&document.root, "the configuration", &KEYS);
     let mut values = BTreeMap::new();
     for entry in document.root.entries() {
         if let Some(value) = String::read(&entry.value, &mut reader) {

@@ -97,10 +97,6 @@ codes! {
         "The value has the right type and not the form it needs: an identifier, a quantity with its unit, an address, a digest.",
         "timeout: 10",
         "Write it in the form that the message shows, such as `10m` or `2GiB`.";
-    NotAvailable, "LH0012", "not available yet", "a construct is not available in this version",
-        "The construct belongs to the language, and this version cannot execute it. What `validate` passes can be run, so it is refused.",
-        "# a file that others include\nkind: Defaults\nresources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }",
-        "Leave it out, or use a version that has it.";
     StepBody, "LH0013", "in this step", "a step does nothing, or two things",
         "A step uses an action or another workflow (`uses`), repeats steps (`foreach` with `steps`), or waits; a key that belongs to one of these does not belong to the others.",
         "steps:\n  wait: { needs: [move] }",

@@ -54,7 +54,7 @@ impl Lock {
             let one = Diagnostic::new(Code::Version, source, other.span, message);
             return Err(one.help(format!("this program reads version {VERSION}: use a newer one")).into());
         }
-        reader.fields(&document.root, "a lock", &KEYS, &[]);
+        reader.fields(&document.root, "a lock", &KEYS);
         let plugins: Vec<Locked> = reader.optional(&document.root, "plugin").unwrap_or_default();
         for (index, one) in plugins.iter().enumerate() {
             if plugins[..index].iter().any(|before| before.pin.name == one.pin.name) {
@@ -90,7 +90,7 @@ impl Lock {
 
 impl Read for Locked {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a plugin in a lock", &PLUGIN_KEYS, &[])?;
+        reader.fields(node, "a plugin in a lock", &PLUGIN_KEYS)?;
         let name: Option<PluginName> = reader.required(node, "name");
         let version: Option<Spanned<Version>> = reader.required(node, "version");
         let sha256: Option<Spanned<String>> = reader.required(node, "sha256");

@@ -40,7 +40,7 @@ impl Manifest {
         let document = Document::parse_toml(source)?;
         let root = &document.root;
         let mut reader = Reader::new(source);
-        reader.fields(root, "a plugin", &KEYS, &[]);
+        reader.fields(root, "a plugin", &KEYS);
         check_api(root, &mut reader);
         let name: Option<Spanned<PluginName>> = reader.required(root, "name");
         let version: Option<Spanned<Version>> = reader.required(root, "version");

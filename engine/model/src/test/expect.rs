@@ -119,7 +119,7 @@ pub(crate) const NONE_LEFT: &str = "none-left";
 pub(crate) const REMAINS: [&str; 3] = ["there", "undone", "never"];
 
 pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> ExpectSpec {
-    reader.fields(node, "an expectation", &KEYS, &[]);
+    reader.fields(node, "an expectation", &KEYS);
     let expect = ExpectSpec {
         status: words(node, "status", reader),
         refused: words(node, "refused", reader),

@@ -91,7 +91,7 @@ fn behaviours(node: &Node, keys: &[&str], reader: &mut Reader<'_>) -> Vec<Behavi
 }
 
 fn behaviour(node: &Node, keys: &[&str], reader: &mut Reader<'_>) -> Option<BehaviourSpec> {
-    reader.fields(node, "a mock", keys, &[])?;
+    reader.fields(node, "a mock", keys)?;
     let undo = node.get("undo").filter(|_| keys.contains(&"undo"));
     Some(BehaviourSpec {
         span: node.span,
@@ -158,7 +158,7 @@ fn contradict(behaviour: &Node, part: Option<&Node>, why: &str, reader: &mut Rea
 
 impl Read for ErrorSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "an error", &ERROR_KEYS, &[])?;
+        reader.fields(node, "an error", &ERROR_KEYS)?;
         let (message, code) = (reader.optional(node, "message"), reader.optional(node, "code"));
         let class: Node = reader.required(node, "class")?;
         let class = one_of(&class, "an error class", &ERROR_CLASSES, reader)?.to_owned();

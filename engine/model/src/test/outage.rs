@@ -21,7 +21,7 @@ pub(crate) const KEYS: [&str; 3] = ["site", "from", "for"];
 
 impl Read for OutageSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "an outage", &KEYS, &[])?;
+        reader.fields(node, "an outage", &KEYS)?;
         let (from, lasts) = (reader.optional(node, "from"), reader.optional(node, "for"));
         Some(Self { site: reader.required(node, "site")?, from, lasts })
     }

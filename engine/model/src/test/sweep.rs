@@ -42,7 +42,7 @@ pub(crate) const EVERY_WRITE: &str = "every-journal-write";
 pub(crate) const EVERY_ACTION: &str = "every-action";
 
 pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> SweepSpec {
-    reader.fields(node, "a sweep", &KEYS, &[]);
+    reader.fields(node, "a sweep", &KEYS);
     SweepSpec {
         error: reader.optional(node, "error"),
         crash: node.get("crash").and_then(|crash| read_crash(crash, reader)),
@@ -53,14 +53,14 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> SweepSpec {
 }
 
 fn read_crash(node: &Node, reader: &mut Reader<'_>) -> Option<Span> {
-    reader.fields(node, "a crash", &CRASH_KEYS, &[])?;
+    reader.fields(node, "a crash", &CRASH_KEYS)?;
     let at: Node = reader.required(node, "at")?;
     one_of(&at, "where controllers die", &[EVERY_WRITE], reader).map(|_| node.span)
 }
 
 impl Read for ErrorSweep {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "an error sweep", &ERROR_KEYS, &[])?;
+        reader.fields(node, "an error sweep", &ERROR_KEYS)?;
         let times = crate::workflow::bounded(node, "times", TIMES_MAX, reader);
         let classes: Option<Vec<Spanned<String>>> = reader.required(node, "classes");
         let at: Node = reader.required(node, "at")?;

@@ -59,7 +59,7 @@ pub(super) fn read_all(root: &Node, reader: &mut Reader<'_>) -> Vec<PolicySpec> 
 }
 
 fn read(node: &Node, reader: &mut Reader<'_>) -> Option<PolicySpec> {
-    reader.fields(node, "a policy", &POLICY_KEYS, &[])?;
+    reader.fields(node, "a policy", &POLICY_KEYS)?;
     let file: Option<Spanned<String>> = reader.required(node, "uses");
     let at = read_hooks(node, reader);
     let with: Option<Node> = reader.optional(node, "with");

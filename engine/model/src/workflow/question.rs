@@ -62,7 +62,7 @@ pub enum OnExpire {
 
 impl QuestionSpec {
     pub(super) fn approval(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "an approval", &APPROVE_KEYS, &[])?;
+        reader.fields(node, "an approval", &APPROVE_KEYS)?;
         let roles: Vec<Spanned<String>> = reader.required(node, "roles").unwrap_or_default();
         if let Some(node) = node.get("roles").filter(|node| node.to_json() == serde_json::json!([])) {
             let one = Diagnostic::new(Code::Malformed, reader.source, node.span, "nobody may approve this");

@@ -81,7 +81,7 @@ pub(super) fn read_all(root: &Node, reader: &mut Reader<'_>) -> Vec<ResourceSpec
 }
 
 fn read_resource(name: &Spanned<String>, node: &Node, reader: &mut Reader<'_>) -> ResourceSpec {
-    reader.fields(node, "a resource", &RESOURCE_KEYS, &[]);
+    reader.fields(node, "a resource", &RESOURCE_KEYS);
     let kind: Option<Spanned<ResourceKind>> = reader.required(node, "kind");
     if node.get("capacity").is_none() && matches!(node.content, Content::Map(_)) {
         reader.missing(node, "capacity");
@@ -138,7 +138,7 @@ fn read_amount(node: &Node, reader: &mut Reader<'_>) -> Option<ClaimAmount> {
     if !matches!(node.content, Content::Map(_)) {
         return Some(ClaimAmount::Fixed { amount: node.clone(), keep: false });
     }
-    reader.fields(node, "a claim", &CLAIM_KEYS, &[])?;
+    reader.fields(node, "a claim", &CLAIM_KEYS)?;
     let keep = reader.optional(node, "keep");
     let elastic = OF_ELASTIC.iter().any(|key| node.get(key).is_some());
     match (node.get("amount"), elastic, keep) {

@@ -53,7 +53,7 @@ pub enum Jitter {
 
 impl Read for RetrySpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a retry", &KEYS, &[])?;
+        reader.fields(node, "a retry", &KEYS)?;
         Some(Self {
             max_attempts: bounded(node, "max_attempts", ATTEMPTS_MAX, reader),
             backoff: reader.optional(node, "backoff").unwrap_or_default(),
@@ -74,7 +74,7 @@ fn read_errors(node: &Node, reader: &mut Reader<'_>) -> Option<Vec<String>> {
 
 impl Read for BackoffSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a backoff", &BACKOFF_KEYS, &[])?;
+        reader.fields(node, "a backoff", &BACKOFF_KEYS)?;
         Some(Self {
             initial: reader.optional(node, "initial"),
             factor: bounded(node, "factor", FACTOR_MAX, reader),

@@ -34,7 +34,7 @@ pub fn read_shared(document: &Document) -> (Shared, Diagnostics) {
     let mut reader = Reader::new(&document.source);
     let root = &document.root;
     reader.head(document, "Defaults");
-    reader.fields(root, "shared defaults", &KEYS, &["resources"]);
+    reader.fields(root, "shared defaults", &KEYS);
     let _: Option<String> = reader.optional(root, "summary");
     let defaults = read_defaults(root, &mut reader);
     let plugins = plugin::read_all(root, &mut reader);
@@ -44,7 +44,7 @@ pub fn read_shared(document: &Document) -> (Shared, Diagnostics) {
 
 pub(super) fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
     let Some(node) = root.get("defaults") else { return Defaults::default() };
-    reader.fields(node, "the defaults", &DEFAULTS_KEYS, &[]);
+    reader.fields(node, "the defaults", &DEFAULTS_KEYS);
     Defaults {
         timeout: reader.optional(node, "timeout"),
         heartbeat: read_heartbeat(node, reader),

@@ -177,7 +177,7 @@ fn read_step(entry: &Entry, reader: &mut Reader<'_>) -> Option<StepSpec> {
     let node = &entry.value;
     let known: Vec<&str> =
         SHARED_KEYS.into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).chain(WAIT_KEYS).collect();
-    reader.fields(node, "a step", &known, &[]);
+    reader.fields(node, "a step", &known);
     let needs: Option<Vec<Spanned<StepId>>> = reader.optional(node, "needs");
     let body = read_body(entry, reader);
     let id = match entry.key.value.parse() {
@@ -301,7 +301,7 @@ fn read_wait(node: &Node, reader: &mut Reader<'_>) -> BodySpec {
     if node.as_text().is_some() {
         return BodySpec::Wait(WaitSpec::For(node.clone()));
     }
-    if reader.fields(node, "a wait", &WAIT_MAP_KEYS, &[]).is_none() {
+    if reader.fields(node, "a wait", &WAIT_MAP_KEYS).is_none() {
         return BodySpec::Wait(WaitSpec::Broken);
     }
     match (node.get("for"), node.get("until"), node.get("signal")) {
@@ -337,7 +337,7 @@ fn read_foreach(node: &Node, reader: &mut Reader<'_>) -> ForeachSpec {
 
 impl Read for CompensateSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a compensation", &COMPENSATE_KEYS, &["timeout", "retry"])?;
+        reader.fields(node, "a compensation", &COMPENSATE_KEYS)?;
         Some(Self {
             uses: read_uses(node, reader),
             with: reader.optional(node, "with"),
@@ -349,7 +349,7 @@ impl Read for CompensateSpec {
 
 impl Read for ProbeSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.fields(node, "a probe", &PROBE_KEYS, &[])?;
+        reader.fields(node, "a probe", &PROBE_KEYS)?;
         Some(Self {
             uses: read_uses(node, reader),
             with: reader.optional(node, "with"),

@@ -45,7 +45,7 @@ pub(crate) const WEBHOOK_KEYS: [&str; 3] = ["path", "schema", "inputs"];
 
 impl Read for TriggerSpec {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let entries = reader.fields(node, "a trigger", &KINDS, &[])?;
+        let entries = reader.fields(node, "a trigger", &KINDS)?;
         let kinds: Vec<_> = entries.iter().filter(|it| KINDS.contains(&it.key.value.as_str())).collect();
         let [entry] = kinds.as_slice() else {
             if entries.len() == kinds.len() {
@@ -64,7 +64,7 @@ impl Read for TriggerSpec {
         let value = &entry.value;
         let body = match entry.key.value.as_str() {
             "schedule" => {
-                reader.fields(value, "a schedule", &SCHEDULE_KEYS, &[])?;
+                reader.fields(value, "a schedule", &SCHEDULE_KEYS)?;
                 TriggerBody::Schedule {
                     cron: reader.required(value, "cron"),
                     time_zone: reader.optional(value, "time_zone"),
@@ -72,7 +72,7 @@ impl Read for TriggerSpec {
                 }
             }
             "webhook" => {
-                reader.fields(value, "a webhook", &WEBHOOK_KEYS, &[])?;
+                reader.fields(value, "a webhook", &WEBHOOK_KEYS)?;
                 TriggerBody::Webhook {
                     path: reader.required(value, "path"),
                     schema: webhook_schema(value, reader),
@@ -80,7 +80,7 @@ impl Read for TriggerSpec {
                 }
             }
             _ => {
-                reader.fields(value, "a manual trigger", &[], &[])?;
+                reader.fields(value, "a manual trigger", &[])?;
                 TriggerBody::Manual
             }
         };

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use longhaul_agent::facts::Facts;
 use longhaul_agent::faults::FaultPoint;
+use longhaul_dataplane::disk::Control;
 use longhaul_lab::place::Side;
 use longhaul_model::Source;
 use longhaul_model::units::Size;
@@ -324,4 +325,30 @@ fn a_kept_copy_never_runs() {
     assert!(wait(SOON, || ground.processes(Side::A, QEMU) == 1));
     let put_out = moves_whole(&ground, "run-move");
     assert_eq!(bytes(&put_out, "reused_bytes"), 0);
+}
+
+/// A hand-over is refused onto a copy that was fetched under another dirty map than the one that would give the last round: what
+/// was written between the two is counted by neither. Here the map is begun anew while the run waits; the guest goes on at home.
+#[test]
+fn a_copy_of_another_map_is_not_moved_onto() {
+    let Some(_turn) = shared_turn() else { return };
+    let ground = Ground::new("kpmap");
+    ground.boot(Side::A).unwrap();
+    let go = "\n  later: { needs: [copy], wait: { signal: later } }";
+    let hand_over = HAND_OVER.replace("uses: vm.move@1", "needs: [later]\n    uses: vm.move@1");
+    let mut run = ground.start_steps("run-late", &format!("{TAKE}{go}{hand_over}"));
+    let asks = || run.try_wait().unwrap().is_some() || ground.said("run-late").contains("waits for signal");
+    assert!(wait(SOON, asks) && run.try_wait().unwrap().is_none(), "{}", ground.said("run-late"));
+    let socket = ground.lab.files().agent(Side::A).join("run/vm-a/control.sock");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut disk = Control::connect(&socket).await.unwrap();
+        disk.close_origin().await.unwrap();
+        disk.open_origin().await.unwrap();
+    });
+    ground.types(&["signal", "run-late", "later"], 0);
+    let said = ended(&ground, run, "run-late", 1);
+    assert!(said.contains("began to count its writes anew"), "{said}");
+    ground.counts_on(Side::A);
+    assert_no_copy(&ground);
 }

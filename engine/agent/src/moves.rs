@@ -9,6 +9,7 @@ mod recovery;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longhaul_dataplane::disk::Status;
 use longhaul_dataplane::tunnel::{Class as Priority, Stream};
 use longhaul_model::ids::{RunId, VmId};
 use longhaul_model::vm::Vm;
@@ -172,7 +173,9 @@ impl Agent {
         asked: &Asked<'_>,
         epoch: Epoch,
     ) -> Result<Stream, Error> {
+        let origin = self.disk_status(&vm_id(&wanted.vm)?).await?.origin.unwrap_or_default();
         let request = v1::PrepareIncomingRequest {
+            origin,
             vm: wanted.vm.clone(),
             run: asked.run.to_owned(),
             epoch: epoch.0,
@@ -356,7 +359,7 @@ impl Agent {
         self.facts.apart(move |facts| facts.expects(&id, &of, epoch)).await.map_err(from_facts)?;
         let was_free = self.claim(&vm, &run, &request.controller).await?;
         let spec = self.specification(&request.vm, source).await?;
-        let ready = self.make_ready(source, &spec, (&run, epoch)).await;
+        let ready = self.make_ready(source, &spec, (&run, epoch), request.origin).await;
         if ready.is_err() {
             // No stream will come that could be refused, so nobody else clears this away.
             let cleared = self.clear_edge(&spec, source).await;
@@ -373,8 +376,11 @@ impl Agent {
         source: &str,
         spec: &Vm,
         (run, epoch): (&RunId, Epoch),
+        origin: u64,
     ) -> Result<(), Error> {
         let mut disk = self.disks.open(spec, &Begin::Absent { source }).await?;
+        let status = disk.status().await.map_err(refused("asking the disk server"))?;
+        refuse_other_map(spec, source, &status, origin)?;
         disk.grant(epoch.0).await.map_err(refused("granting the disk"))?;
         let launch = self.launch(spec, epoch).await?;
         self.expect(spec, source).await?;
@@ -510,4 +516,17 @@ fn on_the_wire(progress: Progress) -> v1::Progress {
         bytes_per_second: progress.bytes_per_second,
         phase: progress.phase.to_owned(),
     }
+}
+/// What was written between the end of one dirty map and the begin of the next is counted by neither: a copy that was fetched
+/// under another map than the one that gives the last round would be stale where it says that it is present.
+fn refuse_other_map(spec: &Vm, source: &str, status: &Status, origin: u64) -> Result<(), Error> {
+    if status.fetched_from.is_none_or(|of| of == origin) {
+        return Ok(());
+    }
+    let message = format!(
+        "what is here of the disk of vm {} was copied before site {source} began to count its writes anew: run a \
+         storage.prefetch step before the move",
+        spec.id
+    );
+    Err(Error::new(Class::Precondition, message))
 }

@@ -21,6 +21,8 @@ impl Agent {
         request: v1::OpenOriginRequest,
     ) -> Result<v1::OpenOriginReply, Error> {
         let (vm, run) = (vm_id(&request.vm)?, run_id(&request.run)?);
+        // The map that gives the last round of a hand-over stays the same over it.
+        let _alone = self.hand_over_alone(&vm).await;
         let row = self.facts.vm(&vm).map_err(from_facts)?;
         if !row.as_ref().is_some_and(crate::facts::VmFacts::is_owner) {
             let message = format!("site {} does not own vm {vm}: start the move where it runs", self.site.id);
@@ -31,6 +33,9 @@ impl Agent {
         let taken = self.facts.apart(move |facts| facts.moving_take(&id, &run, &controller)).await;
         taken.map_err(from_facts)?;
         self.end_for_others(&vm, target).await?;
+        // Before the map begins: one that runs is always somebody's.
+        let (id, to) = (vm.clone(), target.to_owned());
+        self.facts.apart(move |facts| facts.copied_to_open(&id, &to)).await.map_err(from_facts)?;
         tracing::info!(%vm, target, "the disk is opened for another site");
         let mut disk = self.disks.existing(&vm).await?;
         let opened = disk.open_origin().await.map_err(refused("starting the dirty map"))?;
@@ -73,8 +78,11 @@ impl Agent {
             taken => taken.map_err(from_facts)?,
         };
         let owner = self.facts.vm(&vm).map_err(from_facts)?.is_some_and(|row| row.is_owner());
-        let of_caller = self.facts.copied_to(&vm).map_err(from_facts)?.is_some_and(|it| it.target == target);
-        let ended = if owner && (!was_free || of_caller) { self.end_rounds(&vm).await } else { Ok(()) };
+        let of_caller = match self.facts.copied_to(&vm).map_err(from_facts)? {
+            Some(copied) => copied.target == target,
+            None => !was_free,
+        };
+        let ended = if owner && of_caller { self.end_rounds(&vm).await } else { Ok(()) };
         if ended.is_ok() || was_free {
             self.facts.apart(move |facts| facts.moving_release(&vm, &run)).await.map_err(from_facts)?;
         }

@@ -167,6 +167,17 @@ impl Facts {
         })
     }
 
+    /// Source: writes will be counted for the copy at `target`. Said before the counting begins.
+    ///
+    /// # Errors
+    /// Fatal ones only.
+    pub fn copied_to_open(&self, vm: &VmId, target: &str) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute("INSERT OR REPLACE INTO copied_to VALUES (?1, ?2)", (vm.as_str(), target))?;
+            Ok(())
+        })
+    }
+
     /// Source: writes are counted for nobody's copy any more. Said after the counting has ended, or is another one: of two copies
     /// that count on one dirty map neither would hear of all writes.
     ///

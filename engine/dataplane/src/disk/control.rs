@@ -176,6 +176,8 @@ pub struct Status {
     pub dirty_bytes: Option<u64>,
     /// Identity of the running dirty map.
     pub origin: Option<u64>,
+    /// At a target: the source's dirty map under which what is here was fetched.
+    pub fetched_from: Option<u64>,
     /// The fill, at a target.
     pub fill: Fill,
     /// The comparison with the source, at a target.

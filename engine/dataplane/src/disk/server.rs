@@ -245,6 +245,7 @@ impl Served {
             written_bytes: self.store.written_bytes.load(std::sync::atomic::Ordering::Relaxed),
             dirty_bytes: dirty.map(|blocks| blocks * BLOCK),
             origin: header.origin,
+            fetched_from: header.fetched_from,
             fill: self.counters.figures(&self.store, self.origin.as_ref()),
             proof: self.prover.proof(),
         }

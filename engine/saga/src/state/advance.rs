@@ -47,11 +47,11 @@ impl Saga {
         if (all_over || block.is_last()) && self.close_scopes(id) {
             return;
         }
+        if block.is_last() {
+            return self.end_frame(id, self.last_end(id, all_over));
+        }
         if all_over || block.is_apart() {
-            return self.end_frame(
-                id,
-                if block.is_last() { self.last_end(id, all_over) } else { FrameEnd::Succeeded },
-            );
+            return self.end_frame(id, FrameEnd::Succeeded);
         }
         for node in self.frame(id).nodes.clone() {
             if !self.is_over(node) {

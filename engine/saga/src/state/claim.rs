@@ -11,8 +11,11 @@
 //! **No starvation.** Whoever came first is served first: what a waiting step needs is put by as it becomes free, and a
 //! later one begins only with what is then still left. What is kept by steps whose effect is there, or held by one
 //! that needs an operator, does not come back by itself: a step that can begin only with that fails. A graph that turns round
-//! gives back what its steps have, so that is waited for, as long as anything at all is under way that can end. **No overtaking by growth:** a share that shrinks is told before the
-//! step begins that it shrinks for; one that grows is told when it has grown by a tenth.
+//! gives back what its steps have, so that is waited for, as long as anything at all is under way that can end; but not by a
+//! step inside that graph, for which it waits itself.
+//!
+//! **No overtaking by growth.** A share that shrinks is told before the step begins that it shrinks for; one that grows is told
+//! when it has grown by a tenth.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +24,7 @@ use std::sync::Arc;
 use longhaul_model::ids::StepPath;
 use longhaul_plan::{ActionStep, Body, Budget, Resource, Wanted};
 
-use super::{Node, NodeId, Saga, State};
+use super::{Frame, FrameId, Node, NodeId, Saga, State};
 use crate::intent::Share;
 use crate::{Failure, Intent, Work};
 
@@ -45,6 +48,14 @@ pub(super) struct Grant {
     wanted: Wanted,
     /// What it has been told, in the budget's unit; 0 before it begins.
     told: u64,
+}
+
+/// Who waits for what others keep.
+struct Waiter {
+    /// Nothing at all is under way that can end.
+    is_still: bool,
+    /// The graphs around it that turn round.
+    within: Vec<FrameId>,
 }
 
 impl Saga {
@@ -167,33 +178,54 @@ impl Saga {
         if self.claiming.is_empty() {
             return Vec::new();
         }
-        let is_still = !self.nodes.iter().any(Node::can_end_by_itself);
-        let left: Vec<u64> = (0..self.pools.len()).map(|pool| self.left_by_keepers(pool, is_still)).collect();
+        let is_still = !self.nodes.iter().any(Node::can_end_by_itself) && !self.asks_about_undo();
+        let outside = Waiter { is_still, within: Vec::new() };
+        let left: Vec<u64> = (0..self.pools.len()).map(|pool| self.left_by_keepers(pool, &outside)).collect();
         let lacks = |id: &NodeId| {
+            let within = self.turning_around(*id);
+            let waiter = Waiter { is_still, within };
+            let left = |pool| match waiter.within.is_empty() {
+                true => left[pool],
+                false => self.left_by_keepers(pool, &waiter),
+            };
             let grants = &self.node(*id).grants;
-            let lacking = grants.iter().find(|grant| grant.wanted.least > left[grant.pool])?;
-            Some((*id, self.kept_from(lacking, left[lacking.pool], is_still)))
+            let lacking = grants.iter().find(|grant| grant.wanted.least > left(grant.pool))?;
+            Some((*id, self.kept_from(lacking, left(lacking.pool), &waiter)))
         };
         self.claiming.iter().filter_map(lacks).collect()
     }
 
-    /// Who has something of a pool that does not come back by itself. What a graph has that turns round comes back, unless
-    /// everything stands still: then that graph waits for who waits for it.
-    fn keepers(&self, pool: usize, is_still: bool) -> impl Iterator<Item = &Node> {
-        let users = self.pools[pool].users.iter().map(|user| self.node(*user));
-        let turns = |node: &Node| self.frame(node.frame).mode.is_winding();
-        users.filter(move |node| node.is_settled() && (is_still || !turns(node)))
+    /// The graphs around a step that turn round, its own included: they wait for it.
+    fn turning_around(&self, id: NodeId) -> Vec<FrameId> {
+        let mut around = Some(self.node(id).frame);
+        let mut turning = Vec::new();
+        while let Some(frame) = around {
+            let Frame { mode, item, .. } = self.frame(frame);
+            turning.extend(mode.is_winding().then_some(frame));
+            around = item.as_ref().map(|item| self.node(item.owner).frame);
+        }
+        turning
     }
 
-    fn left_by_keepers(&self, pool: usize, is_still: bool) -> u64 {
-        let kept =
-            self.keepers(pool, is_still).filter_map(|node| node.wants(pool)).map(|wanted| wanted.least);
+    /// Who has something of a pool that does not come back by itself. What a graph has that turns round comes back, unless
+    /// everything stands still, or that graph waits for who waits for it.
+    fn keepers(&self, pool: usize, waiter: &Waiter) -> impl Iterator<Item = &Node> {
+        let users = self.pools[pool].users.iter().map(|user| self.node(*user));
+        let comes_back = |node: &Node| {
+            let turns = self.frame(node.frame).mode.is_winding();
+            turns && !waiter.is_still && !waiter.within.contains(&node.frame)
+        };
+        users.filter(move |node| node.is_settled() && !comes_back(node))
+    }
+
+    fn left_by_keepers(&self, pool: usize, waiter: &Waiter) -> u64 {
+        let kept = self.keepers(pool, waiter).filter_map(|node| node.wants(pool)).map(|wanted| wanted.least);
         self.pools[pool].budget.to_give.saturating_sub(kept.sum())
     }
 
-    fn kept_from(&self, grant: &Grant, left: u64, is_still: bool) -> String {
+    fn kept_from(&self, grant: &Grant, left: u64, waiter: &Waiter) -> String {
         let budget = &self.pools[grant.pool].budget;
-        let mut keepers = self.keepers(grant.pool, is_still).map(|node| node.path.as_str());
+        let mut keepers = self.keepers(grant.pool, waiter).map(|node| node.path.as_str());
         let by = keepers.by_ref().take(KEEPERS_SHOWN).collect::<Vec<_>>().join(", ");
         let more = if keepers.next().is_some() { " and others" } else { "" };
         let (name, needs, left) =

@@ -102,6 +102,11 @@ impl Saga {
         false
     }
 
+    /// Whether policies are asked at this moment whether something may be undone.
+    pub(super) fn asks_about_undo(&self) -> bool {
+        self.consents.values().any(|consent| *consent == Consent::Asked)
+    }
+
     fn ask_about_undo(&mut self, home: Option<NodeId>) {
         let shown = FailureView { steps: self.failures(home), done: self.in_effect(home) };
         let fill = |view: &mut View| view.failure = Some(shown.clone());

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use longhaul_model::ids::StepPath;
 use longhaul_plan::Body;
 use serde_json::Map;
 
-use super::{Block, FrameEnd, FrameId, Mode, Node, Phase, ROOT, Saga, State, Stuck};
+use super::{Block, FrameEnd, FrameId, Mode, Node, NodeId, Phase, ROOT, Saga, State, Stuck};
 use crate::intent::{End, GiveUp, Instruction};
 use crate::{Failure, Intent, Status, Work};
 
@@ -82,9 +83,13 @@ impl Saga {
     }
 
     fn end_run(&mut self, status: Status) {
+        let open = self.open_at_the_end();
+        // What nobody goes on with, and may be there, is no success.
+        let status = if status == Status::Succeeded && !open.is_empty() { Status::Partial } else { status };
         self.phase = Phase::Ended(status);
         let (outputs, outputs_error) = self.outputs();
-        let instructions = if self.left { self.remains() } else { self.instructions() };
+        let mut instructions = if self.left { self.remains() } else { self.instructions() };
+        instructions.extend(open);
         self.decide(Intent::End(End { status, outputs, outputs_error, instructions }));
     }
 
@@ -126,6 +131,24 @@ impl Saga {
             | State::Kept => None,
         };
         self.nodes.iter().filter(|node| self.is_in_steps(node.frame)).filter_map(stuck).collect()
+    }
+
+    /// What a person has to look at below `on_failure` and `always`: no resume goes on with it.
+    fn open_at_the_end(&self) -> Vec<Instruction> {
+        let open = |(path, id): (&StepPath, &NodeId)| {
+            let node = self.node(*id);
+            let State::Stuck(stuck) = &node.state else { return None };
+            let uses = node.action().map(|action| &action.uses)?;
+            let problem = match stuck.work {
+                Work::Forward => format!("whether `{uses}` has taken effect is not known: {}", stuck.failure),
+                Work::Undo => {
+                    format!("`{uses}` is still in effect, undoing it did not succeed: {}", stuck.failure)
+                }
+            };
+            let action = "look at it, and take it away by hand if it should not stay".to_owned();
+            (!self.is_in_steps(node.frame)).then(|| Instruction { step: path.clone(), problem, action })
+        };
+        self.index.iter().filter_map(open).collect()
     }
 
     fn is_stopped(&self, id: FrameId) -> bool {

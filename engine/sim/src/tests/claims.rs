@@ -1,11 +1,15 @@
 //! What steps share: who begins when, with how much, and how long that takes.
 
+use std::sync::Arc;
+
+use longhaul_model::policy::Hook;
+use longhaul_plan::Plan;
 use longhaul_saga::{Entry, Failure, Intent, Status, Work};
 
 use super::questions::child;
 use super::{
-    Asked, Behaviour, Ending, Fault, Halt, Invariant, Layout, Ran, Side, Value, action, fine, invariant,
-    json, plan, run,
+    Asked, Behaviour, Ending, Fault, Halt, Invariant, Layout, Ran, Side, Value, action, each, fine,
+    invariant, json, plan, run,
 };
 use crate::{Moves, Really};
 
@@ -162,4 +166,57 @@ fn claims_outlive_controllers() {
             assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), [], "{write} {side:?}");
         }
     }
+}
+
+/// While policies are asked whether something may be undone, what would come back with that is waited for.
+#[test]
+fn what_policies_are_asked_to_give_back_is_waited_for() {
+    let keeps = json!([{ "resource": "slots", "fixed": { "amount": 6, "keep": true } }]);
+    let mut hold = claiming("hold", &[], &keeps);
+    // It is not called off when the step beside it fails, and ends when nothing else is under way.
+    hold["if"] = json!("${{ always() }}");
+    let mut all = each("all", &[], &[hold, action("beside", &[], "reversible", false)]);
+    all["body"]["foreach"]["on_item_failure"] = json!("continue");
+    let undo = super::policies::policy(Hook::OnFailure, &[], "allow");
+    let plan = Arc::new(Plan { policies: vec![undo], ..Plan::clone(&plan(&json!([all]), &[])) });
+    let model = |asked: &Asked<'_>| match (asked.step.as_str(), asked.work) {
+        ("all/vm-b/beside", Work::Forward) => {
+            Behaviour::timed(500, Ending::Failed(Failure::new("permanent", "made up")))
+        }
+        ("all/vm-a/beside", Work::Forward) => Behaviour::timed(100, Ending::Done(json!({ "ok": true }))),
+        _ => fine(asked),
+    };
+    let ran = run(&plan, &model, Fault::None, 1);
+    let second = ran.steps.iter().find(|view| view.step.as_str() == "all/vm-a/hold").unwrap();
+    assert_eq!((second.state, &second.failure), ("succeeded", &None), "{:?}", ran.halt);
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+}
+
+/// A step that runs while its own graph turns round does not wait for what that graph will give back after it.
+#[test]
+fn a_last_step_does_not_wait_for_its_own_graph() {
+    let slots = json!([{ "resource": "slots", "fixed": { "amount": 6, "keep": true } }]);
+    let mut last =
+        claiming("last", &["hold", "broken"], &json!([{ "resource": "slots", "fixed": { "amount": 6 } }]));
+    last["if"] = json!("${{ always() }}");
+    let broken = action("broken", &["hold"], "reversible", false);
+    let inner = [claiming("hold", &[], &slots), broken, last];
+    let steps = json!([child("inner", &[], &inner), action("beside", &[], "reversible", false)]);
+    let model = |asked: &Asked<'_>| match (asked.step.as_str(), asked.work) {
+        ("inner/broken", Work::Forward) => {
+            Behaviour::timed(1_000, Ending::Failed(Failure::new("permanent", "made up")))
+        }
+        ("beside", Work::Forward) => Behaviour::timed(600_000, Ending::Done(json!({ "ok": true }))),
+        _ => fine(asked),
+    };
+    let ran = run(&plan(&steps, &[]), &model, Fault::None, 1);
+    let refused = ran.records.iter().find(|record| {
+        matches!(&record.entry, Entry::Intent(Intent::Refuse(refuse)) if refuse.step.as_str() == "inner/last")
+    });
+    assert!(
+        refused.is_some_and(|record| record.at_unix_ms < 60_000),
+        "it waited for {:?}",
+        refused.map(|it| it.at_unix_ms)
+    );
+    assert_eq!(ran.status(), Status::Failed);
 }

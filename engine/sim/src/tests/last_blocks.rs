@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_plan::Plan;
-use longhaul_saga::{Failure, Status};
+use longhaul_saga::{Entry, Failure, Intent, Status, Work};
 
 use super::questions::{child, state};
 use super::{
@@ -72,4 +72,26 @@ fn a_scope_at_the_end_is_closed() {
         assert_eq!((there(&ran).as_slice(), state(&ran, "tunnel")), (expected, Some("undone")));
         is_sound(&plan, &ran);
     }
+}
+
+/// What of a workflow at the end could not be undone is told to a person, and the run is no success.
+#[test]
+fn what_stays_open_at_the_end_is_told() {
+    let inner =
+        [action("tunnel", &[], "reversible", false), action("send", &["tunnel"], "reversible", false)];
+    let plan = with_always(&json!([child("tell", &[], &inner)]));
+    let model = |asked: &Asked<'_>| match (asked.step.as_str(), asked.work) {
+        ("tell/send", _) | ("tell/tunnel", Work::Undo) => {
+            Behaviour::timed(10, Ending::Failed(Failure::new("permanent", "made up")))
+        }
+        _ => fine(asked),
+    };
+    let ran = run(&plan, &model, Fault::None, 1);
+    let Some(Entry::Intent(Intent::End(end))) = ran.records.last().map(|it| &it.entry) else {
+        panic!("an end")
+    };
+    let [one] = &end.instructions[..] else { panic!("{:?}", end.instructions) };
+    assert_eq!((one.step.as_str(), ran.status()), ("tell/tunnel", Status::Partial));
+    assert!(one.problem.contains("still in effect"), "{}", one.problem);
+    is_sound(&plan, &ran);
 }

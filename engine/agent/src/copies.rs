@@ -95,7 +95,7 @@ impl Agent {
             kept => return kept,
         }
         let (vm, run) = (copy.vm.clone(), copy.run.clone());
-        self.facts.apart(move |facts| facts.moving_release(&vm, &run)).await.map_err(from_facts)
+        self.facts.apart(move |facts| facts.copy_leave(&vm, &run)).await.map_err(from_facts)
     }
 
     /// Ends the copy's disk server, which makes everything stable. What is there then.

@@ -127,7 +127,7 @@ impl Agent {
     pub(crate) async fn end_for_others(&self, vm: &VmId, target: &str) -> Result<(), Error> {
         let kept = self.facts.copied_to(vm).map_err(from_facts)?;
         let Some(other) = kept.map(|kept| kept.target).filter(|other| other != target) else { return Ok(()) };
-        tracing::warn!(%vm, copy_at = other, target, "a copy that is kept elsewhere becomes worthless");
+        tracing::warn!(%vm, copy_at = other, target, "the copy at another site becomes worthless");
         self.end_rounds(vm).await
     }
 

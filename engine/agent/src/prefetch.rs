@@ -267,12 +267,16 @@ impl Agent {
         }
         // One that was kept is nobody's; while it is taken away nobody may take it over.
         let (id, by, controller) = (vm.clone(), run.clone(), asked.controller.to_owned());
+        let made_here = key_text(key);
         match self.facts.apart(move |facts| facts.moving_take(&id, &by, &controller)).await {
-            // The copy is another run's.
-            Err(crate::facts::Error::Moving { .. }) => return Ok(()),
+            // The copy is another run's; if this key made it, it is not undone.
+            Err(error @ crate::facts::Error::Moving { .. }) => {
+                let kept = self.facts.copy(&vm).map_err(from_facts)?;
+                let is_ours = kept.is_some_and(|copy| copy.made_by == made_here);
+                return if is_ours { Err(from_facts(error)) } else { Ok(()) };
+            }
             taken => taken.map_err(from_facts)?,
         };
-        let made_here = key_text(key);
         let found = self.facts.copy(&vm).map_err(from_facts)?.filter(|copy| copy.made_by != made_here);
         if found.is_none() {
             self.end_at_source(wanted, asked).await?;

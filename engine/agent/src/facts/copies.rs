@@ -135,6 +135,18 @@ impl Facts {
         })
     }
 
+    /// Target: a run lets go of the VM, and of the copy if it had taken it over, as it is.
+    ///
+    /// # Errors
+    /// Fatal ones only.
+    pub fn copy_leave(&self, vm: &VmId, run: &RunId) -> Result<(), Error> {
+        self.write(|transaction| {
+            let query = "UPDATE copies SET taken_by = NULL WHERE vm = ?1 AND taken_by = ?2";
+            transaction.execute(query, (vm.as_str(), run.as_str()))?;
+            moving::release(transaction, vm, run)
+        })
+    }
+
     /// Target: the copy is gone.
     ///
     /// # Errors

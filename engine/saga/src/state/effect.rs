@@ -329,9 +329,11 @@ impl Saga {
 
     /// A probe could not tell. The step's own one is asked next, unless that was it.
     pub(crate) fn cannot_tell(&mut self, id: NodeId, failure: Failure) {
-        if self.inquire(id) {
-            return;
-        }
+        let failure = match self.inquire(id) {
+            Ok(true) => return,
+            Ok(false) => failure,
+            Err(why) => why,
+        };
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         effect.probes += 1;
         let probes = effect.probes;
@@ -345,18 +347,16 @@ impl Saga {
         self.wait(id, millis);
     }
 
-    /// Has the step's own probe look, if it has one whose turn it is.
-    fn inquire(&mut self, id: NodeId) -> bool {
+    /// Has the step's own probe look, if it has one whose turn it is; why that cannot be, if its parameters have no value.
+    fn inquire(&mut self, id: NodeId) -> Result<bool, Failure> {
         let node = self.node(id);
-        let (Some(effect), Some(action)) = (node.effect(), node.action()) else { return false };
-        let Some(probe) = action.probe.clone().filter(|_| effect.work == Work::Forward) else { return false };
-        if effect.inquiry.is_some() {
-            return false;
-        }
+        let (Some(effect), Some(action)) = (node.effect(), node.action()) else { return Ok(false) };
+        let is_due = effect.work == Work::Forward && effect.inquiry.is_none();
+        let Some(probe) = action.probe.clone().filter(|_| is_due) else { return Ok(false) };
         let (scope, step) = (self.scope_of(id), node.path.clone());
         let (incarnation, attempt) = (effect.incarnation, effect.attempt);
-        // What cannot be evaluated cannot be asked, now or later.
-        let Ok(params) = probe.with.evaluate(&scope) else { return false };
+        let no_value = |error| Failure::new("precondition", format!("parameters of its probe: {error}"));
+        let params = probe.with.evaluate(&scope).map_err(no_value)?;
         self.inquiries += 1;
         let number = self.inquiries;
         if let Some(effect) = self.node_mut(id).effect_mut() {
@@ -364,7 +364,7 @@ impl Saga {
         }
         let inquire = Inquire { step, incarnation, attempt, params, number, probe, scope };
         self.outbox.push(Command::Inquire(Box::new(inquire)));
-        true
+        Ok(true)
     }
 
     pub(crate) fn timer_fired(&mut self, id: NodeId, timer: u64) {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use longhaul_model::ids::StepPath;
 use longhaul_plan::Body;
 use serde_json::Map;
 
@@ -135,20 +134,15 @@ impl Saga {
 
     /// What a person has to look at below `on_failure` and `always`: no resume goes on with it.
     fn open_at_the_end(&self) -> Vec<Instruction> {
-        let open = |(path, id): (&StepPath, &NodeId)| {
+        // A path leads to the last round of a block alone.
+        let open = |id: &NodeId| {
             let node = self.node(*id);
             let State::Stuck(stuck) = &node.state else { return None };
-            let uses = node.action().map(|action| &action.uses)?;
-            let problem = match stuck.work {
-                Work::Forward => format!("whether `{uses}` has taken effect is not known: {}", stuck.failure),
-                Work::Undo => {
-                    format!("`{uses}` is still in effect, undoing it did not succeed: {}", stuck.failure)
-                }
-            };
+            let is_meant = !self.is_in_steps(node.frame) && self.is_cause(node);
             let action = "look at it, and take it away by hand if it should not stay".to_owned();
-            (!self.is_in_steps(node.frame)).then(|| Instruction { step: path.clone(), problem, action })
+            is_meant.then(|| Instruction { action, ..self.instruction(node, stuck) })
         };
-        self.index.iter().filter_map(open).collect()
+        self.index.values().filter_map(open).collect()
     }
 
     fn is_stopped(&self, id: FrameId) -> bool {

@@ -92,6 +92,6 @@ fn what_stays_open_at_the_end_is_told() {
     };
     let [one] = &end.instructions[..] else { panic!("{:?}", end.instructions) };
     assert_eq!((one.step.as_str(), ran.status()), ("tell/tunnel", Status::Partial));
-    assert!(one.problem.contains("still in effect"), "{}", one.problem);
+    assert!(one.problem.contains("undoing `toy.write@1` did not succeed"), "{}", one.problem);
     is_sound(&plan, &ran);
 }

@@ -260,6 +260,30 @@ fn a_copy_is_thrown_away_when_another_site_has_the_map() {
     assert_thrown_away(&moves_whole(&ground, "run-move"), "was copied to another site");
 }
 
+/// A run that dies when its copy is kept and it has not said so finds it kept when it goes on, also if another run has taken the
+/// VM since. Here the other one is a word in the target's facts.
+#[test]
+fn what_was_kept_before_is_told() {
+    let Some(_turn) = shared_turn() else { return };
+    let ground = Ground::new("kptold");
+    ground.boot(Side::A).unwrap();
+    ground.gate.hold([FaultPoint::CopyKept]);
+    let mut run = ground.start_steps("run-keep", KEEP);
+    let ended_early = || !matches!(run.try_wait(), Ok(None));
+    assert!(ground.gate.wait(FaultPoint::CopyKept, Instant::now() + SOON, ended_early));
+    assert_eq!(ground.kill(Side::B, AGENT), Ok(1));
+    let (vm, other) = ("vm-a".parse().unwrap(), "run-other".parse().unwrap());
+    let facts = Facts::open(&ground.lab.files().agent(Side::B).join("agent.db")).unwrap();
+    facts.moving_take(&vm, &other, "elsewhere (pid 1)").unwrap();
+    drop(facts);
+    ground.gate.release_all();
+    ground.start_agent(Side::B).unwrap();
+    ended(&ground, run, "run-keep", 0);
+    let put_out = prefetched(&ground.records("run-keep"));
+    assert_eq!(bytes(&put_out, "present_bytes"), bytes(&ground.copies()[0], "present_bytes"));
+    assert_eq!(bytes(&put_out, "reused_bytes"), bytes(&put_out, "present_bytes"));
+}
+
 /// Of two runs that want a copy one gets it and the other is refused by its name; so is whoever throws it away meanwhile.
 #[test]
 fn a_copy_is_taken_over_by_one_run() {

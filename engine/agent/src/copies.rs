@@ -133,14 +133,12 @@ impl Agent {
     ) -> Result<v1::CopyDiscarded, Error> {
         let (vm, run) = (vm_id(&wanted.vm)?, run_id(asked.run)?);
         let (id, by, controller) = (vm.clone(), run.clone(), asked.controller.to_owned());
-        let taken = self.facts.apart(move |facts| facts.moving_take(&id, &by, &controller)).await;
-        taken.map_err(from_facts)?;
-        let discarded = match self.facts.copy(&vm).map_err(from_facts)? {
+        let held = self.facts.apart(move |facts| facts.moving_pass(&id, &by, &controller)).await;
+        let _held = held.map_err(from_facts)?;
+        match self.facts.copy(&vm).map_err(from_facts)? {
             Some(copy) => self.throw_away(&copy, &run).await,
             None => Ok(v1::CopyDiscarded::default()),
-        };
-        self.facts.apart(move |facts| facts.moving_release(&vm, &run)).await.map_err(from_facts)?;
-        discarded
+        }
     }
 
     async fn throw_away(&self, copy: &Copy, run: &RunId) -> Result<v1::CopyDiscarded, Error> {

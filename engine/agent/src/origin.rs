@@ -73,20 +73,19 @@ impl Agent {
     ) -> Result<(), Error> {
         let (vm, run) = (vm_id(&request.vm)?, run_id(&request.run)?);
         let (id, by, caller) = (vm.clone(), run.clone(), format!("site {target}"));
-        let was_free = match self.facts.apart(move |facts| facts.moving_take(&id, &by, &caller)).await {
+        let held = match self.facts.apart(move |facts| facts.moving_pass(&id, &by, &caller)).await {
             Err(crate::facts::Error::Moving { .. }) => return Ok(()),
-            taken => taken.map_err(from_facts)?,
+            held => held.map_err(from_facts)?,
         };
         let owner = self.facts.vm(&vm).map_err(from_facts)?.is_some_and(|row| row.is_owner());
         let of_caller = match self.facts.copied_to(&vm).map_err(from_facts)? {
             Some(copied) => copied.target == target,
-            None => !was_free,
+            None => held.is_runs,
         };
-        let ended = if owner && of_caller { self.end_rounds(&vm).await } else { Ok(()) };
-        if ended.is_ok() || was_free {
-            self.facts.apart(move |facts| facts.moving_release(&vm, &run)).await.map_err(from_facts)?;
+        if owner && of_caller {
+            self.end_rounds(&vm).await?;
         }
-        ended
+        self.facts.apart(move |facts| facts.moving_release(&vm, &run)).await.map_err(from_facts)
     }
 
     /// Source: nobody counts on this dirty map any more. The map ends before it is forgotten for whom it ran.

@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::copies::{Found, LetGo};
 use crate::disks::{Begin, refused};
 use crate::error::{Class, Error};
-use crate::facts::Role;
+use crate::facts::{Copy, KeptDisk, Role};
 use crate::faults::FaultPoint;
 use crate::operations::{Asked, Task, key_text};
 use crate::vms::from_facts;
@@ -41,9 +41,16 @@ impl Agent {
         asked.task.phase("opening the source");
         // What is refused here has left nothing, and what is here belongs to somebody else.
         self.refuse_owned(&vm)?;
-        let controller = asked.controller.to_owned();
-        let taken = self.facts.apart(move |facts| facts.moving_take(&vm, &run, &controller)).await;
-        taken.map_err(from_facts)?;
+        let (id, controller) = (vm.clone(), asked.controller.to_owned());
+        match self.facts.apart(move |facts| facts.moving_take(&id, &run, &controller)).await {
+            // It was kept by an earlier try, which did not live to say so; another run has taken the VM since.
+            Err(error @ crate::facts::Error::Moving { .. }) if wanted.keep => {
+                let kept = self.facts.copy(&vm).map_err(from_facts)?;
+                let ours = kept.filter(|copy| copy.made_by == key_text(key));
+                return ours.map(|copy| kept_before(&copy)).ok_or_else(|| from_facts(error));
+            }
+            taken => taken.map_err(from_facts)?,
+        };
         let error = match self.fill(wanted, key, asked).await {
             Ok(filled) => return Ok(filled),
             Err(error) if is_worth_taking_up(error.class) => return Err(error.after_effects()),
@@ -391,6 +398,18 @@ fn ends_prefetch(condition: &FillCondition, wanted: &v1::Prefetch) -> Option<Err
             Some(Error::new(Class::Precondition, message))
         }
         FillCondition::Unreachable { .. } => None,
+    }
+}
+
+/// What an earlier try of a prefetch has kept.
+fn kept_before(copy: &Copy) -> v1::Prefetched {
+    let KeptDisk { disk_bytes, allocated_bytes, present_bytes, .. } = copy.disk;
+    v1::Prefetched {
+        disk_bytes,
+        allocated_bytes,
+        present_bytes,
+        reused_bytes: present_bytes,
+        ..Default::default()
     }
 }
 

@@ -23,7 +23,7 @@ pub use copies::{CopiedTo, Copy, KeptDisk};
 pub use epoch::Epoch;
 pub use error::Error;
 pub use handovers::{Attempt, Decision, Relinquishment, Side, StateDigest};
-pub use moving::Moving;
+pub use moving::{Moving, Passing};
 pub use names::{FormerName, NameRow};
 pub use operations::{Begun, NewOperation, OperationId, OperationRow};
 pub use refusal::Refusal;

@@ -70,6 +70,16 @@ CREATE TABLE copies (
 CREATE TABLE copied_to (vm TEXT PRIMARY KEY, target TEXT NOT NULL) STRICT;
 ";
 
+/// Which calls hold a VM: of this connection, not of the file.
+const PASSING: &str = "
+CREATE TEMP TABLE IF NOT EXISTS passing (
+    vm TEXT NOT NULL,
+    run TEXT NOT NULL,
+    controller TEXT NOT NULL,
+    since_unix_ms INTEGER NOT NULL
+) STRICT;
+";
+
 /// What each version added, from the second one on.
 const ADDED: [&str; VERSION as usize - 1] = [NAMES_FORMER, COPIES];
 
@@ -77,6 +87,7 @@ const ADDED: [&str; VERSION as usize - 1] = [NAMES_FORMER, COPIES];
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch(PASSING)?;
     let transaction = connection.transaction()?;
     let made = "SELECT 1 FROM sqlite_master WHERE name = 'schema'";
     if transaction.query_row(made, [], |_| Ok(())).optional()?.is_none() {

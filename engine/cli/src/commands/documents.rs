@@ -6,14 +6,14 @@ use longhaul_model::diagnostic::Diagnostics;
 use longhaul_model::document::Document;
 use longhaul_model::source::Source;
 
-use crate::commands::validate;
+use crate::commands::{files, validate};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::{invalid, mistakes};
 use crate::{exit_code, output};
 
 /// A file as text under the name the operator gave it.
 pub(super) fn source(path: &Path) -> Result<Source> {
-    let text = std::fs::read_to_string(path);
+    let text = files::text(path);
     let text = text.doing(exit_code::INVALID_FILE, || format!("read {}", path.display()))?;
     Ok(Source::new(&path.display().to_string(), &text))
 }

@@ -2,13 +2,28 @@
 
 mod tree;
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use longhaul_host_rhai::RhaiHost;
 use longhaul_model::document::Document;
 use longhaul_model::plugin::Tree;
 use longhaul_model::workflow::{Files, Found, Resolved, beside};
+
+/// No file that a person or `longhaul` writes has more bytes; what has is not read into memory to find out what it is.
+const TEXT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A file as text.
+pub(super) fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if read as u64 > TEXT_BYTES_MAX {
+        let message = format!("it has more than {} MiB", TEXT_BYTES_MAX / 1024 / 1024);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
 
 /// This machine's disk.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +44,7 @@ impl Files for Disk {
     }
 
     fn read(&self, found: &Found) -> Result<String, String> {
-        std::fs::read_to_string(&found.id).map_err(|error| format!("{} cannot be read: {error}", found.name))
+        text(Path::new(&found.id)).map_err(|error| format!("{} cannot be read: {error}", found.name))
     }
 
     fn folders(&self, from: &str, named: &str) -> Result<Vec<String>, String> {
@@ -121,6 +136,18 @@ mod tests {
         assert_eq!(found("../w/./b.yaml"), found("./b.yaml"));
         assert_eq!(found("./a.yaml").id, Disk.id(&name("w/a.yaml")));
         assert_eq!(Disk.read(&found("../shared/c.yaml")).unwrap(), "shared/c.yaml");
+    }
+
+    /// A file that nobody can have meant is not read.
+    #[test]
+    fn a_huge_file_is_refused() {
+        let folder = folder(&["w.yaml"]);
+        let path = folder.path().join("w.yaml");
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(TEXT_BYTES_MAX + 1).unwrap();
+        assert_eq!(text(&path).unwrap_err().to_string(), "it has more than 64 MiB");
+        file.set_len(2).unwrap();
+        assert_eq!(text(&path).unwrap(), "w.");
     }
 
     /// What is not there, and what a link leads out to, is refused and says so.

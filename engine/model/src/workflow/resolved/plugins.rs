@@ -125,13 +125,15 @@ impl<'f> Plugins<'f> {
         let beside: Vec<Called> = beside.iter().filter(may_hold).cloned().collect();
         let mut folders = Folder::read_all(self.files, spec, &beside)?;
         folders.retain(|folder| folder.manifest.version == *version);
-        let Some(folder) = folders.pop() else {
+        let Some(mut folder) = folders.pop() else {
             let message =
                 format!("`{name}` is locked at {version}, and nothing below {FOLDER} is that version");
             return Err(otherwise(message).into());
         };
         let pin = folder.pin();
         if pin == locked.pin {
+            // The rest was needed for the digest alone.
+            folder.tree.0.retain(|file, _| folder.manifest.policies.contains(file));
             Ok(Plugin { pin, folder })
         } else {
             Err(changed(spec, lock, locked, &folder).into())

@@ -1,5 +1,6 @@
 //! What steps share, told to real calls.
 
+use longhaul_run::reporter::Lines;
 use longhaul_run::{Control, Ended, Reporters};
 use longhaul_saga::{Entry, Event, Intent, Record, Status};
 use serde_json::{Value, json};
@@ -59,4 +60,11 @@ async fn an_action_is_told_what_it_has() {
     let shares =
         rig.records().iter().filter(|it| matches!(it.entry, Entry::Intent(Intent::Share(_)))).count();
     assert_eq!(shares, 1);
+    let mut lines = Lines::default();
+    let said: Vec<String> = rig.records().iter().flat_map(|record| lines.of(record)).collect();
+    let waits: Vec<_> = said.iter().filter(|line| line.contains("waits for")).collect();
+    assert!(
+        matches!(waits[..], [line] if line.ends_with("c: waits for 2 of slots, of which 1 is free")),
+        "{said:?}"
+    );
 }

@@ -60,6 +60,7 @@ impl Entry {
 const INTENTS: &[&str] = &[
     "start",
     "compensate",
+    "queue",
     "share",
     "cancel",
     "expand",

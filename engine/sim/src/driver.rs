@@ -312,7 +312,8 @@ impl<'a> Simulation<'a> {
             Command::Intent(Intent::Share(share)) => self.share(&share.step, &share.claims),
             Command::Intent(Intent::Cancel(cancel)) => self.ask_to_stop(&cancel.step),
             Command::Intent(
-                Intent::Expand(_)
+                Intent::Queue(_)
+                | Intent::Expand(_)
                 | Intent::Enter(_)
                 | Intent::Refuse(_)
                 | Intent::Skip(_)

@@ -247,7 +247,8 @@ impl<'a> Loop<'a> {
             }
             Command::Intent(Intent::Cancel(cancel)) => self.calls.cancel(&cancel.step),
             Command::Intent(
-                Intent::Expand(_)
+                Intent::Queue(_)
+                | Intent::Expand(_)
                 | Intent::Enter(_)
                 | Intent::Refuse(_)
                 | Intent::Skip(_)

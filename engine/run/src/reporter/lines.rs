@@ -145,6 +145,7 @@ fn of_intent(intent: &Intent, record: &Record) -> Vec<String> {
         Intent::Compensate(undo) => vec![format!("{}: undoing {}", undo.step, undo.uses)],
         // How often shares change says little to a person; the steps that begin and end say why.
         Intent::Share(_) => Vec::new(),
+        Intent::Queue(queue) => vec![format!("{}: {queue}", queue.step)],
         Intent::Cancel(cancel) => vec![format!("{}: asked to stop ({})", cancel.step, cancel.reason)],
         Intent::Expand(expand) => {
             let keys: Vec<_> = expand.items.iter().map(|item| item.key.as_str()).collect();

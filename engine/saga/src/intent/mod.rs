@@ -12,6 +12,7 @@ mod expand;
 mod give_up;
 mod inquire;
 mod pause;
+mod queue;
 mod refuse;
 mod share;
 mod skip;
@@ -28,6 +29,7 @@ pub use inquire::Inquire;
 use longhaul_model::action::ActionName;
 use longhaul_model::ids::StepPath;
 pub use pause::Pause;
+pub use queue::{Queue, Wish};
 pub use refuse::Refuse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -41,6 +43,8 @@ use crate::{Decide, Work};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Intent {
+    /// A step waits for what it claims.
+    Queue(Queue),
     /// Start an effect.
     Start(Start),
     /// Call an action's own `compensate`.

@@ -101,7 +101,8 @@ impl Folding {
                 self.close(&skip.step, Work::Forward, at_ms, "skipped", why);
             }
             Entry::Intent(
-                Intent::Share(_)
+                Intent::Queue(_)
+                | Intent::Share(_)
                 | Intent::Cancel(_)
                 | Intent::Expand(_)
                 | Intent::Enter(_)

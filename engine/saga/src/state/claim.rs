@@ -25,7 +25,7 @@ use longhaul_model::ids::StepPath;
 use longhaul_plan::{ActionStep, Body, Budget, Resource, Wanted};
 
 use super::{Frame, FrameId, Node, NodeId, Saga, State};
-use crate::intent::Share;
+use crate::intent::{Queue, Share, Wish};
 use crate::{Failure, Intent, Work};
 
 /// A share that has grown by less than one part in so many is not told.
@@ -50,6 +50,14 @@ pub(super) struct Grant {
     told: u64,
 }
 
+/// A step that waits for its claims.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimant {
+    id: NodeId,
+    /// Whether it was said that it waits.
+    is_told: bool,
+}
+
 /// Who waits for what others keep.
 struct Waiter {
     /// Nothing at all is under way that can end.
@@ -66,7 +74,7 @@ impl Saga {
             Ok(grants) => {
                 let node = self.node_mut(id);
                 (node.grants, node.state) = (grants, State::Claiming);
-                self.claiming.push(id);
+                self.claiming.push(Claimant { id, is_told: false });
             }
             Err(why) => self.refuse(id, Failure::new("precondition", why)),
         }
@@ -115,7 +123,7 @@ impl Saga {
     }
 
     fn release(&mut self, id: NodeId) {
-        self.claiming.retain(|waiting| *waiting != id);
+        self.claiming.retain(|waiting| waiting.id != id);
         for grant in std::mem::take(&mut self.node_mut(id).grants) {
             self.pools[grant.pool].users.retain(|user| *user != id);
         }
@@ -136,7 +144,7 @@ impl Saga {
             self.touch(frame);
         }
         let beginning = self.whose_claims_fit();
-        self.claiming.retain(|waiting| !beginning.contains(waiting));
+        self.claiming.retain(|waiting| !beginning.contains(&waiting.id));
         for id in &beginning {
             for grant in self.node(*id).grants.clone() {
                 self.pools[grant.pool].users.push(*id);
@@ -154,11 +162,21 @@ impl Saga {
         !beginning.is_empty() || !hopeless.is_empty()
     }
 
+    /// Says which steps have come to wait.
+    pub(super) fn tell_who_waits(&mut self) {
+        let untold = self.claiming.iter_mut().filter(|waiting| !waiting.is_told);
+        let untold: Vec<NodeId> = untold.map(|waiting| (waiting.is_told = true, waiting.id).1).collect();
+        for id in untold {
+            let queue = self.queue_of(self.node(id));
+            self.decide(Intent::Queue(queue));
+        }
+    }
+
     /// The waiting steps that can begin, in the order in which they came.
     fn whose_claims_fit(&self) -> Vec<NodeId> {
         let mut free: Vec<u64> = (0..self.pools.len()).map(|pool| self.free(pool)).collect();
         let mut beginning = Vec::new();
-        for id in &self.claiming {
+        for Claimant { id, .. } in &self.claiming {
             let grants = &self.node(*id).grants;
             if grants.iter().all(|grant| grant.wanted.least <= free[grant.pool]) {
                 beginning.push(*id);
@@ -181,7 +199,7 @@ impl Saga {
         let is_still = !self.nodes.iter().any(Node::can_end_by_itself) && !self.asks_about_undo();
         let outside = Waiter { is_still, within: Vec::new() };
         let left: Vec<u64> = (0..self.pools.len()).map(|pool| self.left_by_keepers(pool, &outside)).collect();
-        let lacks = |id: &NodeId| {
+        let lacks = |Claimant { id, .. }: &Claimant| {
             let within = self.turning_around(*id);
             let waiter = Waiter { is_still, within };
             let left = |pool| match waiter.within.is_empty() {
@@ -296,15 +314,15 @@ impl Saga {
         grants.map(|grant| (self.pools[grant.pool].budget.name.clone(), grant.told)).collect()
     }
 
-    /// What a step waits for, in words.
-    pub(super) fn waits_for(&self, node: &Node) -> String {
-        let all = node.grants.iter().map(|grant| {
+    /// What a step waits for.
+    pub(super) fn queue_of(&self, node: &Node) -> Queue {
+        let wish = |grant: &Grant| {
             let budget = &self.pools[grant.pool].budget;
             let write = |amount| budget.kind.write(amount);
-            let free = write(self.free(grant.pool));
-            format!("{} of {}, of which {free} is free", write(grant.wanted.least), budget.name)
-        });
-        format!("waits for {}", all.collect::<Vec<_>>().join(" and for "))
+            let (least, free) = (write(grant.wanted.least), write(self.free(grant.pool)));
+            Wish { resource: budget.name.clone(), least, free }
+        };
+        Queue { step: node.path.clone(), claims: node.grants.iter().map(wish).collect() }
     }
 }
 

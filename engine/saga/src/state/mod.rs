@@ -103,7 +103,7 @@ pub struct Saga {
     /// What steps share, as far as one of them has asked for it.
     pools: Vec<Pool>,
     /// Steps that wait for their claims, in the order in which they came.
-    claiming: Vec<NodeId>,
+    claiming: Vec<claim::Claimant>,
     /// Frames that must be looked at again.
     touched: Vec<FrameId>,
     /// Commands of the event being applied.
@@ -199,9 +199,10 @@ impl Saga {
                 self.advance(frame);
             }
             if !self.pack() {
-                return;
+                break;
             }
         }
+        self.tell_who_waits();
     }
 
     /// What is asked for, without questions that nobody waits for any more.

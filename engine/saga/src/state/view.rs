@@ -64,7 +64,7 @@ impl Saga {
             return Some(objection.to_string());
         }
         match &node.state {
-            State::Claiming => Some(self.waits_for(node)),
+            State::Claiming => Some(self.queue_of(node).to_string()),
             State::Failed(failure) | State::Partial(failure, _) => Some(failure.to_string()),
             State::Stuck(stuck) => Some(stuck.failure.to_string()),
             State::Skipped(because) => Some(because.to_string()),
@@ -101,6 +101,7 @@ impl Intent {
     pub fn step(&self) -> Option<&StepPath> {
         match self {
             Self::Start(Start { step, .. }) | Self::Compensate(Compensate { step, .. }) => Some(step),
+            Self::Queue(queue) => Some(&queue.step),
             Self::Share(share) => Some(&share.step),
             Self::Cancel(cancel) => Some(&cancel.step),
             Self::Expand(expand) => Some(&expand.step),

@@ -71,7 +71,8 @@ fn over_records(layout: &Layout, ran: &Ran) -> Vec<Violation> {
                     needs::of_start(&steps, &pause.step)
                 }
                 Intent::Ask(ask) => needs::of_start(&steps, &ask.step),
-                Intent::Share(_)
+                Intent::Queue(_)
+                | Intent::Share(_)
                 | Intent::Cancel(_)
                 | Intent::Answered(_)
                 | Intent::Refuse(_)

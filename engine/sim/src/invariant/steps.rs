@@ -83,7 +83,11 @@ impl<'a> Steps<'a> {
             Intent::Ask(ask) => self.set(&ask.step, Stand::UnderWay),
             Intent::Answered(answered) => self.set(&answered.step, Stand::Done),
             Intent::End(_) => self.forget_last_blocks(),
-            Intent::Refuse(_) | Intent::Share(_) | Intent::Cancel(_) | Intent::GiveUp(_) => {}
+            Intent::Refuse(_)
+            | Intent::Queue(_)
+            | Intent::Share(_)
+            | Intent::Cancel(_)
+            | Intent::GiveUp(_) => {}
         }
     }
 

@@ -38,6 +38,15 @@ fn begun(ran: &Ran) -> Vec<(String, u64, Vec<u64>)> {
     ran.records.iter().filter_map(start).collect()
 }
 
+/// Who came to wait, when, and for what.
+fn waited(ran: &Ran) -> Vec<(u64, String)> {
+    let queue = |record: &longhaul_saga::Record| match &record.entry {
+        Entry::Intent(Intent::Queue(it)) => Some((record.at_unix_ms, format!("{} {it}", it.step))),
+        _ => None,
+    };
+    ran.records.iter().filter_map(queue).collect()
+}
+
 /// Every share that a step was told while it was under way: when, which step, how much.
 fn told(ran: &Ran) -> Vec<(u64, String, u64)> {
     let share = |record: &longhaul_saga::Record| match &record.entry {
@@ -59,6 +68,15 @@ fn who_came_first_begins_first() {
     let began: Vec<_> = begun(&ran).into_iter().map(|(step, at, _)| (step, at)).collect();
     let at = |step: &str, ms| (step.to_owned(), ms);
     assert_eq!(began, [at("a", 0), at("b", 1_000), at("c", 1_000), at("d", 2_000), at("e", 3_000)]);
+    assert_eq!(
+        waited(&ran),
+        [
+            (0, "b waits for 6 of slots, of which 4 is free".to_owned()),
+            (0, "c waits for 4 of slots, of which 4 is free".to_owned()),
+            (0, "d waits for 10 of slots, of which 4 is free".to_owned()),
+            (0, "e waits for 1 of slots, of which 4 is free".to_owned()),
+        ]
+    );
     assert_eq!(ran.status(), Status::Succeeded);
     holds(&steps, &ran);
 }

@@ -57,6 +57,7 @@ const BEYOND: &[Code] = &[
     Code::MayNotHaveRun,
     Code::NeverUndone,
     Code::NotAskedHere,
+    Code::NotEvaluated,
     Code::Trigger,
     Code::UnknownResource,
     Code::Amount,

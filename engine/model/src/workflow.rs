@@ -124,6 +124,8 @@ impl Workflow {
         reader.head(document, "Workflow");
         reader.fields(root, "a workflow", &KEYS);
         report_unclosed(root, &mut reader);
+        let described = ["summary", "inputs"].into_iter().filter_map(|key| root.get(key));
+        described.for_each(|node| report_not_evaluated(node, &mut reader));
         let text = |reader: &mut Reader<'_>, key| reader.required::<String>(root, key).unwrap_or_default();
         let head = root.entries().first().map_or(root.span, |entry| entry.key.span);
         let inputs_key = root.entries().iter().find(|entry| entry.key.value == "inputs");
@@ -158,6 +160,26 @@ fn report_unclosed(node: &Node, reader: &mut Reader<'_>) {
         Content::Map(entries) => {
             let read = entries.iter().filter(|entry| !entry.key.value.starts_with("x-"));
             read.for_each(|entry| report_unclosed(&entry.value, reader));
+        }
+        Content::Null | Content::Bool(_) | Content::Number(_) => {}
+    }
+}
+
+/// Notes every expression below a node that is read before anything has a value.
+fn report_not_evaluated(node: &Node, reader: &mut Reader<'_>) {
+    match &node.content {
+        Content::Text(text) => {
+            let Some(open) = text.find("${{") else { return };
+            let Some(length) = text[open..].find("}}") else { return };
+            let at = node.span_within(reader.source, open, open + length + "}}".len());
+            let message = "what describes a workflow and its inputs is not evaluated";
+            let one = Diagnostic::new(Code::NotEvaluated, reader.source, at, message);
+            reader.found.push(one.help("write a value"));
+        }
+        Content::List(items) => items.iter().for_each(|item| report_not_evaluated(item, reader)),
+        Content::Map(entries) => {
+            let read = entries.iter().filter(|entry| !entry.key.value.starts_with("x-"));
+            read.for_each(|entry| report_not_evaluated(&entry.value, reader));
         }
         Content::Null | Content::Bool(_) | Content::Number(_) => {}
     }

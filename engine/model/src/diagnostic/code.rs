@@ -201,6 +201,10 @@ codes! {
         "`site_up` is asked when a decision is due that waits for the answer: a step's `if`, or what its undo requires. Everywhere else an expression has its value from what is known already.",
         "steps:\n  copy: { uses: x.y@1, with: { up: \"${{ site_up(\\\"tampa\\\") }}\" } }",
         "Ask in the `if` of a step, and let what depends on it need that step.";
+    NotEvaluated, "LH0043", "not evaluated", "an expression cannot stand here",
+        "What describes a workflow is read before anything has a value: its summary, and the schemas of its inputs with their defaults. An expression there would be a text with `${{` in it.",
+        "inputs:\n  to: { type: string, default: \"${{ inputs.from }}\" }",
+        "Write a value. A default that depends on other inputs is `null`, of `type: [string, \"null\"]`, and what is meant by it stands where it is used: `${{ inputs.to ?? inputs.from }}`.";
     UnknownResource, "LH0048", "unknown", "a resource is unknown",
         "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",

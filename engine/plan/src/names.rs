@@ -108,11 +108,6 @@ impl<'a> Names<'a> {
         self
     }
 
-    /// What is known of the innermost item, or of whatever else has a name of its own.
-    pub(crate) fn innermost(&self) -> Option<&Value> {
-        self.variables.last().map(|(_, schema)| &**schema)
-    }
-
     /// What a step sees.
     pub(crate) fn of_step(&self, step: &'a StepId) -> Self {
         Self { own: Some(step), ..self.clone() }
@@ -202,15 +197,12 @@ impl<'a> Names<'a> {
             let help = suggestion(name, known(), "the workflow declares");
             return Err(Unresolved::new(Code::UnknownInput, format!("there is no input `{name}`"), help));
         };
-        schema::walk(&declared.schema, rest).map(Cow::Borrowed).ok_or_else(|| {
-            let message = format!("input `{name}` has no `{}`", rest.join("."));
-            Unresolved::new(Code::UnknownInput, message, None)
-        })
+        resolve_inside(&declared.schema, rest, Code::UnknownInput, &format!("input `{name}`"))
     }
 
     fn resolve_variable(&self, name: &str, path: &[String]) -> Result<Known<'_>, Unresolved> {
         if let Some((_, schema)) = self.variables.iter().rev().find(|(known, _)| known == name) {
-            return Ok(Cow::Borrowed(schema::walk(schema, path).unwrap_or(&ANY)));
+            return resolve_inside(schema, path, Code::UnknownName, &format!("`{name}`"));
         }
         let variables = self.variables.iter().map(|(name, _)| name.as_str());
         let near = nearest(name, variables.chain(["inputs", "steps", "run"])).map(str::to_owned);
@@ -301,6 +293,20 @@ fn listed(names: &[&str]) -> String {
 /// What is known of a value of which only its type is.
 fn of_type(name: &str) -> Known<'static> {
     Cow::Owned(json!({ "type": name }))
+}
+
+/// What stands at a path within a value of that schema.
+fn resolve_inside<'k>(
+    schema: &'k Value,
+    path: &[String],
+    code: Code,
+    what: &str,
+) -> Result<Known<'k>, Unresolved> {
+    schema::walk(schema, path).map(Cow::Borrowed).ok_or_else(|| {
+        let (known, name) = schema::end_of_the_way(schema, path);
+        let help = suggestion(name, known.into_iter(), "it has");
+        Unresolved::new(code, format!("{what} has no `{}`", path.join(".")), help)
+    })
 }
 
 fn resolve_run(path: &[String]) -> Result<Known<'static>, Unresolved> {

@@ -57,6 +57,23 @@ pub(crate) fn walk<'s>(schema: &'s Value, path: &[String]) -> Option<&'s Value> 
     }
 }
 
+/// The names that are known where the way from `schema` ends, and the one there that is not.
+pub(crate) fn end_of_the_way<'s, 'p>(schema: &'s Value, path: &'p [String]) -> (Vec<&'s str>, &'p str) {
+    let known = schema.get("properties").and_then(Value::as_object);
+    match path.split_first() {
+        Some((name, rest))
+            if !rest.is_empty()
+                && let Some(next) = known.and_then(|all| all.get(name)) =>
+        {
+            end_of_the_way(next, rest)
+        }
+        first => {
+            let names = known.into_iter().flat_map(|all| all.keys()).map(String::as_str).collect();
+            (names, first.map_or("", |(name, _)| name))
+        }
+    }
+}
+
 /// Whether a schema names its types and all of them are among `types`.
 fn is_only(schema: &Value, types: &[&str]) -> bool {
     types_of(schema).is_some_and(|all| all.iter().all(|one| types.contains(one)))

@@ -8,7 +8,7 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use longhaul_expr::{Root, Template};
+use longhaul_expr::Template;
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::Node;
 use longhaul_model::source::{Span, Spanned};
@@ -131,17 +131,6 @@ impl<'a> Checker<'a> {
         names: &Names<'_>,
     ) -> Option<Template> {
         let checked = self.parameters(inputs, at, Some(takes), names)?;
-        for placed in checked.template.expressions() {
-            let whole = names.innermost().unwrap_or(&schema::ANY);
-            for read in placed.expression.references() {
-                let is_payload = matches!(&read.root, Root::Variable(name) if name == PAYLOAD);
-                if is_payload && schema::walk(whole, &read.path).is_none() {
-                    let span = inputs.map_or(at, |node| node.nearest(&placed.pointer).span);
-                    let message = format!("the payload has no `{}`", read.path.join("."));
-                    self.report(Code::UnknownName, span, message);
-                }
-            }
-        }
         Some(checked.template)
     }
 

@@ -15,6 +15,7 @@ use crate::claims::CheckedResource;
 use crate::family::{Family, Given, Uses};
 use crate::inputs::{self, Declared};
 use crate::names::Names;
+use crate::pivots;
 use crate::plan::{Body, Graph, OnExpire, Plan};
 use crate::policies::Policy;
 use crate::resources::Resource;
@@ -170,6 +171,7 @@ impl<'a> Checker<'a> {
         let triggers = self.triggers(declared);
         let policies = self.policies(declared, scripts);
         let CheckedGraph { mut graph, pivot, .. } = self.graph(&workflow.steps, &root);
+        pivots::mark(&mut graph);
         let names = root.when_well(passed_over(&graph));
         let outputs = self.outputs(&names);
         let outputs_schema = names.schema_of(&outputs);

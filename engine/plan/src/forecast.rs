@@ -77,10 +77,24 @@ pub struct Forecast {
 pub struct DeadlineOutlook {
     /// When it is, in Unix milliseconds.
     pub at_unix_ms: u64,
-    /// How long after the start of the run.
+    /// How long after the start of the run; 0 if it is before that.
     pub after_ms: u64,
-    /// Whether what is known of the run fits before it.
-    pub fits: bool,
+    /// Whether the run will be over by then.
+    pub verdict: DeadlineVerdict,
+}
+
+/// Whether a run will be over before its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadlineVerdict {
+    /// It is over before the run begins.
+    Passed,
+    /// Everything has a time, and all of it together fits.
+    Fits,
+    /// What has a time takes longer already.
+    DoesNotFit,
+    /// What has a time fits; something has none.
+    NotKnown,
 }
 
 /// When a step is expected to run.

@@ -22,6 +22,7 @@ mod graph;
 mod inputs;
 mod names;
 mod parameters;
+mod pivots;
 mod plan;
 mod policies;
 mod probes;

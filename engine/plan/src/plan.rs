@@ -324,7 +324,8 @@ pub struct ActionStep {
     pub heartbeat: Option<Time>,
     /// What is tried again, and when.
     pub retry: Retry,
-    /// Whether a run only goes forward once this step has started.
+    /// Whether a run only goes forward once this step has started: its file says so, or nothing can undo it and no other pivot
+    /// stands before it.
     pub pivot: bool,
     /// Whether it is undone at the end of its graph also when all went well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -10,7 +10,8 @@ use longhaul_model::ids::StepId;
 use serde_json::Value;
 
 use crate::chart;
-use crate::forecast::Forecast;
+use crate::forecast::{DeadlineOutlook, DeadlineVerdict, Forecast};
+use crate::pivots::holds_pivot;
 use crate::plan::{ActionStep, Asks, Body, Child, Foreach, Graph, OnItemFailure, Plan, Step, Wait};
 use crate::resources::Claim;
 
@@ -121,11 +122,7 @@ impl Text {
         }
         self.line(1, &sums);
         if let Some(deadline) = forecast.deadline {
-            let fits = if deadline.fits { "fits" } else { "DOES NOT FIT" };
-            self.line(
-                1,
-                &format!("the deadline is {} after the start: {fits}", chart::span(deadline.after_ms)),
-            );
+            self.line(1, &outlook(deadline));
         }
         self.0.push_str(&chart::render(forecast));
         if !forecast.critical_path.is_empty() && forecast.total_ms > 0 {
@@ -409,6 +406,22 @@ fn reads_of(reader: &Step, step: &StepId) -> Vec<String> {
     reads
 }
 
+/// When the deadline is, and what that means.
+fn outlook(deadline: DeadlineOutlook) -> String {
+    let DeadlineOutlook { at_unix_ms, after_ms, verdict } = deadline;
+    let at = i64::try_from(at_unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let at = at.map_or_else(|| format!("{at_unix_ms} ms"), |at| at.to_string());
+    let after = || format!("{} after the start", chart::span(after_ms));
+    match verdict {
+        DeadlineVerdict::Passed => format!("the deadline is {at}: IT HAS PASSED"),
+        DeadlineVerdict::Fits => format!("the deadline is {at}, {}: fits", after()),
+        DeadlineVerdict::DoesNotFit => format!("the deadline is {at}, {}: DOES NOT FIT", after()),
+        DeadlineVerdict::NotKnown => {
+            format!("the deadline is {at}, {}: whether that is enough is not known", after())
+        }
+    }
+}
+
 /// What would be undone, last step first. What comes after a pivot is not: from there a run only goes forward.
 fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
     let forward = after_pivot(graph);
@@ -428,7 +441,7 @@ fn collect_undo(graph: &Graph, above: &str, lines: &mut Vec<String>) {
 /// The steps that start only after a pivot.
 fn after_pivot(graph: &Graph) -> BTreeSet<&StepId> {
     let pivots: BTreeSet<&StepId> =
-        graph.steps.iter().filter(|step| has_pivot(&step.body)).map(|step| &step.id).collect();
+        graph.steps.iter().filter(|step| holds_pivot(&step.body)).map(|step| &step.id).collect();
     let mut after = BTreeSet::new();
     for step in &graph.steps {
         if step.needs.iter().any(|id| after.contains(id) || pivots.contains(id)) {
@@ -436,15 +449,6 @@ fn after_pivot(graph: &Graph) -> BTreeSet<&StepId> {
         }
     }
     after
-}
-
-fn has_pivot(body: &Body) -> bool {
-    match body {
-        Body::Action(action) => action.pivot,
-        Body::Foreach(foreach) => foreach.graph.steps.iter().any(|step| has_pivot(&step.body)),
-        Body::Workflow(child) => child.graph.steps.iter().any(|step| has_pivot(&step.body)),
-        Body::Wait(_) | Body::Question(_) => false,
-    }
 }
 
 fn undo_line(path: &str, action: &ActionStep) -> Option<String> {
@@ -458,6 +462,7 @@ fn undo_line(path: &str, action: &ActionStep) -> Option<String> {
         (false, Effects::Reversible) => Some(format!("{path}: {by}")),
         (false, Effects::Irreversible) => match &action.compensate {
             Some(_) => Some(format!("{path}: {by}")),
+            // It runs however others ended.
             None => Some(format!("{path}: cannot be undone")),
         },
     }

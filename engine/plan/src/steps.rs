@@ -270,10 +270,17 @@ impl<'a> Checker<'a> {
     /// What is taken away at the end cannot be what a run only goes forward from.
     fn check_scope(&mut self, spec: &ActionSpec, action: Option<&Descriptor>) {
         let Some(scope) = spec.scope else { return };
-        let irreversible = action.filter(|action| action.effects == Effects::Irreversible);
-        if let (Some(action), None) = (irreversible, &spec.compensate) {
-            let message =
-                format!("nothing takes away at the end what `{}` does: it cannot be undone", action.name);
+        let why = |action: &Descriptor| match action.effects {
+            Effects::None => {
+                Some(format!("`{}` leaves nothing that could be taken away at the end", action.name))
+            }
+            Effects::Irreversible => Some(format!(
+                "nothing takes away at the end what `{}` does: it cannot be undone",
+                action.name
+            )),
+            Effects::Reversible => None,
+        };
+        if let (Some(message), None) = (action.and_then(why), &spec.compensate) {
             let one = self.mistake(Code::Effects, scope, message);
             self.found.push(one.help("give the step a `compensate`, or leave `scope` out"));
         }

@@ -308,9 +308,55 @@ fn scopes_can_be_closed() {
     let moving = "    uses: vm.move@1\n    with: { vm: vm-a, from: a, to: b, max_pause: 1s }\n";
     let undo = "    compensate: { uses: vm.move@1, with: { vm: vm-a, from: b, to: a, max_pause: 1s } }\n";
     assert_eq!(codes("    uses: gtm.prepare@1\n    with: { vm: vm-a, ttl: 5 }\n"), []);
+    assert_eq!(codes("    uses: site.check@1\n    with: { from: a, to: b, vms: [] }\n"), [Code::Effects]);
     assert_eq!(codes(moving), [Code::Effects]);
     assert_eq!(codes(&format!("{moving}{undo}")), []);
     assert_eq!(codes(&format!("{moving}{undo}    pivot: true\n")), [Code::StepBody]);
+}
+
+/// What nothing can undo is a pivot unless one stands before it, or it may run while others are undone.
+#[test]
+fn what_cannot_be_undone_is_a_pivot() {
+    let moving = |keys: &str| {
+        format!("{{ uses: vm.move@1, with: {{ vm: vm-a, from: a, to: b, max_pause: 1s }}, {keys} }}")
+    };
+    let back = "compensate: { uses: vm.move@1, with: { vm: vm-a, from: b, to: a, max_pause: 1s } }";
+    let text = format!(
+        "{HEAD}steps:\n  first: {}\n  second: {}\n  beside: {}\n  can_go_back: {}\n  anyhow: {}\n  each:\n    \
+         foreach: ${{{{ [1] }}}}\n    needs: [beside]\n    as: n\n    steps: {{ inside: {} }}\n  alone:\n    \
+         foreach: ${{{{ [1] }}}}\n    as: n\n    steps: {{ inside: {} }}\nalways:\n  last: {}\n",
+        moving(""),
+        moving("needs: [first]"),
+        moving(""),
+        moving(back),
+        moving("if: \"${{ always() }}\""),
+        moving(""),
+        moving(""),
+        moving(""),
+    );
+    let plan = check(&document(&text), &Map::new(), &catalogue()).unwrap_or_else(|found| panic!("{found}"));
+    let mut pivots = Vec::new();
+    for step in plan.graph.steps.iter().chain(&plan.always.steps) {
+        match &step.body {
+            Body::Action(action) => pivots.push((step.id.to_string(), action.pivot)),
+            Body::Foreach(foreach) => {
+                let Body::Action(action) = &foreach.graph.steps[0].body else { panic!() };
+                pivots.push((step.id.to_string(), action.pivot));
+            }
+            Body::Workflow(_) | Body::Wait(_) | Body::Question(_) => {}
+        }
+    }
+    let expected = [
+        ("first", true),
+        ("second", false),
+        ("beside", true),
+        ("can_go_back", false),
+        ("anyhow", false),
+        ("each", false),
+        ("alone", true),
+        ("last", false),
+    ];
+    assert_eq!(pivots, expected.map(|(id, is_pivot)| (id.to_owned(), is_pivot)));
 }
 
 /// A wait is a duration or a time; what is known of it is checked before the run begins.

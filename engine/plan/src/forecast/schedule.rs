@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::booking::Bookings;
 use super::unknown::Unknown;
-use super::{Circumstances, DeadlineOutlook, Expectation, Expected, Forecast, RestsOn};
+use super::{Circumstances, DeadlineOutlook, DeadlineVerdict, Expectation, Expected, Forecast, RestsOn};
 use crate::plan::{ActionStep, Body, Child, ChildInput, Foreach, Graph, Plan, Question, Step, Wait};
 
 /// A moment, and the step whose end it is.
@@ -60,11 +60,13 @@ impl<'a> Schedule<'a> {
     pub(super) fn forecast(mut self, plan: &Plan) -> Forecast {
         let done = self.graph(&plan.graph, Moment::default(), "");
         let end = self.graph(&plan.always, done, "");
-        let deadline = plan.deadline.as_ref().and_then(|deadline| self.deadline(deadline, end.ms));
+        let is_complete = self.steps.iter().all(|step| step.rests_on != RestsOn::Nothing);
+        let deadline = plan.deadline.as_ref();
+        let deadline = deadline.and_then(|deadline| self.deadline(deadline, (end.ms, is_complete)));
         let critical_path = self.critical_path(end);
         let mut forecast = Forecast {
             total_ms: end.ms,
-            is_complete: self.steps.iter().all(|step| step.rests_on != RestsOn::Nothing),
+            is_complete,
             deadline,
             critical_path,
             unknown: self.unknown.sentences(),
@@ -275,15 +277,26 @@ impl<'a> Schedule<'a> {
         path
     }
 
-    fn deadline(&mut self, deadline: &Expression, end_ms: u64) -> Option<DeadlineOutlook> {
+    fn deadline(
+        &mut self,
+        deadline: &Expression,
+        (end_ms, is_complete): (u64, bool),
+    ) -> Option<DeadlineOutlook> {
         let value = self.value(deadline);
         let at = value.as_ref().and_then(Value::as_str).and_then(unix_ms);
         let Some(at_unix_ms) = at else {
             self.unknown.other(format!("when the deadline is: {deadline}"));
             return None;
         };
-        let after_ms = at_unix_ms.saturating_sub(self.circumstances.begins_unix_ms);
-        Some(DeadlineOutlook { at_unix_ms, after_ms, fits: end_ms <= after_ms })
+        let begins_unix_ms = self.circumstances.begins_unix_ms;
+        let after_ms = at_unix_ms.saturating_sub(begins_unix_ms);
+        let verdict = match () {
+            () if at_unix_ms <= begins_unix_ms => DeadlineVerdict::Passed,
+            () if end_ms > after_ms => DeadlineVerdict::DoesNotFit,
+            () if is_complete => DeadlineVerdict::Fits,
+            () => DeadlineVerdict::NotKnown,
+        };
+        Some(DeadlineOutlook { at_unix_ms, after_ms, verdict })
     }
 
     /// An expression's value, if all that it reads is known.

@@ -99,7 +99,7 @@ fn times_and_conditions_count() {
     let repair = forecast.steps.iter().find(|step| step.path == "repair").unwrap();
     assert_eq!((repair.rests_on, repair.end_ms), (RestsOn::PassedOver, 3_600_000));
     let deadline = forecast.deadline.unwrap();
-    assert_eq!((deadline.after_ms, deadline.fits), (1_800_000, false));
+    assert_eq!((deadline.after_ms, deadline.verdict), (1_800_000, DeadlineVerdict::DoesNotFit));
     assert!(forecast.unknown.iter().any(|one| one.starts_with("how long rest waits: ")), "{forecast:?}");
 }
 

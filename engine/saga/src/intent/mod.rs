@@ -20,6 +20,7 @@ mod start;
 
 pub use ask::{Answered, Ask, Asked};
 pub use cancel::Cancel;
+pub(crate) use cancel::TIMED_OUT;
 pub use compensate::Compensate;
 pub use end::{End, Instruction};
 pub use enter::Enter;

@@ -11,9 +11,9 @@ use super::{
     Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client, policies,
     verdict,
 };
-use crate::event::{Decided, Observation, RunCreated};
-use crate::intent::{Answered, Compensate, End, Instruction, Start};
-use crate::{Answer, Entry, Event, Intent, Record, Status, Work};
+use crate::event::{Decided, Failed, Observation, RunCreated};
+use crate::intent::{Answered, Cancel, Compensate, End, Instruction, Start};
+use crate::{Answer, Entry, Event, Failure, Intent, Record, Status, Work};
 
 /// The source of the driver's estimates.
 const ESTIMATE: &str = "estimate";
@@ -32,6 +32,8 @@ struct Folding {
     lost: Vec<Instruction>,
     /// Steps about which policies want people asked.
     asked_by_policies: BTreeSet<StepPath>,
+    /// Why effects that are under way were asked to stop.
+    stopped: BTreeMap<(StepPath, Work), Cancel>,
 }
 
 impl Report {
@@ -77,7 +79,8 @@ impl Folding {
         };
         let plan = created.plan.clone();
         let (started, open, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { report, started, open, plan, lost, asked_by_policies: BTreeSet::new() }
+        let (asked_by_policies, stopped) = (BTreeSet::new(), BTreeMap::new());
+        Self { report, started, open, plan, lost, asked_by_policies, stopped }
     }
 
     fn record(&mut self, record: &Record) {
@@ -100,10 +103,12 @@ impl Folding {
                 let why = Some(skip.because.to_string());
                 self.close(&skip.step, Work::Forward, at_ms, "skipped", why);
             }
+            Entry::Intent(Intent::Cancel(cancel)) => {
+                self.stopped.insert((cancel.step.clone(), cancel.work), cancel.clone());
+            }
             Entry::Intent(
                 Intent::Queue(_)
                 | Intent::Share(_)
-                | Intent::Cancel(_)
                 | Intent::Expand(_)
                 | Intent::Enter(_)
                 | Intent::Pause(_)
@@ -122,7 +127,8 @@ impl Folding {
                 self.facts(&done.step, done.work, &done.outputs, at_ms);
             }
             Event::Failed(failed) => {
-                self.close(&failed.step, failed.work, at_ms, "failed", Some(failed.failure.to_string()));
+                let why = self.why(failed).to_string();
+                self.close(&failed.step, failed.work, at_ms, "failed", Some(why));
             }
             Event::Unknown(unknown) => {
                 self.close(&unknown.step, unknown.work, at_ms, "unknown", Some(unknown.failure.to_string()));
@@ -150,6 +156,13 @@ impl Folding {
             | Event::TimerFired(_) => {}
             Event::Decided(decided) => self.decided(decided),
         }
+    }
+
+    /// An action that ends because it was asked to says "cancelled"; why it was asked says more.
+    fn why(&mut self, failed: &Failed) -> Failure {
+        let stopped = self.stopped.remove(&(failed.step.clone(), failed.work));
+        let why = stopped.filter(|_| failed.failure.class == "cancelled").and_then(|it| it.failure());
+        why.unwrap_or_else(|| failed.failure.clone())
     }
 
     /// What policies said about a step may be a question to people, which is no line of its own.

@@ -39,8 +39,15 @@ pub(super) fn safe_now(report: &Report) -> Vec<String> {
         }
         Status::Succeeded => "nothing is left to do".to_owned(),
         Status::Failed => "everything the run had done was undone; it may be run again".to_owned(),
-        Status::Partial => {
+        Status::Partial if !report.instructions.is_empty() => {
+            "what went forward stays, and so does what is listed below; it may be run again for the rest"
+                .to_owned()
+        }
+        Status::Partial if report.steps.iter().any(|line| line.undo) => {
             "what went forward stays, the rest was undone; it may be run again for the rest".to_owned()
+        }
+        Status::Partial => {
+            "what went forward stays, and nothing was undone; it may be run again for the rest".to_owned()
         }
         Status::NeedsOperator => {
             format!("the run stopped and undoes nothing by itself; after the repair, {resume}")

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::compensation::Undo;
 use super::{NodeId, Saga, State, Stuck};
-use crate::intent::{Cancel, Compensate, Start};
+use crate::intent::{Cancel, Compensate, Start, TIMED_OUT};
 use crate::{Command, Failure, Inquire, Intent, Probe, Wait, Work};
 
 /// How long an action may take to say how a cancelled effect ended. Then it is probed.
@@ -393,15 +393,16 @@ impl Saga {
 
     fn took_too_long(&self, id: NodeId) -> Failure {
         let timeout = self.node(id).action().map_or_else(String::new, |action| action.timeout.to_string());
-        Failure::new("transient", format!("not done within its timeout of {timeout}"))
+        Failure::new(TIMED_OUT, format!("not done within its timeout of {timeout}"))
     }
 
     fn time_out(&mut self, id: NodeId) {
         let failure = self.took_too_long(id);
+        let reason = failure.message.clone();
         if let Some(effect) = self.node_mut(id).effect_mut() {
             effect.last = Some(failure);
         }
-        self.ask_to_stop(id, "timeout");
+        self.ask_to_stop(id, &reason);
     }
 
     /// Asks the effect to stop and gives its action a while to say how it ended.

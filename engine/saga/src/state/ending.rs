@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use longhaul_expr::{Root, Template};
 use longhaul_plan::Body;
 use serde_json::Map;
 
@@ -89,23 +90,56 @@ impl Saga {
         let (outputs, outputs_error) = self.outputs();
         let mut instructions = if self.left { self.remains() } else { self.instructions() };
         instructions.extend(open);
+        if status == Status::Partial && !self.left {
+            instructions.extend(self.stood_on());
+        }
         self.decide(Intent::End(End { status, outputs, outputs_error, instructions }));
     }
 
-    /// The workflow's outputs, if its steps have come through; and why one is missing.
+    /// The workflow's outputs, if its steps have come through; and why one is missing. Of a run that went forward in part those
+    /// that read nothing else than what did.
     fn outputs(&self) -> (Map<String, serde_json::Value>, Option<String>) {
         let mut outputs = Map::new();
-        if self.frame(ROOT).mode != Mode::Ended(FrameEnd::Succeeded) {
+        let mode = self.frame(ROOT).mode;
+        let is_whole = mode == Mode::Ended(FrameEnd::Succeeded);
+        if !is_whole && mode != Mode::Ended(FrameEnd::Partial) {
             return (outputs, None);
         }
         let scope = self.whole_scope(None);
         for (name, template) in &self.plan.outputs {
             match template.evaluate(&scope) {
-                Ok(value) => outputs.insert(name.clone(), value),
-                Err(error) => return (outputs, Some(format!("output `{name}`: {error}"))),
-            };
+                _ if !is_whole && self.reads_what_is_undone(template) => {}
+                Ok(value) => drop(outputs.insert(name.clone(), value)),
+                Err(error) if is_whole => return (outputs, Some(format!("output `{name}`: {error}"))),
+                Err(_) => {}
+            }
         }
         (outputs, None)
+    }
+
+    fn reads_what_is_undone(&self, template: &Template) -> bool {
+        let undone = self.frame(ROOT).nodes.iter().map(|id| self.node(*id));
+        let undone: Vec<&str> = undone
+            .filter(|node| matches!(node.state, State::Undone))
+            .map(|node| node.step.id.as_str())
+            .collect();
+        let steps = template.references().into_iter().filter(|read| read.root == Root::Steps);
+        steps.filter_map(|read| read.path.into_iter().next()).any(|id| undone.contains(&id.as_str()))
+    }
+
+    /// What a graph or its items did that goes no further, and that stays because something else went forward on it.
+    fn stood_on(&self) -> Vec<Instruction> {
+        let stays = |id: &NodeId| {
+            let node = self.node(*id);
+            let is_group = node.foreach().is_some() || node.workflow().is_some();
+            let is_kept = is_group && matches!(node.state, State::Kept) && !self.holds_pivot(*id);
+            (is_kept && self.is_in_steps(node.frame)).then(|| Instruction {
+                step: node.path.clone(),
+                problem: "all that its steps did stays: what went forward stands on it".to_owned(),
+                action: "look which of it nobody needs, and take that away by hand".to_owned(),
+            })
+        };
+        self.index.values().filter_map(stays).collect()
     }
 
     fn instructions(&self) -> Vec<Instruction> {

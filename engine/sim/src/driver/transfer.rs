@@ -28,22 +28,27 @@ struct Transfer {
 pub(super) struct Transfers(BTreeMap<StepPath, Transfer>);
 
 impl Transfer {
-    /// Takes off what was moved since the last look.
+    /// Takes off what was moved since the last look, and what went by after that.
     fn advance(&mut self, now_unix_ms: u64) {
         let elapsed = now_unix_ms.saturating_sub(self.since_unix_ms);
+        self.then_ms = self.then_ms.saturating_sub(elapsed.saturating_sub(self.moving_ms()));
         let moved = u128::from(elapsed) * u128::from(self.bits_per_second);
         self.left = self.left.saturating_sub(moved);
         self.since_unix_ms = now_unix_ms;
     }
 
-    /// From the last look to its end; for ever if its step has nothing of the link.
-    fn needs_ms(&self) -> u64 {
-        let moving = match (self.left, self.bits_per_second) {
+    /// How long moving what is left takes; for ever if its step has nothing of the link.
+    fn moving_ms(&self) -> u64 {
+        match (self.left, self.bits_per_second) {
             (0, _) => 0,
             (_, 0) => u64::MAX,
             (left, rate) => u64::try_from(left.div_ceil(u128::from(rate))).unwrap_or(u64::MAX),
-        };
-        moving.saturating_add(self.then_ms)
+        }
+    }
+
+    /// From the last look to its end.
+    fn needs_ms(&self) -> u64 {
+        self.moving_ms().saturating_add(self.then_ms)
     }
 }
 

@@ -124,6 +124,28 @@ fn elastic_claims_share_what_is_left() {
     holds(&steps, &ran);
 }
 
+/// What an action needs besides its bytes is needed once, however often its share changes meanwhile: four alike end together.
+#[test]
+fn what_is_needed_besides_bytes_is_needed_once() {
+    let steps = json!([
+        elastic("a", &[], &json!({})),
+        elastic("b", &[], &json!({})),
+        elastic("c", &[], &json!({})),
+        elastic("d", &[], &json!({ "at_most": "100kbit/s" })),
+    ]);
+    let model = |asked: &Asked<'_>| {
+        let kilobytes = if asked.step.as_str() == "d" { 25 } else { 100 };
+        let moves = Moves { bytes: kilobytes * 1_000, over: "wan".to_owned() };
+        Behaviour { moves: Some(moves), ..Behaviour::timed(3_000, Ending::Done(json!({ "ok": true }))) }
+    };
+    let ran = run(&plan(&steps, &[]), &model, Fault::None, 1);
+    let ended = ran.world.changes().iter().map(|change| (change.step.to_string(), change.at_unix_ms));
+    let ended: Vec<_> = ended.filter(|(step, _)| step.len() == 1).collect();
+    // d has moved its 25 kB after 2 s and ends at 5 s; the others move for 3,429 ms at a third of what it leaves.
+    let at = |step: &str, ms| (step.to_owned(), ms);
+    assert_eq!(ended, [at("d", 5_000), at("a", 6_429), at("b", 6_429), at("c", 6_429)]);
+}
+
 /// What is kept stays taken until its step is undone, and a step that needs it fails instead of waiting for ever.
 #[test]
 fn what_is_kept_is_not_waited_for() {

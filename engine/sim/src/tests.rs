@@ -8,6 +8,7 @@ mod probes;
 mod questions;
 mod random;
 mod sites;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

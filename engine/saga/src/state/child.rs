@@ -58,8 +58,8 @@ impl Saga {
         let node = self.node_mut(id);
         (node.items, node.within) = (vec![steps], Some(Within::new(inputs)));
         node.state = State::Items(Work::Forward);
-        self.touch(steps);
         self.watch_deadline_of(id, child, steps);
+        self.touch(steps);
     }
 
     fn watch_deadline_of(&mut self, id: NodeId, child: &Child, steps: FrameId) {

@@ -1,6 +1,6 @@
 //! Making a saga, its frames and its nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use longhaul_expr::{Expression, Template};
@@ -48,15 +48,18 @@ impl Saga {
             inquiries: 0,
             pools: Vec::new(),
             claiming: Vec::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             outbox: Vec::new(),
         };
         let plan = Arc::clone(&saga.plan);
         saga.add_frame(&plan.graph, None, 0);
-        saga.begin_steps();
-        saga.settle();
         saga.watch_deadline();
         saga.settle();
+        // A deadline may have passed already.
+        if !saga.cancelled {
+            saga.begin_steps();
+            saga.settle();
+        }
         let commands = saga.take_outbox();
         Ok((saga, commands))
     }

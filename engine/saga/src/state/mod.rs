@@ -49,7 +49,7 @@ mod turn;
 mod unwind;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use claim::Pool;
@@ -105,7 +105,7 @@ pub struct Saga {
     /// Steps that wait for their claims, in the order in which they came.
     claiming: Vec<claim::Claimant>,
     /// Frames that must be looked at again.
-    touched: Vec<FrameId>,
+    touched: VecDeque<FrameId>,
     /// Commands of the event being applied.
     outbox: Vec<Command>,
 }
@@ -195,7 +195,7 @@ impl Saga {
             return;
         }
         loop {
-            while let Some(frame) = self.touched.pop() {
+            while let Some(frame) = self.touched.pop_front() {
                 self.advance(frame);
             }
             if !self.pack() {
@@ -230,7 +230,7 @@ impl Saga {
 
     fn touch(&mut self, frame: FrameId) {
         if !self.touched.contains(&frame) {
-            self.touched.push(frame);
+            self.touched.push_back(frame);
         }
     }
 

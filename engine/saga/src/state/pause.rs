@@ -6,7 +6,7 @@ use longhaul_model::units::Time;
 use longhaul_plan::Wait as Pausing;
 use serde_json::Value;
 
-use super::{NodeId, Saga, State};
+use super::{Block, NodeId, Saga, State};
 use crate::intent::Pause;
 use crate::{Command, Failure, Intent, Wait};
 
@@ -23,6 +23,12 @@ impl Saga {
             Ok(until_unix_ms) => {
                 let step = self.node(id).path.clone();
                 self.decide(Intent::Pause(Pause { step, until_unix_ms }));
+                // No step begins after a deadline, not even for the moment that a timer takes.
+                if until_unix_ms <= self.now_unix_ms
+                    && self.frame(self.node(id).frame).block == Block::Deadline
+                {
+                    return self.end_pause(id);
+                }
                 self.pause_until(id, until_unix_ms);
             }
             Err(why) => self.refuse(id, Failure::new("precondition", format!("wait: {why}"))),

@@ -107,7 +107,10 @@ impl Saga {
             State::Skipped(Because::Need(_) | Because::Lapsed) => Standing::Unmet,
             // Who answers the failure has to see it first; the others see it when it is answered.
             State::Failed(_)
-                if self.is_answered(need) || self.answers(needing, need) || self.in_last_block(need) =>
+                if self.is_answered(need)
+                    || self.answers(needing, need)
+                    || self.answers_behind(needing, need)
+                    || self.in_last_block(need) =>
             {
                 Standing::Unmet
             }
@@ -154,6 +157,11 @@ impl Saga {
         let id = &self.node(failed).step.id;
         let condition = self.node(answering).step.condition.as_ref();
         condition.is_some_and(|condition| condition.asked().failed.iter().any(|asked| asked == id.as_str()))
+    }
+
+    /// Whether a step that answers a failure stands behind this one, which therefore has to see it, too.
+    fn answers_behind(&self, before: NodeId, failed: NodeId) -> bool {
+        self.answering(failed).any(|answering| self.reaches(answering, before))
     }
 
     /// Whether a step has begun that answers this one's failure.

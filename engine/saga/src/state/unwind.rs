@@ -120,7 +120,7 @@ impl Saga {
     }
 
     /// Whether `from` needs `to`, directly or not.
-    fn reaches(&self, from: NodeId, to: NodeId) -> bool {
+    pub(super) fn reaches(&self, from: NodeId, to: NodeId) -> bool {
         self.node(from).needs.iter().any(|need| *need == to || self.reaches(*need, to))
     }
 

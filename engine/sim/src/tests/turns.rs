@@ -1,0 +1,78 @@
+//! Which step's turn it is, and whose turn never comes.
+
+use std::sync::Arc;
+
+use longhaul_plan::Plan;
+use longhaul_saga::{Entry, Failure, Intent, Status};
+
+use super::questions::{child, state};
+use super::{
+    Asked, Behaviour, Ending, Fault, Invariant, Layout, Ran, Value, action, each, fine, invariant, json,
+    plan, run,
+};
+
+fn begun(ran: &Ran) -> Vec<String> {
+    let start = |record: &longhaul_saga::Record| match &record.entry {
+        Entry::Intent(Intent::Start(it)) => Some(it.step.to_string()),
+        _ => None,
+    };
+    ran.records.iter().filter_map(start).filter(|step| step != "report").collect()
+}
+
+/// A run whose deadline has passed begins no step, and neither does a workflow that a step runs.
+#[test]
+fn nothing_begins_after_a_deadline() {
+    let go = || action("go", &[], "irreversible", true);
+    let over = json!("${{ time(\"1970-01-01T00:00:00Z\") }}");
+    let deadline = over.as_str().unwrap().parse().ok();
+    let late = Arc::new(Plan { deadline, ..Plan::clone(&plan(&json!([go()]), &[])) });
+    let ran = run(&late, &fine, Fault::None, 1);
+    assert_eq!((ran.status(), begun(&ran)), (Status::Failed, vec![]));
+
+    let mut inner = child("inner", &["first"], &[go()]);
+    inner["body"]["workflow"]["deadline"] = over;
+    let late = plan(&json!([action("first", &[], "reversible", false), inner]), &[]);
+    let ran = run(&late, &fine, Fault::None, 1);
+    assert_eq!((ran.status(), begun(&ran)), (Status::Failed, vec!["first".to_owned()]));
+    assert_eq!(state(&ran, "first"), Some("undone"));
+    assert_eq!(invariant::judge(&Layout::of(&late), &ran, Invariant::ALL), []);
+}
+
+/// A step that answers a failure may also need what that failure prevents: this is passed over, and the failure is answered.
+#[test]
+fn who_answers_may_need_what_was_prevented() {
+    let mut answers = action("answers", &["fails", "between"], "reversible", false);
+    answers["if"] = json!("${{ failed(\"fails\") }}");
+    let steps = json!([
+        action("first", &[], "reversible", false),
+        action("fails", &["first"], "reversible", false),
+        action("between", &["fails"], "reversible", false),
+        answers,
+    ]);
+    let model = |asked: &Asked<'_>| match asked.step.as_str() {
+        "fails" => Behaviour::timed(5, Ending::Failed(Failure::new("permanent", "made up"))),
+        _ => fine(asked),
+    };
+    let plan = plan(&steps, &[]);
+    let ran = run(&plan, &model, Fault::None, 1);
+    assert_eq!(
+        (ran.status(), begun(&ran)),
+        (Status::Succeeded, vec!["first".into(), "fails".into(), "answers".into()])
+    );
+    assert_eq!(state(&ran, "between"), Some("skipped"));
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+}
+
+/// Items begin in the order of their list, and so they are served when they share something.
+#[test]
+fn items_begin_in_their_order() {
+    let mut step = action("copy", &[], "reversible", false);
+    let in_order = |step: Value| {
+        let steps = json!([each("each", &[], &[step])]);
+        begun(&run(&plan(&steps, &[]), &fine, Fault::None, 1))
+    };
+    let expected = ["each/vm-a/copy".to_owned(), "each/vm-b/copy".to_owned()];
+    assert_eq!(in_order(step.clone()), expected);
+    step["body"]["action"]["claims"] = json!([{ "resource": "slots", "fixed": { "amount": 10 } }]);
+    assert_eq!(in_order(step), expected);
+}

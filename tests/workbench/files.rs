@@ -121,6 +121,14 @@ fn fmt_changes_files_in_place() {
     assert_eq!(fmt(&["--check", "messy.yaml"]), (Some(0), String::new(), String::new()));
 }
 
+/// The files of a new project that have a schema, with the schema that their first lines name.
+const EXAMPLES: [(&str, &str); 4] = [
+    ("workflow-v1.json", "move.yaml"),
+    ("test-v1.json", "move.test.yaml"),
+    ("policytest-v1.json", "policies/maintenance-window.test.yaml"),
+    ("sites-v1.json", "sites.yaml"),
+];
+
 /// A new project is right in every part, and nothing in a folder is ever overwritten.
 #[test]
 fn a_new_project_is_right() {
@@ -131,18 +139,24 @@ fn a_new_project_is_right() {
     let project = folder.path().join("storm");
     assert!(written.iter().all(|file| folder.path().join(file).is_file()), "{written:?}");
     let count = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
-    let folders = ["schema", "policies"].map(|folder| project.join(folder));
+    let folders = ["schema", "policies", "snapshots"].map(|folder| project.join(folder));
     let inside: usize = folders.iter().map(|folder| count(folder)).sum();
     assert_eq!(count(&project) - folders.len() + inside, written.len());
     for command in [
-        &["validate", "move.yaml", "sites.yaml"][..],
+        &["validate", "move.yaml", "move.test.yaml", "policies/maintenance-window.test.yaml", "sites.yaml"][..],
         &["plan", "move.yaml", "--inputs", "inputs.yaml"],
         &["graph", "move.yaml"],
         &["test"],
-        &["fmt", "--check", "move.yaml", "inputs.yaml", "sites.yaml"],
+        &["fmt", "--check", "move.yaml", "move.test.yaml", "inputs.yaml", "sites.yaml"],
     ] {
         let (code, _, talk) = longhaul(&project, command);
         assert_eq!(code, Some(0), "{command:?}: {talk}");
+    }
+    for (kind, example) in EXAMPLES {
+        let first = std::fs::read_to_string(project.join(example)).unwrap();
+        let named = first.lines().next().unwrap().split("$schema=").nth(1).unwrap();
+        let schema = project.join(example).parent().unwrap().join(named);
+        assert!(schema.ends_with(kind) && schema.is_file(), "{example}: {named}");
     }
     std::fs::write(project.join("move.yaml"), "mine").unwrap();
     std::fs::remove_file(project.join("README.md")).unwrap();

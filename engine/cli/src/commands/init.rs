@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use longhaul_model::schema::Kind;
 
-use crate::commands::schema;
+use crate::commands::{schema, test};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::{exit_code, output};
 
 /// What a project begins with besides its schemas: names and texts.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("README.md", include_str!("init/README.md")),
     ("move.yaml", include_str!("init/move.yaml")),
+    (TESTED, include_str!("init/move.test.yaml")),
     ("inputs.yaml", include_str!("init/inputs.yaml")),
     (
         "policies/maintenance-window.rhai",
@@ -21,7 +22,10 @@ const FILES: [(&str, &str); 8] = [
     ),
     (
         "policies/maintenance-window.test.yaml",
-        include_str!("../../../../workflows/policies/maintenance-window.test.yaml"),
+        concat!(
+            "# yaml-language-server: $schema=../schema/policytest-v1.json\n",
+            include_str!("../../../../workflows/policies/maintenance-window.test.yaml")
+        ),
     ),
     ("sites.yaml", include_str!("init/sites.yaml")),
     (".editorconfig", include_str!("init/editorconfig")),
@@ -31,16 +35,21 @@ const FILES: [(&str, &str); 8] = [
 /// The folder of the schemas, which the first lines of the files name for editors.
 const SCHEMAS: &str = "schema";
 
+/// The test of the workflow.
+const TESTED: &str = "move.test.yaml";
+
 /// The folder of the policies, with their cases.
 const POLICIES: &str = "policies";
 
-/// What has a schema in a project.
-const KINDS: [Kind; 4] = [Kind::Workflow, Kind::Test, Kind::Sites, Kind::Vm];
+/// The folder of the reports that the test's cases come to. They are made here and not kept, so they are never those of
+/// another version.
+const SNAPSHOTS: &str = "snapshots";
 
 /// Every file of a project.
 fn files() -> Vec<(PathBuf, String)> {
     let written = FILES.into_iter().map(|(name, text)| (PathBuf::from(name), text.to_owned()));
-    let schemas = KINDS.into_iter().map(|kind| (Path::new(SCHEMAS).join(kind.file()), schema::text(kind)));
+    let schemas =
+        Kind::ALL.into_iter().map(|kind| (Path::new(SCHEMAS).join(kind.file()), schema::text(kind)));
     written.chain(schemas).collect()
 }
 
@@ -63,6 +72,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         write(&path, &text)?;
         output::data(path.display());
     }
+    for snapshot in test::accept(&folder.join(TESTED))? {
+        output::data(snapshot.display());
+    }
     output::talk(next(folder));
     Ok(exit_code::OK)
 }
@@ -70,7 +82,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 /// Nothing is written if anything would be overwritten.
 fn refuse_existing(folder: &Path, files: &[(PathBuf, String)]) -> Result<()> {
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-    let existing: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).filter(there).collect();
+    let names = files.iter().map(|(name, _)| name.as_path()).chain([Path::new(SNAPSHOTS)]);
+    let existing: Vec<PathBuf> = names.map(|name| folder.join(name)).filter(there).collect();
     if existing.is_empty() {
         return Ok(());
     }
@@ -87,7 +100,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 fn next(folder: &Path) -> String {
     format!(
-        "next:\n  cd {}\n  longhaul validate move.yaml sites.yaml\n  longhaul plan move.yaml --inputs inputs.yaml\n\
+        "next:\n  cd {}\n  longhaul validate move.yaml sites.yaml\n  longhaul plan move.yaml --inputs inputs.yaml\n  longhaul test\n\
          README.md says what else there is",
         folder.display()
     )

@@ -10,7 +10,7 @@ mod review;
 mod show;
 mod snapshots;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use longhaul_sim::PolicySuite;
@@ -114,6 +114,20 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     settle_snapshots(args, &mut tested)?;
     tell(args, &tested)?;
     Ok(if tested.is_fine() { exit_code::OK } else { exit_code::CHECK_FAILED })
+}
+
+/// Plays the cases of one test file of a workflow and writes their snapshots, which it names.
+///
+/// # Errors
+///
+/// Says which file cannot be read or written.
+pub(super) fn accept(file: &Path) -> Result<Vec<PathBuf>> {
+    let (suites, _) = apart(find::load(&[file.to_owned()])?);
+    let cases = play::all(&suites, None, SEED);
+    for case in &cases {
+        snapshots::write(&case.snapshot_file, &case.summary)?;
+    }
+    Ok(cases.into_iter().map(|case| case.snapshot_file).collect())
 }
 
 type Of<T> = Vec<(PathBuf, T)>;

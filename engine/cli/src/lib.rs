@@ -10,6 +10,7 @@ mod commands;
 mod demo;
 mod errors;
 pub mod exit_code;
+mod format_reference;
 mod journals;
 mod logging;
 mod output;

@@ -19,6 +19,8 @@ mod workflow;
 
 use serde_json::{Value, json};
 
+pub use workflow::FORMATS;
+
 use crate::read::API_VERSION;
 
 /// The kinds of files that have a schema.

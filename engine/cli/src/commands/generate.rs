@@ -7,6 +7,7 @@ use longhaul_model::schema::Kind;
 
 use crate::commands::schema;
 use crate::errors::{Explain as _, Failure, Result};
+use crate::format_reference::format_reference;
 use crate::settings::Settings;
 use crate::{exit_code, journals, output};
 
@@ -15,6 +16,9 @@ const REFERENCE: &str = "docs/reference/cli.md";
 
 /// The reference of the functions of expressions, below the root of the source tree.
 const FUNCTIONS: &str = "docs/reference/functions.md";
+
+/// The reference of the files' keys, below the root of the source tree.
+const FORMAT: &str = "docs/reference/format.md";
 
 /// The folder of the files' schemas, below the root of the source tree.
 const SCHEMAS: &str = "workflows/schema";
@@ -38,6 +42,8 @@ pub(crate) enum What {
     Cli,
     /// The reference of the functions of expressions
     Functions,
+    /// The reference of the files' keys
+    Format,
     /// The JSON Schemas of the files
     Schemas,
     /// Journals of real moves in a lab of their own; needs root
@@ -49,10 +55,12 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
         (None, check) => {
             put(Path::new(REFERENCE), &crate::reference(), check)?;
             put(Path::new(FUNCTIONS), &longhaul_expr::reference(), check)?;
+            put(Path::new(FORMAT), &format_reference(), check)?;
             schemas(check)
         }
         (Some(What::Cli), check) => put(Path::new(REFERENCE), &crate::reference(), check),
         (Some(What::Functions), check) => put(Path::new(FUNCTIONS), &longhaul_expr::reference(), check),
+        (Some(What::Format), check) => put(Path::new(FORMAT), &format_reference(), check),
         (Some(What::Schemas), check) => schemas(check),
         (Some(What::Journals), false) => {
             let written = journals::generate(settings, Path::new(JOURNALS))?;

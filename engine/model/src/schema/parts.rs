@@ -46,6 +46,18 @@ pub(super) fn means(text: &str, schema: Value) -> Value {
     Value::Object(all)
 }
 
+/// The same with what stands for it when the key is not there.
+pub(super) fn or_else(default: impl Into<Value>, mut schema: Value) -> Value {
+    schema["default"] = default.into();
+    schema
+}
+
+/// The same with what its form is called.
+pub(super) fn titled(title: &str, mut schema: Value) -> Value {
+    schema["title"] = Value::from(title);
+    schema
+}
+
 /// A part that is written once, under `$defs`.
 pub(super) fn shared(name: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
@@ -93,7 +105,7 @@ pub(super) fn pattern(pattern: &str) -> Value {
 }
 
 pub(super) fn step_id() -> Value {
-    pattern(UNDERSCORED)
+    titled("name", pattern(UNDERSCORED))
 }
 
 /// The form of a step's id, for keys.
@@ -103,11 +115,11 @@ pub(super) fn step_id_form() -> &'static str {
 
 /// A site's or a VM's id.
 pub(super) fn dashed_id() -> Value {
-    json!({ "type": "string", "pattern": DASHED, "maxLength": 40 })
+    titled("id", json!({ "type": "string", "pattern": DASHED, "maxLength": 40 }))
 }
 
 pub(super) fn duration() -> Value {
-    json!({ "type": "string", "pattern": DURATION, "examples": ["300ms", "10m", "2h"] })
+    titled("duration", json!({ "type": "string", "pattern": DURATION, "examples": ["300ms", "10m", "2h"] }))
 }
 
 /// A duration of at least a second.
@@ -120,16 +132,18 @@ pub(super) fn heartbeat() -> Value {
 }
 
 pub(super) fn size() -> Value {
-    json!({ "type": "string", "pattern": SIZE, "examples": ["64KiB", "2GiB"] })
+    titled("size", json!({ "type": "string", "pattern": SIZE, "examples": ["64KiB", "2GiB"] }))
 }
 
 pub(super) fn expression() -> Value {
-    json!({ "type": "string", "pattern": EXPRESSION, "examples": ["${{ inputs.vms }}"] })
+    let schema = json!({ "type": "string", "pattern": EXPRESSION, "examples": ["${{ inputs.vms }}"] });
+    titled("one expression", schema)
 }
 
 /// What `schema` says, or text with an expression in it.
 pub(super) fn or_expression(schema: &Value) -> Value {
-    json!({ "anyOf": [schema, { "type": "string", "pattern": HAS_EXPRESSION }] })
+    let text = titled("text with an expression", json!({ "type": "string", "pattern": HAS_EXPRESSION }));
+    json!({ "anyOf": [schema, text] })
 }
 
 /// The keys that every file begins with.

@@ -23,6 +23,7 @@ pub(super) fn plugins() -> Value {
     let bound = format!(r"\s*(=|>=?|<=?|~|\^)?\s*{version}\s*");
     let plugin = json!({
         "type": "string",
+        "title": "plugin and range of versions",
         "pattern": format!(r"^{NAME}@(\s*{ANY}\s*|{bound}(,{bound})*)$"),
         "examples": ["bigip@^1", "bigip@~1.2", "bigip@>=1.2, <3"],
     });

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::parts::{any_map, list, map, means, one_or_more, pattern, text, words};
+use super::parts::{any_map, list, map, means, one_or_more, pattern, text, titled, words};
 use crate::policy::Hook;
 use crate::workflow::policy::{POLICIES_MAX, POLICY_KEYS};
 
@@ -35,7 +35,7 @@ fn key(key: &str) -> Option<Value> {
     Some(match key {
         "uses" => means(
             "The script: `./FILE` in this file's folder, or `NAME/FILE` of a plugin below `plugins`",
-            pattern(SCRIPT),
+            titled("path of a script", pattern(SCRIPT)),
         ),
         "at" => means("When it is asked: once, or a list", hooks),
         "with" => means("What its script is given besides the view; may read the inputs", any_map()),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::parts::{any_map, head, list, map, means, pattern, text, words};
+use super::parts::{any_map, head, list, map, means, or_else, pattern, text, titled, words};
 use crate::policy::Hook;
 use crate::policy_test::{CASE_KEYS, EXPECT_KEYS, Expected, KEYS, QUESTION_KEYS};
 
@@ -30,7 +30,10 @@ fn key(key: &str) -> Option<Value> {
 
 fn question_key(key: &str) -> Option<Value> {
     Some(match key {
-        "at" => means("When it is asked; `plan` if it is not said", words(&Hook::ALL.map(Hook::as_str))),
+        "at" => means(
+            "When it is asked; `plan` if it is not said",
+            or_else("plan", words(&Hook::ALL.map(Hook::as_str))),
+        ),
         "now" => means("At what time", json!({ "type": "string", "format": "date-time" })),
         "with" => means("What its script is given besides the view", any_map()),
         "view" => means("What it sees, as far as that matters; the rest is made up", any_map()),
@@ -41,7 +44,7 @@ fn question_key(key: &str) -> Option<Value> {
 fn case_key(key: &str) -> Option<Value> {
     question_key(key).or_else(|| {
         Some(match key {
-            "name" => means("Its name, in what is told of it", pattern(NAME)),
+            "name" => means("Its name, in what is told of it", titled("text", pattern(NAME))),
             "expect" => means("What it is expected to say", map(&EXPECT_KEYS, &["decision"], expect_key)),
             _ => return None,
         })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::parts::{dashed_id, head, list, map, means, pattern, size, text, whole};
+use super::parts::{dashed_id, head, list, map, means, pattern, size, text, titled, whole};
 use super::vm::mac;
 use crate::site::{Dns, Edge, KnownSite, PeerSite, Pki, Site, Sites};
 
@@ -82,7 +82,10 @@ fn edge_key(key: &str) -> Option<Value> {
 
 fn dns_key(key: &str) -> Option<Value> {
     Some(match key {
-        "zone" => means("The zone, such as `lab.test`; a VM's name is `ID.ZONE`", pattern(ZONE)),
+        "zone" => means(
+            "The zone, such as `lab.test`; a VM's name is `ID.ZONE`",
+            titled("name of a zone", pattern(ZONE)),
+        ),
         "listen" => means("Where it listens, UDP and TCP", socket()),
         "ttl_seconds" => means("Seconds an answer may be kept while nothing moves", whole(0, u32::MAX)),
         _ => return None,
@@ -90,7 +93,7 @@ fn dns_key(key: &str) -> Option<Value> {
 }
 
 fn socket() -> Value {
-    let mut socket = pattern(SOCKET);
+    let mut socket = titled("address and port", pattern(SOCKET));
     socket["examples"] = json!(["10.0.0.1:7700"]);
     socket
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::parts::{
     any_map, dashed_id, duration, exactly, expression, flag, has_one_of, heartbeat, list, map, map_of, means,
-    or_expression, pattern, shared, step_id, step_id_form, text, whole, without, words,
+    or_else, or_expression, pattern, shared, step_id, step_id_form, text, titled, whole, without, words,
 };
 use crate::resource::ResourceKind;
 use crate::workflow::child::{OF_ATTEMPTS, OF_EFFECTS, PATH};
@@ -109,17 +109,19 @@ fn end_needs_expires() -> Value {
 fn approve_key(key: &str) -> Option<Value> {
     Some(match key {
         "roles" => {
-            let mut roles = list(&pattern(ROLE));
+            let mut roles = list(&titled("role", pattern(ROLE)));
             roles["minItems"] = json!(1);
             means("Each of them has one of these roles, by their certificates", roles)
         }
-        "quorum" => means("How many have to say yes; 1 if it is not said", whole(1, QUORUM_MAX)),
-        "forbid_self" => means("Whether the person who started the run does not count", flag()),
+        "quorum" => means("How many have to say yes; 1 if it is not said", or_else(1, whole(1, QUORUM_MAX))),
+        "forbid_self" => {
+            means("Whether the person who started the run does not count", or_else(false, flag()))
+        }
         "message" => means("What they are told; may hold expressions", text()),
         "on_expire" => means(
             "What happens when not enough of them answered in time: the step fails (if nothing is said), or it is passed \
              over with what needs it",
-            words(&["fail", "skip"]),
+            or_else("fail", words(&["fail", "skip"])),
         ),
         _ => return expires_key(key),
     })
@@ -143,7 +145,7 @@ fn wait_key(key: &str) -> Option<Value> {
         "on_expire" => means(
             "What happens when it did not come in time: the step fails (if nothing is said), it is passed over with what \
              needs it, or the run goes on as if it had come",
-            words(&["fail", "skip", "continue"]),
+            or_else("fail", words(&["fail", "skip", "continue"])),
         ),
         _ => return expires_key(key),
     })
@@ -154,7 +156,7 @@ fn action_key(key: &str) -> Option<Value> {
         "uses" => means(
             "The action it uses and its major version (`longhaul actions` lists them), or the file of a workflow that is \
              run as this step, seen from this one's folder",
-            json!({ "anyOf": [action(), pattern(PATH)] }),
+            json!({ "anyOf": [action(), titled("path of a workflow", pattern(PATH))] }),
         ),
         "with" => means(
             "The action's parameters, or the inputs of the workflow; strings may hold expressions",
@@ -164,13 +166,19 @@ fn action_key(key: &str) -> Option<Value> {
             "What it leaves behind, asserted: the check fails if its action declares something else",
             words(&["none", "reversible", "irreversible"]),
         ),
-        "timeout" => means("How long one attempt may take", duration()),
-        "heartbeat" => {
-            means("How long it may give no sign of life before its outcome counts as unknown", heartbeat())
+        "timeout" => means(
+            "How long one attempt may take; what `defaults` says if it is not said here, and 10m if nobody says",
+            or_else("10m", duration()),
+        ),
+        "heartbeat" => means(
+            "How long it may give no sign of life before its outcome counts as unknown; no bound if nobody says",
+            heartbeat(),
+        ),
+        "retry" => means("What is tried again, and when; what `defaults` says, or nothing", shared("retry")),
+        "pivot" => means("Once it has started, the run only goes forward", or_else(false, flag())),
+        "scope" => {
+            means("It is undone at the end also when all went well, such as a tunnel", or_else(false, flag()))
         }
-        "retry" => means("What is tried again, and when", shared("retry")),
-        "pivot" => means("Once it has started, the run only goes forward", flag()),
-        "scope" => means("It is undone at the end also when all went well, such as a tunnel", flag()),
         "compensate" => means(
             "What undoes it, in place of the action's own undo",
             map(&COMPENSATE_KEYS, &["uses"], compensate_key),
@@ -203,6 +211,7 @@ pub(super) fn amount() -> Value {
 fn quantity() -> Value {
     json!({
         "type": "string",
+        "title": "quantity",
         "pattern": r"^([0-9]+(bit/s|B)|[0-9]+(\.[0-9]{1,3})?((k|M|G)bit/s|(Ki|Mi|Gi|Ti)B))$",
         "examples": ["200Mbit/s", "2GiB"],
     })
@@ -211,7 +220,9 @@ fn quantity() -> Value {
 fn claim_key(key: &str) -> Option<Value> {
     Some(match key {
         "amount" => means("So much, or it waits", amount()),
-        "keep" => means("Whether it stays taken for as long as the step's effect is there", flag()),
+        "keep" => {
+            means("Whether it stays taken for as long as the step's effect is there", or_else(false, flag()))
+        }
         "at_least" => means("Of what others leave: it waits until it gets so much", amount()),
         "at_most" => means("Of what others leave: it has no use for more", amount()),
         _ => return None,
@@ -236,7 +247,7 @@ fn resource_key(key: &str) -> Option<Value> {
         "capacity" => means("How much there is of it; may read inputs", amount()),
         "reserve" => means(
             "How much of it is never given away: an amount, or a part such as 15%",
-            json!({ "anyOf": [amount(), pattern(PERCENT)] }),
+            json!({ "anyOf": [amount(), titled("percentage", pattern(PERCENT))] }),
         ),
         "between" => means(
             "The two sites whose link it is",
@@ -273,12 +284,17 @@ fn probe_key(key: &str) -> Option<Value> {
 
 fn foreach_key(key: &str) -> Option<Value> {
     Some(match key {
-        "foreach" => means("The list; its steps run once for each item", expression()),
+        "foreach" => means(
+            "The list; its steps run once for each item, which begin in the order of the list",
+            expression(),
+        ),
         "as" => means("The name under which the nested steps see their item", step_id()),
-        "max_parallel" => means("How many items at once; 1 if it is not said", whole(1, PARALLEL_MAX)),
+        "max_parallel" => {
+            means("How many items at once; 1 if it is not said", or_else(1, whole(1, PARALLEL_MAX)))
+        }
         "on_item_failure" => means(
             "What an item's failure means for the others: `fail` starts no further one, `continue` lets them go on",
-            words(&["fail", "continue"]),
+            or_else("fail", words(&["fail", "continue"])),
         ),
         "steps" => means("The nested steps", shared("steps")),
         _ => return None,
@@ -286,7 +302,7 @@ fn foreach_key(key: &str) -> Option<Value> {
 }
 
 fn action() -> Value {
-    let mut action = pattern(ACTION);
+    let mut action = titled("action", pattern(ACTION));
     action["examples"] = json!(["vm.move@1", "storage.prefetch@1"]);
     action
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, anything, dashed_id, duration, exactly, head, list, map, means, one_or_more, pattern, shared,
-    size, text, whole, words,
+    any_map, anything, dashed_id, duration, exactly, head, list, map, means, one_or_more, or_else, pattern,
+    shared, size, text, titled, whole, words,
 };
 use crate::test::expect::{EXACTLY_ONCE, NONE_LEFT, OF_PLANS, PlanSpec, REMAINS, STATUSES};
 use crate::test::mock::{ERROR_KEYS, REALLY, UNDO_KEYS};
@@ -41,7 +41,10 @@ fn key(key: &str) -> Option<Value> {
 fn setup_key(key: &str) -> Option<Value> {
     let invariants: Vec<&str> = Invariant::ALL.iter().map(|one| one.as_str()).collect();
     Some(match key {
-        "clock" => means("When the run begins", json!({ "type": "string", "format": "date-time" })),
+        "clock" => means(
+            "When the run begins",
+            or_else("2026-01-01T00:00:00Z", json!({ "type": "string", "format": "date-time" })),
+        ),
         "inputs" => means("The workflow's inputs", any_map()),
         "mocks" => means(
             "How actions (`vm.move@1`) and steps (`move/vm-a/prefetch`, `*` for any item) behave: once, or a list of one \
@@ -72,8 +75,10 @@ fn outage_key(key: &str) -> Option<Value> {
 fn case_key(key: &str) -> Option<Value> {
     setup_key(key).or_else(|| {
         Some(match key {
-            "name" => means("Its name; its snapshot is called after it", pattern(NAME)),
-            "resumes" => means("How often an operator resumes a run that needs one", whole(0, u32::MAX)),
+            "name" => means("Its name; its snapshot is called after it", titled("text", pattern(NAME))),
+            "resumes" => {
+                means("How often an operator resumes a run that needs one", or_else(0, whole(0, u32::MAX)))
+            }
             "expect" => means("What is expected of every one of its runs", expectation()),
             "sweep" => means("Faults, one per run", map(&SWEEP_KEYS, &[], sweep_key)),
             _ => return None,
@@ -97,7 +102,10 @@ fn behaviour() -> Value {
 
 fn behaviour_key(key: &str) -> Option<Value> {
     Some(match key {
-        "takes" => means("From its start to its end", duration()),
+        "takes" => means(
+            "From its start to its end; with `moves`, what it takes besides, once the bytes are moved",
+            or_else("1s", duration()),
+        ),
         "moves" => means(
             "What it moves besides, over a resource that its step claims: that takes as long as its share makes it",
             json!({ "type": "object", "additionalProperties": size(), "minProperties": 1, "maxProperties": 1 }),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::parts::{dashed_id, head, list, map, means, pattern, size, text, whole};
+use super::parts::{dashed_id, head, list, map, means, pattern, size, text, titled, whole};
 use super::site::address;
 use crate::vm::{Boot, Disk, Nic, ServiceAddress, Vm};
 
@@ -19,9 +19,12 @@ pub(super) fn schema() -> Value {
 fn vm_key(key: &str) -> Option<Value> {
     Some(match key {
         "id" => means("Its id", dashed_id()),
-        "uuid" => means("SMBIOS UUID, shown to the guest", pattern(UUID)),
+        "uuid" => means("SMBIOS UUID, shown to the guest", titled("UUID", pattern(UUID))),
         "home" => means("The site where its home address is routed to", dashed_id()),
-        "machine" => means("QEMU's versioned machine type, such as `pc-q35-10.0`", pattern(MACHINE)),
+        "machine" => means(
+            "QEMU's versioned machine type, such as `pc-q35-10.0`",
+            titled("machine type", pattern(MACHINE)),
+        ),
         "cpu" => means("QEMU's CPU model", json!({ "type": "string", "minLength": 1 })),
         "vcpus" => means("Number of virtual CPUs", whole(1, u32::MAX)),
         "memory" => means("Guest memory", size()),
@@ -59,10 +62,11 @@ fn service_key(key: &str) -> Option<Value> {
 
 fn boot_key(key: &str) -> Option<Value> {
     Some(match key {
-        "kernel" => {
-            means("SHA-256 of the kernel, hex; it lies in the site's `boot/` folder", pattern(SHA256))
-        }
-        "initrd" => means("SHA-256 of the initial RAM disk, hex", pattern(SHA256)),
+        "kernel" => means(
+            "SHA-256 of the kernel, hex; it lies in the site's `boot/` folder",
+            titled("digest", pattern(SHA256)),
+        ),
+        "initrd" => means("SHA-256 of the initial RAM disk, hex", titled("digest", pattern(SHA256))),
         "cmdline" => means("Kernel command line", text()),
         _ => return None,
     })
@@ -70,7 +74,7 @@ fn boot_key(key: &str) -> Option<Value> {
 
 /// The address of a network card.
 pub(super) fn mac() -> Value {
-    let mut mac = pattern(MAC);
+    let mut mac = titled("MAC address", pattern(MAC));
     mac["examples"] = json!(["52:54:00:12:34:56"]);
     mac
 }

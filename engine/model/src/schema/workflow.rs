@@ -3,16 +3,23 @@
 use serde_json::{Value, json};
 
 use super::parts::{
-    any_map, duration, expression, head, heartbeat, list, map, map_of, means, pattern, shared, step_id_form,
-    text, whole, words,
+    any_map, duration, expression, head, heartbeat, list, map, map_of, means, or_else, pattern, shared,
+    step_id_form, text, titled, whole, words,
 };
 use super::{plugin, policy, step};
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
 use crate::workflow::shared::{self as shared_file, DEFAULTS_KEYS};
 use crate::workflow::{ERROR_CLASSES, KEYS, retry, trigger};
 
-/// The formats of inputs that are checked.
-const FORMATS: [&str; 6] = ["vm-id", "site-id", "duration", "bytes", "bandwidth", "date-time"];
+/// The formats of inputs that are checked: what text of each is, and an example.
+pub const FORMATS: [(&str, &str, &str); 6] = [
+    ("vm-id", "a VM's id: a lower-case letter, then letters, digits and dashes, 40 at most", "web-1"),
+    ("site-id", "a site's id, of the same form", "tampa"),
+    ("duration", "a number and `ms`, `s`, `m`, `h` or `d`", "300ms"),
+    ("bytes", "a size: a number and `B`, `KiB`, `MiB`, `GiB` or `TiB`", "2GiB"),
+    ("bandwidth", "a rate: a number and `bit/s`, `kbit/s`, `Mbit/s` or `Gbit/s`", "800Mbit/s"),
+    ("date-time", "a time of RFC 3339, with `Z` or an offset", "2026-08-30T18:00:00Z"),
+];
 
 pub(super) fn schema() -> Value {
     let mut schema = map(&KEYS, &["apiVersion", "kind", "name", "version", "steps"], key);
@@ -91,7 +98,7 @@ fn trigger() -> Value {
 
 /// Parts of a path that lead nowhere else, as the reader has it.
 fn hook() -> Value {
-    let mut path = pattern(r"^/hooks(/[A-Za-z0-9_.~-]+)+$");
+    let mut path = titled("path", pattern(r"^/hooks(/[A-Za-z0-9_.~-]+)+$"));
     path["not"] = pattern(r"/\.\.?(/|$)");
     path["maxLength"] = json!(200);
     path
@@ -102,7 +109,7 @@ fn trigger_key(key: &str) -> Option<Value> {
         "cron" => means("Minute, hour, day of the month, month, day of the week", text()),
         "time_zone" => means(
             "Where the clock hangs that it is read from, such as Europe/Berlin; UTC if it is not said",
-            text(),
+            or_else("UTC", text()),
         ),
         "inputs" => means("What the run is given; of a webhook, expressions read `payload`", any_map()),
         "path" => means("Where it is sent to", hook()),
@@ -132,32 +139,36 @@ fn defaults() -> Value {
 
 fn default_key(key: &str) -> Option<Value> {
     Some(match key {
-        "timeout" => means("How long one attempt may take; 10m if nobody says", duration()),
-        "heartbeat" => {
-            means("How long an action under way may give no sign of life; 1s at least", heartbeat())
-        }
-        "retry" => means("What is tried again, and when", shared("retry")),
+        "timeout" => means("How long one attempt may take; 10m if nobody says", or_else("10m", duration())),
+        "heartbeat" => means(
+            "How long an action under way may give no sign of life; 1s at least, and no bound if nobody says",
+            heartbeat(),
+        ),
+        "retry" => means("What is tried again, and when; nothing if nobody says", shared("retry")),
         _ => return None,
     })
 }
 
 fn retry_key(key: &str) -> Option<Value> {
     Some(match key {
-        "max_attempts" => means("Attempts in all; 1 if it is not said", whole(1, ATTEMPTS_MAX)),
+        "max_attempts" => means("Attempts in all; 1 if it is not said", or_else(1, whole(1, ATTEMPTS_MAX))),
         "backoff" => means("How long to wait between two attempts", map(&BACKOFF_KEYS, &[], backoff_key)),
-        "errors" => means("The error classes that are tried again", list(&words(&ERROR_CLASSES))),
+        "errors" => means(
+            "The error classes that are tried again; `transient` alone if it is not said",
+            or_else(json!(["transient"]), list(&words(&ERROR_CLASSES))),
+        ),
         _ => return None,
     })
 }
 
 fn backoff_key(key: &str) -> Option<Value> {
     Some(match key {
-        "initial" => means("Before the second attempt", duration()),
-        "factor" => means("What each further wait is multiplied by", whole(1, FACTOR_MAX)),
-        "max" => means("The longest wait", duration()),
+        "initial" => means("Before the second attempt", or_else("2s", duration())),
+        "factor" => means("What each further wait is multiplied by", or_else(2, whole(1, FACTOR_MAX))),
+        "max" => means("The longest wait", or_else("1m", duration())),
         "jitter" => means(
             "`full`: each wait is drawn between nothing and its length; `none`: it is its length",
-            words(&["full", "none"]),
+            or_else("full", words(&["full", "none"])),
         ),
         _ => return None,
     })
@@ -169,7 +180,7 @@ fn input() -> Value {
         "type": ["object", "boolean"],
         "properties": {
             "type": means("Its type, or several", json!({ "$ref": "#/$defs/input/$defs/types" })),
-            "format": means("What text has to look like", json!({ "type": "string", "examples": FORMATS })),
+            "format": means("What text has to look like", json!({ "type": "string", "examples": FORMATS.map(|(name, ..)| name) })),
             "description": means("What it is for, for whoever gives it", text()),
             "default": means("Its value if none is given", json!({})),
             "enum": means("The values that it may have", json!({ "type": "array" })),

@@ -190,6 +190,37 @@ fn the_guides_expressions_have_their_values() {
     assert!(rows > 15, "{rows}");
 }
 
+/// The page about the workflows that come along has a section for each, with a command and every input.
+#[test]
+fn every_shipped_workflow_has_its_section() {
+    let page = include_str!("../docs/guide/shipped.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows");
+    let mut shipped = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with(".yaml") || name.ends_with(".test.yaml") {
+            continue;
+        }
+        shipped += 1;
+        let begins = format!("\n`{name}` ");
+        let section = page.split("\n## ").find(|section| section.contains(&begins));
+        let section = section.unwrap_or_else(|| panic!("no section begins with `{name}`"));
+        assert!(section.contains(&format!("longhaul run workflows/{name} ")), "{name}: no command");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let inputs =
+            text.lines().skip_while(|line| *line != "inputs:").skip(1).take_while(|line| !line.is_empty());
+        for input in inputs.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' ')) {
+            let input = input.split(':').next().unwrap();
+            let row = |line: &str| {
+                line.starts_with("| ") && line.split(" | ").next().unwrap().contains(&format!("`{input}`"))
+            };
+            assert!(section.lines().any(row), "{name}: the table has no input {input}");
+        }
+    }
+    assert_eq!(shipped, 6);
+}
+
 /// The test file that a page shows comes out as the page says.
 fn holds(file: &Path) {
     let tested = Command::new(binary()).args(["test", "--accept"]).arg(file).output().unwrap();

@@ -30,6 +30,8 @@ pub enum Error {
         message: String,
         /// Where reading stopped.
         at: Range<usize>,
+        /// What was meant, if that can be told.
+        help: Option<String>,
     },
     /// A function that the language does not have.
     #[error("there is no function `{name}`")]

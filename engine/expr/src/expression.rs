@@ -259,9 +259,20 @@ fn syntax(error: &ParseError, text: &str, inside: &Range<usize>) -> Error {
         Position::NONE => inside.end - 1,
         position => inside.start + byte_offset(&text[inside.clone()], position),
     };
+    if let Some(word) = single_quoted(&text[at..inside.end]) {
+        let message = "single quotes hold one letter".to_owned();
+        let help = Some(format!("text stands in double quotes: `\"{word}\"`"));
+        return Error::Syntax { message, at: at..at + word.len() + 2, help };
+    }
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
     let message = lower_first(&error.err_type().to_string()).replace("script", "expression");
-    Error::Syntax { message, at: at..end }
+    Error::Syntax { message, at: at..end, help: None }
+}
+
+/// The text in single quotes that another text begins with. Rhai has letters between them, and texts between double ones.
+fn single_quoted(text: &str) -> Option<&str> {
+    let (word, _) = text.strip_prefix('\'')?.split_once('\'')?;
+    (word.chars().count() != 1).then_some(word)
 }
 
 fn describe(mut error: EvalAltResult) -> String {

@@ -90,9 +90,32 @@ pub(crate) fn shape_of(name: &str) -> Shape {
     named(name).map_or(Shape::Any, |function| function.shape.clone())
 }
 
-/// The function whose name is nearest to `name`, if one is near.
+/// Functions that other engines have, and what says the same here.
+const FOREIGN: [(&str, &str); 15] = [
+    ("success", "succeeded(\"STEP\")"),
+    ("successful", "succeeded(\"STEP\")"),
+    ("failure", "failed(\"STEP\")"),
+    ("startsWith", "TEXT.starts_with(TEXT)"),
+    ("endsWith", "TEXT.ends_with(TEXT)"),
+    ("length", "LIST.len()"),
+    ("size_of", "LIST.len()"),
+    ("toLower", "TEXT.to_lower()"),
+    ("lower", "TEXT.to_lower()"),
+    ("toUpper", "TEXT.to_upper()"),
+    ("upper", "TEXT.to_upper()"),
+    ("any", "LIST.some(|item| …)"),
+    ("indexOf", "LIST.index_of(VALUE)"),
+    ("asInt", "parse_int(TEXT)"),
+    ("asFloat", "parse_float(TEXT)"),
+];
+
+/// The function that says what one of another engine says, as it is called; else the one whose name is nearest to `name`, if
+/// one is near.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
+    if let Some((_, ours)) = FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
+        return Some(ours);
+    }
     let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
     let names = FUNCTIONS.iter().map(|function| function.name);
     names.min_by_key(distance).filter(|known| distance(known) <= 1 + name.len() / 4)

@@ -84,7 +84,9 @@ pub(crate) fn questions(
                 return true;
             }
             (ALWAYS, []) => asked.always = true,
-            (ALWAYS, _) => wrong = Some(Error::Syntax { message: "`always` takes nothing".to_owned(), at }),
+            (ALWAYS, _) => {
+                wrong = Some(Error::Syntax { message: "`always` takes nothing".to_owned(), at, help: None });
+            }
             (_, [Expr::StringConstant(id, _)]) => {
                 if name == "failed" {
                     asked.failed.push(id.to_string());
@@ -94,7 +96,7 @@ pub(crate) fn questions(
             }
             (_, _) => {
                 let message = format!("`{name}` takes the id of one step, in quotes: `{name}(\"move\")`");
-                wrong = Some(Error::Syntax { message, at });
+                wrong = Some(Error::Syntax { message, at, help: None });
             }
         }
         asked.any = true;

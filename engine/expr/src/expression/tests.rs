@@ -91,6 +91,21 @@ fn questions_are_answered() {
     }
 }
 
+/// Text in single quotes is told as that, and a function of another engine with the one that says the same.
+#[test]
+fn what_was_meant_is_told() {
+    let Error::Syntax { at, help, .. } = refused("${{ inputs.site == 'yes' }}") else {
+        panic!("no syntax error")
+    };
+    assert_eq!((at, help.unwrap()), (19..24, "text stands in double quotes: `\"yes\"`".to_owned()));
+    for (call, meant) in [("success()", "succeeded(\"STEP\")"), ("inputs.vms.fliter(|v| true)", "filter")] {
+        let Error::UnknownFunction { suggestion, .. } = refused(&format!("${{{{ {call} }}}}")) else {
+            panic!("{call}")
+        };
+        assert_eq!(suggestion, Some(meant), "{call}");
+    }
+}
+
 /// Moments, durations, sizes and rates have the arithmetic of their kind, compare with text of their form, and are that text
 /// outside.
 #[test]

@@ -14,6 +14,7 @@ use longhaul_model::action::Catalogue;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::policy_test::PolicyTest;
+use longhaul_model::read::kind_meant;
 use longhaul_model::test::TestFile;
 use longhaul_model::workflow::{Resolved, Texts};
 use longhaul_model::{Source, parse_site, parse_sites, parse_vm};
@@ -70,13 +71,13 @@ fn used() -> Texts {
 
 /// What a person is told about a file, through the entry that its kind has.
 fn mistakes(source: &Source) -> Diagnostics {
-    let document = match Document::parse(source) {
+    let document = match Document::parse_noting(source) {
         Ok(document) => document,
         Err(found) => return found,
     };
     let workflow = || Resolved::read(&document, &used()).with_scripts_checked(&RhaiHost::default());
     let given = document.root.get("x-given").map(longhaul_model::document::Node::to_json);
-    let result = match (document.kind(), given) {
+    let result = match (document.kind().and_then(kind_meant), given) {
         (Some("Vm"), _) => parse_vm(source).map(drop),
         (Some("Test"), _) => test_mistakes(&document),
         (Some("PolicyTest"), _) => policy_test_mistakes(&document),
@@ -193,7 +194,8 @@ fn commands_refuse_in_json() {
     let fine = repository().join("workflows/evacuate.yaml");
     let validate = |file: &Path| longhaul(folder.path(), &["validate", file.to_str().unwrap(), "--json"]);
     for command in ["plan", "run"] {
-        let workflow = [command, file.to_str().unwrap()];
+        let given = ["--input", "vms=[\"vm-a\"]", "--input", "to=b"];
+        let workflow = [&[command, file.to_str().unwrap()][..], &given].concat();
         assert_eq!(longhaul(folder.path(), &workflow), (Some(3), String::new()), "{command}");
         assert_eq!(
             longhaul(folder.path(), &[&workflow[..], &["--json"]].concat()),
@@ -224,7 +226,7 @@ fn cut_off_files_do_not_panic() {
     for (_, source) in fixtures() {
         for (end, _) in source.text().char_indices() {
             let cut = Source::new("cut.yaml", &source.text()[..end]);
-            let result = Document::parse(&cut).and_then(|document| {
+            let result = Document::parse_noting(&cut).and_then(|document| {
                 let (_, found) = TestFile::read(&document);
                 assert!(!found.render(false).is_empty() || found.is_empty());
                 longhaul_plan::validate(&document, &catalogue())

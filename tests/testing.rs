@@ -166,6 +166,31 @@ fn mistakes_have_their_own_exit_code() {
     assert_eq!(ground.test(&[]).0, Some(2));
 }
 
+/// A test file with mistakes does not keep those beside it from being tried; the exit code tells of it, and so does the JSON. A
+/// workflow that is named as a test is told so, and nothing else of it.
+#[test]
+fn a_broken_file_stops_no_other() {
+    let ground = Ground::new("  - name: fine\n    expect: { status: succeeded }\n");
+    let broken = ground.folder.path().join("broken.test.yaml");
+    std::fs::write(&broken, "apiVersion: longhaul/v1\nkind: Test\nworkflow: none.yaml\ncases: []\n").unwrap();
+    let (code, text) = ground.test(&[]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("  fine (1 run)"), "{text}");
+    assert!(text.contains("broken.test.yaml: 1 mistake, none of its cases was tried"), "{text}");
+    let (code, text) = ground.test(&["--json"]);
+    let said: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (code, &said["ok"], &said["cases"][0]["name"]),
+        (Some(3), &false.into(), &"fine".into()),
+        "{text}"
+    );
+    assert_eq!(said["broken"][0]["diagnostics"][0]["code"], "LH0052", "{text}");
+    let (code, text) = ground.test(&["evacuate.yaml", "--json"]);
+    let said: Value = serde_json::from_str(&text).unwrap();
+    let told: Vec<_> = said[0]["diagnostics"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+    assert_eq!((code, told), (Some(3), vec![&"LH0007".into()]), "{text}");
+}
+
 /// A thousand cases: how long they take is printed, and every one is run.
 #[test]
 fn a_thousand_cases_are_run() {

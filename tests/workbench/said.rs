@@ -133,8 +133,9 @@ fn diagnostics_are_sarif() {
     assert!(results.len() > files.len(), "{} results", results.len());
 
     let one = "tests/fixtures/workflows/LH0002-key-twice.yaml";
-    for command in ["validate", "plan"] {
-        let (code, out, talk) = longhaul(&[command, one, "--format", "sarif"]);
+    let given = ["--input", "vms=[\"vm-a\"]", "--input", "to=b"];
+    for (command, given) in [("validate", &[][..]), ("plan", &given)] {
+        let (code, out, talk) = longhaul(&[&[command, one, "--format", "sarif"], given].concat());
         assert_eq!(code, Some(3), "{talk}");
         insta::assert_snapshot!("sarif", out.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
     }

@@ -58,6 +58,7 @@ const BEYOND: &[Code] = &[
     Code::NeverUndone,
     Code::NotAskedHere,
     Code::NotEvaluated,
+    Code::OtherEngine,
     Code::Trigger,
     Code::UnknownResource,
     Code::Amount,

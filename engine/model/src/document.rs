@@ -6,6 +6,7 @@
 
 mod build;
 mod flow;
+mod hints;
 mod toml;
 
 use std::sync::Arc;
@@ -57,14 +58,27 @@ pub struct Document {
     pub source: Source,
     /// Its outermost value, a map.
     pub root: Arc<Node>,
+    /// What is wrong with its form and did not hinder reading. [`Reader::head`](crate::read::Reader::head) tells it with what
+    /// else is wrong.
+    pub noted: Diagnostics,
 }
 
 impl Document {
-    /// Reads a document.
+    /// Reads a document that is to be taken as it is.
     ///
     /// # Errors
     /// Every mistake in its form. A mistake in the YAML itself ends the list.
     pub fn parse(source: &Source) -> Result<Self, Diagnostics> {
+        let document = build::document(source)?;
+        if document.noted.is_empty() { Ok(document) } else { Err(document.noted) }
+    }
+
+    /// Reads a document for whoever looks for mistakes: one that has some in its form is given as it was probably meant, with
+    /// those mistakes [noted](Self::noted), so that they do not hide the others.
+    ///
+    /// # Errors
+    /// Every mistake in the form of a document that cannot be read to its end.
+    pub fn parse_noting(source: &Source) -> Result<Self, Diagnostics> {
         build::document(source)
     }
 

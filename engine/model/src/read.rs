@@ -1,12 +1,14 @@
 //! From nodes to typed values, with every mistake collected.
 
+mod foreign;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use semver::Version;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, nearest};
 use crate::document::{Content, Document, Entry, Node};
 use crate::ids::{PluginName, SiteId, StepId, VmId};
 use crate::source::{Source, Span, Spanned};
@@ -17,6 +19,13 @@ pub const API_VERSION: &str = "longhaul/v1";
 
 /// The kinds of documents there are.
 pub const KINDS: [&str; 7] = ["Workflow", "Defaults", "Test", "PolicyTest", "Vm", "Site", "Sites"];
+
+/// The kind that a document is meant to be: the one it names, or the one whose name is near to that.
+#[must_use]
+pub fn kind_meant(written: &str) -> Option<&'static str> {
+    let exactly = KINDS.into_iter().find(|kind| *kind == written);
+    exactly.or_else(|| nearest(written, KINDS))
+}
 
 /// Reads nodes of one source and keeps what is wrong with them.
 #[derive(Debug)]
@@ -70,13 +79,11 @@ impl<'a> Reader<'a> {
         }
         let message = format!("unknown key `{name}` in {what}");
         let one = Diagnostic::new(Code::UnknownKey, self.source, key.span, message);
-        let close = crate::diagnostic::nearest(name, known.iter().copied()).is_some();
-        let one = if close {
-            one.did_you_mean(name, known.iter().copied())
-        } else {
-            one.help(format!("there are: {}", known.join(", ")))
-        };
-        self.found.push(one);
+        let help = foreign::help(name, known).unwrap_or_else(|| match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", known.join(", ")),
+        });
+        self.found.push(one.help(help));
     }
 
     /// The value of a key that must be there.
@@ -118,8 +125,9 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Checks `apiVersion` and `kind`, the head of every document.
+    /// Checks `apiVersion` and `kind`, the head of every document, and tells what was noted when it was read.
     pub fn head(&mut self, document: &Document, kind: &str) {
+        self.found.append(document.noted.clone());
         let root = &document.root;
         if let Some(version) = self.required::<Spanned<String>>(root, "apiVersion")
             && version.value != API_VERSION
@@ -174,7 +182,12 @@ impl Read for u32 {
 impl<T: Read> Read for Vec<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let Content::List(items) = &node.content else {
-            reader.wrong_type(node, "a list");
+            let message = format!("expected a list, found {}", node.type_name());
+            let one = Diagnostic::new(Code::WrongType, reader.source, node.span, message);
+            let written = reader.source.slice(node.span);
+            let is_one =
+                matches!(node.content, Content::Text(_) | Content::Number(_)) && !written.contains('\n');
+            reader.found.push(if is_one { one.help(format!("write `[{written}]`")) } else { one });
             return None;
         };
         let read: Vec<Option<T>> = items.iter().map(|item| T::read(item, reader)).collect();
@@ -244,7 +257,7 @@ pub(crate) fn document<T: Read>(
     kind: &str,
     check: fn(&Node, &mut Reader<'_>),
 ) -> Result<T, Diagnostics> {
-    let document = Document::parse(source)?;
+    let document = Document::parse_noting(source)?;
     let mut reader = Reader::new(source);
     reader.head(&document, kind);
     let value = T::read(&document.root, &mut reader);

@@ -5,6 +5,7 @@
 
 pub(crate) mod child;
 mod files;
+mod foreign;
 pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod question;
@@ -15,7 +16,7 @@ pub(crate) mod shared;
 pub(crate) mod step;
 pub(crate) mod trigger;
 
-pub use child::ChildSpec;
+pub use child::{ChildSpec, path_meant};
 pub use files::{Files, Found, NoFiles, Texts, beside};
 pub use plugin::{PluginSpec, Wanted};
 pub use policy::PolicySpec;
@@ -123,7 +124,7 @@ impl Workflow {
         let root = &document.root;
         reader.head(document, "Workflow");
         reader.fields(root, "a workflow", &KEYS);
-        report_unclosed(root, &mut reader);
+        report_badly_written(root, &mut reader);
         let described = ["summary", "inputs"].into_iter().filter_map(|key| root.get(key));
         described.for_each(|node| report_not_evaluated(node, &mut reader));
         let text = |reader: &mut Reader<'_>, key| reader.required::<String>(root, key).unwrap_or_default();
@@ -152,14 +153,17 @@ impl Workflow {
     }
 }
 
-/// Notes every text below a node that opens an expression and does not close it. What stands below `x-*` is nobody's business.
-fn report_unclosed(node: &Node, reader: &mut Reader<'_>) {
+/// Notes every text below a node that opens an expression and does not close it, or has one as other engines write it. What stands below `x-*` is nobody's business.
+fn report_badly_written(node: &Node, reader: &mut Reader<'_>) {
     match &node.content {
-        Content::Text(text) => report_if_unclosed(node, text, reader),
-        Content::List(items) => items.iter().for_each(|item| report_unclosed(item, reader)),
+        Content::Text(text) => {
+            report_if_unclosed(node, text, reader);
+            foreign::report(node, text, reader);
+        }
+        Content::List(items) => items.iter().for_each(|item| report_badly_written(item, reader)),
         Content::Map(entries) => {
             let read = entries.iter().filter(|entry| !entry.key.value.starts_with("x-"));
-            read.for_each(|entry| report_unclosed(&entry.value, reader));
+            read.for_each(|entry| report_badly_written(&entry.value, reader));
         }
         Content::Null | Content::Bool(_) | Content::Number(_) => {}
     }

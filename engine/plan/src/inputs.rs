@@ -8,6 +8,7 @@ use longhaul_model::workflow::Input;
 use serde_json::{Map, Value};
 
 use crate::check::Checker;
+use crate::formats;
 use crate::schema::{self, ANY};
 
 /// An input and what is known of it.
@@ -38,7 +39,10 @@ pub(crate) fn declare<'a>(input: &'a Input, checker: &mut Checker<'a>) -> Declar
         }
         Err(error) => {
             let message = format!("the schema of input `{}` is wrong: {}", name.value, error.message);
-            checker.report(Code::InvalidSchema, input.schema.nearest(&error.pointer).span, message);
+            let mut one =
+                checker.mistake(Code::InvalidSchema, input.schema.nearest(&error.pointer).span, message);
+            one.help = error.help;
+            checker.found.push(one);
             Declared { input, schema: ANY.clone(), validator: None }
         }
     }
@@ -47,8 +51,11 @@ pub(crate) fn declare<'a>(input: &'a Input, checker: &mut Checker<'a>) -> Declar
 fn check_default(input: &Input, schema: &Value, validator: &Validator, checker: &mut Checker<'_>) {
     let Some(default) = schema.get("default") else { return };
     for error in validator.iter_errors(default) {
-        let message =
-            format!("the default of input `{}` does not fit its own schema: {error}", input.name.value);
+        let message = format!(
+            "the default of input `{}` does not fit its own schema: {}",
+            input.name.value,
+            describe(&error, schema)
+        );
         checker.report(Code::InvalidSchema, input.schema.nearest("/default").span, message);
     }
 }
@@ -85,27 +92,44 @@ fn bind_one(one: &Declared<'_>, given: Option<&Value>, checker: &mut Checker<'_>
     };
     let errors: Vec<String> = match (given, &one.validator) {
         (Some(value), Some(validator)) => {
-            validator.iter_errors(value).map(|error| describe(&error)).collect()
+            validator.iter_errors(value).map(|error| describe(&error, &one.schema)).collect()
         }
         (None, _) | (_, None) => Vec::new(),
     };
     for error in &errors {
-        checker.report(
-            Code::InvalidInput,
-            name.span,
-            format!("input `{}` does not fit: {error}", name.value),
-        );
+        let message = format!("input `{}` does not fit: {error}", name.value);
+        let mut mistake = checker.mistake(Code::InvalidInput, name.span, message);
+        mistake.help = as_json_list(value, &one.schema);
+        checker.found.push(mistake);
     }
     errors.is_empty().then(|| (name.value.clone(), value.clone()))
 }
 
-/// What a validator says, with the form a format asks for.
-pub(crate) fn describe(error: &jsonschema::ValidationError<'_>) -> String {
-    let jsonschema::error::ValidationErrorKind::Format { format } = error.kind() else {
-        return error.to_string();
+/// A text that was given where a list is needed, as the list that was meant.
+fn as_json_list(value: &Value, schema: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    if !schema::types_of(schema)?.contains(&"array") {
+        return None;
+    }
+    let inside = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let items = inside.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
+    let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
+    Some(format!("lists are JSON: `{}`", Value::from(items).to_string().replace(',', ", ")))
+}
+
+/// What a validator of this schema says, with the form that the value should have.
+pub(crate) fn describe(error: &jsonschema::ValidationError<'_>, schema: &Value) -> String {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let format = match error.kind() {
+        Kind::Format { format } => Some(format.as_str()),
+        Kind::Type { .. } => {
+            let asks = error.schema_path().as_str().strip_suffix("/type");
+            asks.and_then(|asks| schema.pointer(asks)?.get("format")?.as_str())
+        }
+        _ => None,
     };
-    match crate::formats::example(format) {
-        Some(example) => format!("{} is not a {format}: write {example}", error.instance()),
+    match format.and_then(|format| Some((format, formats::example(format)?))) {
+        Some((format, example)) => format!("{} is not a {format}: write {example}", error.instance()),
         None => error.to_string(),
     }
 }

@@ -9,6 +9,7 @@
 //!     +------------------+---------+--> Diagnostics, all at once
 //! ```
 
+mod actions;
 mod chart;
 mod check;
 mod child;

@@ -65,7 +65,9 @@ impl Checker<'_> {
     pub(crate) fn expression(&mut self, node: &Node, names: &Names<'_>) -> Option<CheckedExpression> {
         let Some(text) = node.as_text() else {
             let message = format!("exactly one `${{{{ }}}}` is needed, this is {}", node.type_name());
-            self.report(Code::NotOneExpression, node.span, message);
+            let mut one = self.mistake(Code::NotOneExpression, node.span, message);
+            one.help = as_one_expression(node).map(|text| format!("write `{text}`"));
+            self.found.push(one);
             return None;
         };
         match Expression::parse(text) {
@@ -171,8 +173,17 @@ impl Checker<'_> {
             Error::UnknownFunction { .. } => Code::UnknownFunction,
         };
         let mut one = self.mistake(code, span, error.to_string());
-        if let Error::UnknownFunction { suggestion: Some(near), .. } = error {
-            one = one.help(format!("did you mean `{near}`?"));
+        match error {
+            Error::UnknownFunction { suggestion: Some(near), .. } => {
+                one = one.help(format!("did you mean `{near}`?"));
+            }
+            Error::Syntax { help, .. } => one.help = help.clone(),
+            Error::Unclosed { .. }
+            | Error::Empty { .. }
+            | Error::NotOneExpression { .. }
+            | Error::UnknownFunction { .. }
+            | Error::NoValue { .. }
+            | Error::NotText { .. } => {}
         }
         self.found.push(one);
     }
@@ -303,7 +314,12 @@ impl Checker<'_> {
                 self.report(Code::InvalidParameter, node.span, message);
             }
             _ => {
-                let message = format!("{} `{place}` of `{}`: {}", takes.what, takes.name, describe(error));
+                let message = format!(
+                    "{} `{place}` of `{}`: {}",
+                    takes.what,
+                    takes.name,
+                    describe(error, takes.schema)
+                );
                 self.report(Code::InvalidParameter, node.span, message);
             }
         }
@@ -322,6 +338,22 @@ impl Checker<'_> {
         one.help = suggestion(name, known.keys().map(String::as_str), "it takes");
         self.found.push(one);
     }
+}
+
+/// A list of values as one expression; nothing of what is no list, or holds others than expressions, texts and numbers.
+fn as_one_expression(node: &Node) -> Option<String> {
+    let Content::List(items) = &node.content else { return None };
+    let inside = |item: &Node| match &item.content {
+        Content::Text(text) => match text.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"))
+        {
+            Some(inside) => Some(inside.trim().to_owned()).filter(|inside| !inside.contains("${{")),
+            None => (!text.contains("${{")).then(|| Value::from(text.as_str()).to_string()),
+        },
+        Content::Number(_) | Content::Bool(_) => Some(item.to_json().to_string()),
+        Content::Null | Content::List(_) | Content::Map(_) => None,
+    };
+    let items: Option<Vec<String>> = items.iter().map(inside).collect();
+    Some(format!("${{{{ [{}] }}}}", items?.join(", ")))
 }
 
 /// Whether what opens an expression and never closes it was noted when the document was read, as it is without any `}}`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use longhaul_expr::{Expression, Scope, Template};
-use longhaul_model::action::Effects;
+use longhaul_model::action::{ActionName, Effects};
 use longhaul_model::diagnostic::{Code, Diagnostic};
 use longhaul_model::document::{Content, Node};
 use longhaul_model::policy::{
@@ -298,8 +298,9 @@ impl Checker<'_> {
             match &spec.body {
                 None => all.is_cut = true,
                 Some(BodySpec::Action(action)) => {
-                    all.is_cut |= action.uses.is_none();
-                    all.names.extend(action.uses.iter().map(|uses| uses.value.to_string()));
+                    let uses = action.uses.as_ref().filter(|uses| uses.value.parse::<ActionName>().is_ok());
+                    all.is_cut |= uses.is_none();
+                    all.names.extend(uses.map(|uses| uses.value.clone()));
                 }
                 Some(BodySpec::Foreach(foreach)) => {
                     self.collect(&foreach.steps, &format!("{path}/{ANY_ITEM}/"), all);

@@ -6,13 +6,15 @@ use std::rc::Rc;
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::formats::FORMATS;
+use crate::formats::{self, FORMATS};
 
 /// What is wrong with a schema, and the JSON pointer of the part that is.
 #[derive(Debug)]
 pub(crate) struct NoSchema {
     pub(crate) pointer: String,
     pub(crate) message: String,
+    /// What would be right, if that is known.
+    pub(crate) help: Option<String>,
 }
 
 /// A validator of a schema, formats checked.
@@ -21,6 +23,7 @@ pub(crate) struct NoSchema {
 /// Why the schema is none.
 pub(crate) fn validator(schema: &Value) -> Result<Validator, NoSchema> {
     jsonschema::draft202012::meta::validate(schema).map_err(|error| no_schema(&error))?;
+    formats::refuse_unknown(schema, "")?;
     let mut options =
         jsonschema::draft202012::options().should_validate_formats(true).should_ignore_unknown_formats(false);
     for (name, accepts) in FORMATS {
@@ -36,7 +39,7 @@ fn no_schema(error: &jsonschema::ValidationError<'_>) -> NoSchema {
     } else {
         error.to_string()
     };
-    NoSchema { pointer, message }
+    NoSchema { pointer, message, help: None }
 }
 
 /// JSON Schema's types.

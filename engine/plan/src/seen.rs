@@ -98,7 +98,7 @@ fn kind<'a>(spec: &'a StepSpec, uses: Uses<'a>) -> SeenKind<'a> {
         Some(BodySpec::Action(action)) => action
             .uses
             .as_ref()
-            .and_then(|named| uses.catalogue().get(&named.value))
+            .and_then(|named| uses.catalogue().get(&named.value.parse().ok()?))
             .map_or(SeenKind::Broken, SeenKind::Action),
         Some(BodySpec::Workflow(child)) => {
             uses.child(&child.file.value).map_or(SeenKind::Broken, SeenKind::Workflow)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use longhaul_expr::{Expression, Scope, Template};
-use longhaul_model::action::{ActionName, Descriptor, Effects};
+use longhaul_model::action::{Descriptor, Effects};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::ids::StepId;
 use longhaul_model::source::{Span, Spanned};
@@ -220,6 +220,7 @@ impl<'a> Checker<'a> {
             self.check_effects(descriptor, asserted);
         }
         self.check_scope(spec, descriptor);
+        self.check_heartbeat(id, spec);
         let (claims, mut other_reads) = self.claims(&spec.claims, names);
         let probe = spec.probe.as_ref().map(|probe| self.probe(probe, descriptor, names, &mut other_reads));
         let (descriptor, with) = (descriptor?, with?);
@@ -254,19 +255,6 @@ impl<'a> Checker<'a> {
         Some(CheckedBody { body, reads: checked.reads, pivot: None })
     }
 
-    /// What an action says about itself; a mistake if there is none of that name.
-    pub(crate) fn descriptor(&mut self, uses: &Spanned<ActionName>) -> Option<&'a Descriptor> {
-        if let Some(descriptor) = self.catalogue.get(&uses.value) {
-            return Some(descriptor);
-        }
-        let names: Vec<String> = self.catalogue.iter().map(|action| action.name.to_string()).collect();
-        let written = uses.value.to_string();
-        let mut one = self.mistake(Code::UnknownAction, uses.span, format!("there is no action `{written}`"));
-        one.help = suggestion(&written, names.iter().map(String::as_str), "there are");
-        self.found.push(one);
-        None
-    }
-
     /// What is taken away at the end cannot be what a run only goes forward from.
     fn check_scope(&mut self, spec: &ActionSpec, action: Option<&Descriptor>) {
         let Some(scope) = spec.scope else { return };
@@ -288,6 +276,18 @@ impl<'a> Checker<'a> {
             let one = self.mistake(Code::StepBody, scope, "a pivot cannot be a scope");
             self.found.push(one.and_at(pivot, "it is a pivot").help("leave one of them out"));
         }
+    }
+
+    /// A silence that is longer than an attempt may take is never noticed.
+    fn check_heartbeat(&mut self, id: &StepId, spec: &ActionSpec) {
+        let timeout = spec.timeout.or(self.workflow.defaults.timeout).unwrap_or(TIMEOUT);
+        let (Some(heartbeat), Some(uses)) = (spec.heartbeat.filter(|own| *own > timeout), &spec.uses) else {
+            return;
+        };
+        let message =
+            format!("a heartbeat of {heartbeat} is never missed: an attempt of `{id}` ends after {timeout}");
+        let one = self.mistake(Code::StepBody, uses.span, message);
+        self.found.push(one.help("write a heartbeat that is shorter than the `timeout`, or leave it out"));
     }
 
     fn check_effects(&mut self, action: &Descriptor, asserted: &Spanned<Effects>) {
@@ -358,11 +358,14 @@ impl<'a> Checker<'a> {
         if let Some(why) = schema::conflict(&list, &serde_json::json!({"type": "array"})) {
             self.report(Code::TypeMismatch, node.span, format!("`foreach` takes a list: {why}"));
         }
-        let value = self.scope.as_ref().and_then(|scope| known_list(&over.expression, scope));
+        let nothing = Scope::default();
+        let scope = self.scope.as_ref().or_else(|| reads_nothing(&over.expression).then_some(&nothing));
+        let value = scope.and_then(|scope| known_list(&over.expression, scope));
         if let Some(twice) = value.and_then(|items| repeated(&items)) {
             let message =
                 format!("item `{twice}` stands twice in the list; its steps could not be told apart");
-            self.report(Code::InvalidInput, node.span, message);
+            let one = self.mistake(Code::InvalidInput, node.span, message).labelled("twice");
+            self.found.push(one.help("let each item stand there once; `.unique()` takes each once"));
         }
         list.get("items").unwrap_or(&ANY).clone()
     }
@@ -380,6 +383,12 @@ impl<'a> Checker<'a> {
             self.report(Code::ReservedName, variable.span, format!("`{name}` already means something here"));
         }
     }
+}
+
+/// Whether an expression has the same value in every run.
+fn reads_nothing(expression: &Expression) -> bool {
+    let asked = expression.asked();
+    expression.references().is_empty() && !(asked.any || asked.time || asked.sites)
 }
 
 /// The list, if the inputs alone make it.

@@ -8,7 +8,10 @@ use crate::{inputs, schema};
 
 /// A schema that values can be held against.
 #[derive(Debug, Clone)]
-pub struct ValueSchema(Validator);
+pub struct ValueSchema {
+    validator: Validator,
+    schema: Value,
+}
 
 impl ValueSchema {
     /// Reads a schema.
@@ -16,7 +19,8 @@ impl ValueSchema {
     /// # Errors
     /// Why it is none.
     pub fn new(schema: &Value) -> Result<Self, String> {
-        schema::validator(schema).map(Self).map_err(|error| error.message)
+        let validator = schema::validator(schema).map_err(|error| error.message)?;
+        Ok(Self { validator, schema: schema.clone() })
     }
 
     /// Everything about a value that does not fit.
@@ -24,8 +28,8 @@ impl ValueSchema {
     pub fn misfits(&self, value: &Value) -> Vec<Finding> {
         let finding = |error: jsonschema::ValidationError<'_>| Finding {
             pointer: error.instance_path().as_str().to_owned(),
-            message: inputs::describe(&error),
+            message: inputs::describe(&error, &self.schema),
         };
-        self.0.iter_errors(value).map(finding).collect()
+        self.validator.iter_errors(value).map(finding).collect()
     }
 }

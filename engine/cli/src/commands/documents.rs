@@ -78,3 +78,8 @@ pub(super) fn sarif(found: &Diagnostics) -> serde_json::Value {
 pub(super) fn document(path: &Path) -> Result<std::result::Result<Document, Diagnostics>> {
     Ok(Document::parse(&source(path)?))
 }
+
+/// A file as a document that is looked at for mistakes: those of its form that do not hinder reading are told with the others.
+pub(super) fn to_check(path: &Path) -> Result<std::result::Result<Document, Diagnostics>> {
+    Ok(Document::parse_noting(&source(path)?))
+}

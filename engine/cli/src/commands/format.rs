@@ -7,6 +7,7 @@ use longhaul_model::layout::{NotLaidOut, lay_out};
 use longhaul_model::source::Source;
 
 use crate::commands::documents::{self, Shown};
+use crate::commands::folders;
 use crate::errors::{Explain as _, Failure, Result};
 use crate::{exit_code, output};
 
@@ -15,8 +16,8 @@ const STDIN: &str = "-";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files of any kind; `-` reads standard input and writes standard output
-    #[arg(required = true, value_name = "FILE")]
+    /// Files of any kind, and folders in which Longhaul's are meant; `-` reads standard input and writes standard output
+    #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     /// Write nothing; name the files that are not laid out so, and end with 4 if there are any
     #[arg(long)]
@@ -31,7 +32,8 @@ enum Stood {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let stood = args.files.iter().map(|file| one(file, args.check)).collect::<Result<Vec<_>>>()?;
+    let files = folders::files(&args.files, |path| folders::is_yaml(path) && folders::is_ours(path))?;
+    let stood = files.iter().map(|file| one(file, args.check)).collect::<Result<Vec<_>>>()?;
     let any = |what: fn(&Stood) -> bool| stood.iter().any(what);
     Ok(if any(|stood| matches!(stood, Stood::Broken)) {
         exit_code::INVALID_FILE

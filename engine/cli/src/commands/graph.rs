@@ -32,7 +32,7 @@ pub(crate) enum Form {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let shown = Shown::Text;
-    let document = documents::document(&args.file)?.map_err(|found| shown.refuse(&args.file, &found))?;
+    let document = documents::to_check(&args.file)?.map_err(|found| shown.refuse(&args.file, &found))?;
     let outline = outline(&files::resolved(&document), &longhaul_steps::catalogue());
     let outline = outline.map_err(|found| shown.refuse(&args.file, &found))?;
     output::raw(&match args.format {

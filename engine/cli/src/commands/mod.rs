@@ -12,6 +12,7 @@ mod documents;
 mod driving;
 mod explain;
 mod files;
+mod folders;
 mod format;
 mod functions;
 mod generate;

@@ -8,12 +8,16 @@ use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::policy::Host;
 use longhaul_model::policy_test::PolicyTest;
+use longhaul_model::read::kind_meant;
 use longhaul_model::source::{Source, Spanned};
 use longhaul_model::test::TestFile;
 use longhaul_sim::PolicySuite;
 use longhaul_sim::suite::Suite;
 
 use crate::commands::files;
+
+/// The kind of a test file of a workflow.
+const OF_WORKFLOW: &str = "Test";
 
 /// The kind of a test file of a policy.
 const OF_POLICY: &str = "PolicyTest";
@@ -29,7 +33,11 @@ pub(super) enum Cases {
 /// Holds a test file against what it names, seen from the file's own folder.
 pub(super) fn check(path: &Path, test: &Document) -> Result<Cases, Diagnostics> {
     let host: Arc<dyn Host> = Arc::new(RhaiHost::default());
-    if test.kind() == Some(OF_POLICY) {
+    let kind = test.kind().and_then(kind_meant);
+    if let Some(other) = kind.filter(|kind| ![OF_WORKFLOW, OF_POLICY].contains(kind)) {
+        return Err(no_test(test, other));
+    }
+    if kind == Some(OF_POLICY) {
         let script = script(path, test)?;
         return PolicySuite::check(test, &script, &*host).map(Cases::Policy);
     }
@@ -38,10 +46,18 @@ pub(super) fn check(path: &Path, test: &Document) -> Result<Cases, Diagnostics> 
     Ok(Cases::Workflow(suite.with_policies(&host)))
 }
 
+/// What is a file of another kind has no other mistakes as a test.
+fn no_test(document: &Document, kind: &str) -> Diagnostics {
+    let message = format!("expected kind `{OF_WORKFLOW}` or `{OF_POLICY}`, found `{kind}`");
+    let span = document.root.nearest("/kind").span;
+    let one = Diagnostic::new(Code::Kind, &document.source, span, message);
+    one.help("name the test file: tests of `NAME.yaml` usually stand in `NAME.test.yaml`").into()
+}
+
 fn workflow(path: &Path, test: &Document) -> Result<Document, Diagnostics> {
     let (file, found) = TestFile::read(test);
     let Some(named) = file.workflow else { return Err(found.sorted()) };
-    Document::parse(&beside(path, test, &named, Code::TestedWorkflow, found)?)
+    Document::parse_noting(&beside(path, test, &named, Code::TestedWorkflow, found)?)
 }
 
 fn script(path: &Path, test: &Document) -> Result<Source, Diagnostics> {

@@ -33,7 +33,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let shown = Shown::by(args.json);
-    let document = documents::document(&args.file)?.map_err(|found| shown.refuse(&args.file, &found))?;
+    let document = documents::to_check(&args.file)?.map_err(|found| shown.refuse(&args.file, &found))?;
     let outline = outline(&Resolved::read(&document, &Disk), &longhaul_steps::catalogue());
     let outline = outline.map_err(|found| shown.refuse(&args.file, &found))?;
     let now = args.now.unwrap_or_else(Timestamp::now);

@@ -6,27 +6,33 @@ use longhaul_host_rhai::RhaiHost;
 use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
 use longhaul_model::plugin::MANIFEST;
-use longhaul_model::read::KINDS;
+use longhaul_model::policy::Host as _;
+use longhaul_model::read::{KINDS, kind_meant};
 use longhaul_model::workflow::check_shared;
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
 use crate::commands::documents::{self, Format, Shown};
-use crate::commands::{files, plugin, suites};
+use crate::commands::{files, folders, plugin, suites};
 use crate::errors::Result;
 use crate::{exit_code, output};
 
+/// How the name of a policy's script ends.
+const SCRIPT: &str = "rhai";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Workflow, Defaults, Test, PolicyTest, Sites, Site and Vm files, and the plugin.toml of plugins
-    #[arg(required = true, value_name = "FILE")]
+    /// Workflow, Defaults, Test, PolicyTest, Sites, Site and Vm files, the plugin.toml of plugins, scripts of policies, and folders
+    /// in which all of them are looked at
+    #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let checked = args.files.iter().map(|file| Ok((file, check(file)?))).collect::<Result<Vec<_>>>()?;
+    let files = folders::files(&args.files, folders::is_ours)?;
+    let checked = files.iter().map(|file| Ok((file, check(file)?))).collect::<Result<Vec<_>>>()?;
     match args.format.shown() {
         Shown::Text => checked.iter().for_each(|(file, found)| show(file, found)),
         Shown::Json => {
@@ -52,12 +58,15 @@ fn check(path: &Path) -> Result<Diagnostics> {
     if path.file_name().is_some_and(|name| name == MANIFEST) {
         return plugin::check(path);
     }
-    let document = match documents::document(path)? {
+    if path.extension().is_some_and(|ending| ending == SCRIPT) {
+        return Ok(RhaiHost::default().check(&documents::source(path)?));
+    }
+    let document = match documents::to_check(path)? {
         Ok(document) => document,
         Err(found) => return Ok(found),
     };
     let source = &document.source;
-    let found = match document.kind() {
+    let found = match document.kind().and_then(kind_meant) {
         Some("Workflow") => {
             longhaul_plan::validate(&files::resolved(&document), &longhaul_steps::catalogue())
         }
@@ -66,22 +75,24 @@ fn check(path: &Path) -> Result<Diagnostics> {
         Some("Site") => parse_site(source).map(drop),
         Some("Sites") => parse_sites(source).map(drop),
         Some("Vm") => parse_vm(source).map(drop),
-        kind => Err(unknown_kind(&document, kind)),
+        Some(_) | None => Err(unknown_kind(&document)),
     };
     Ok(found.err().unwrap_or_default())
 }
 
-fn unknown_kind(document: &Document, kind: Option<&str>) -> Diagnostics {
+fn unknown_kind(document: &Document) -> Diagnostics {
     let span = document.root.nearest("/kind").span;
-    let one = match kind {
+    let one = match document.kind() {
         Some(kind) => {
             Diagnostic::new(Code::Kind, &document.source, span, format!("kind `{kind}` is not known"))
-                .did_you_mean(kind, KINDS)
+                .help(format!("there are: {}", KINDS.join(", ")))
         }
         None => Diagnostic::new(Code::MissingKey, &document.source, span, "key `kind` is missing")
             .help(format!("there are: {}", KINDS.join(", "))),
     };
-    one.into()
+    let mut found = document.noted.clone();
+    found.push(one);
+    found.sorted()
 }
 
 fn show(file: &Path, found: &Diagnostics) {
@@ -116,7 +127,11 @@ mod tests {
         assert!(
             codes("apiVersion: longhaul/v1\nkind: Sites\nsites: []\n").contains(&Code::MissingKey.as_str())
         );
-        assert_eq!(codes("kind: Sitez\n"), [Code::Kind.as_str()]);
+        assert_eq!(codes("kind: Carpet\n"), [Code::Kind.as_str()]);
+        let misspelt = codes("kind: Workfow\nkind: Vm\nparmeters: {}\n");
+        for code in [Code::Kind, Code::DuplicateKey, Code::UnknownKey, Code::MissingKey] {
+            assert!(misspelt.contains(&code.as_str()), "{code}: {misspelt:?}");
+        }
         assert!(codes("kind: Test\n").contains(&Code::MissingKey.as_str()));
         assert_eq!(codes("name: x\n"), [Code::MissingKey.as_str()]);
     }

@@ -64,7 +64,7 @@ codes! {
     UnquotedExpression, "LH0003", "not quoted", "an expression inside `{ }` or `[ ]` is not quoted",
         "Inside `{ }` and `[ ]` YAML reads the braces of `${{ }}` as maps of its own.",
         "with: { vm: ${{ vm }} }",
-        "Quote the expression: `with: { vm: \"${{ vm }}\" }`, or write the map in block form.";
+        "Quote the whole value: `with: { vm: \"${{ vm }}\" }`, `{ to: \"reports/${{ run.id }}.html\" }`; or write the map in block form.";
     UnclosedExpression, "LH0004", "never closed", "a `${{` has no `}}`",
         "An expression is opened and not closed in the same text. In an unquoted text ` #` begins a comment and cuts the rest off.",
         "foreach: ${{ inputs.vms.filter(|v| v != \" #\") }}",
@@ -114,9 +114,9 @@ codes! {
         "foreach: ${{ inputs.vms[ }}",
         "Correct the expression. `let`, loops, `eval` and printing are not part of the language.";
     NotOneExpression, "LH0021", "not one expression", "exactly one expression is needed",
-        "The field is an expression: one `${{ }}` and no text around it.",
+        "The field is an expression: one `${{ }}` and no text around it. A list stands inside it as well.",
         "foreach: ${{ inputs.vms }} and more",
-        "Move everything inside the one `${{ }}`.";
+        "Move everything inside the one `${{ }}`: `${{ [inputs.first, inputs.second] }}` is a list.";
     UnknownFunction, "LH0022", "unknown", "a function is unknown",
         "The expression calls a function that the language does not have.",
         "foreach: ${{ inputs.vms.fliter(|v| true) }}",
@@ -146,7 +146,7 @@ codes! {
         "inputs:\n  vms: { type: array }",
         "Give the value on the command line, or declare a default.";
     InvalidInput, "LH0029", "declared here", "an input does not fit",
-        "A value that was given does not fit the schema of its input.",
+        "A value that was given does not fit the schema of its input; or the list of a `foreach` has an item twice.",
         "inputs:\n  present: { type: number, maximum: 1 }",
         "Give a value that fits.";
     UnknownAction, "LH0030", "unknown", "an action is unknown",
@@ -205,6 +205,10 @@ codes! {
         "What describes a workflow is read before anything has a value: its summary, and the schemas of its inputs with their defaults. An expression there would be a text with `${{` in it.",
         "inputs:\n  to: { type: string, default: \"${{ inputs.from }}\" }",
         "Write a value. A default that depends on other inputs is `null`, of `type: [string, \"null\"]`, and what is meant by it stands where it is used: `${{ inputs.to ?? inputs.from }}`.";
+    OtherEngine, "LH0044", "no expression here", "an expression is written as other engines do",
+        "An expression stands in `${{ }}`. `{{ }}` and `${ }`, which other engines have, would be text here, and unquoted YAML reads their braces as maps.",
+        "with: { to: \"{{ inputs.to }}\" }",
+        "Write `\"${{ inputs.to }}\"`.";
     UnknownResource, "LH0048", "unknown", "a resource is unknown",
         "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Number;
 
-use super::{Content, Document, Entry, Node, flow};
+use super::flow::{self, Unquoted, Written};
+use super::{Content, Document, Entry, Node, hints};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{Source, Span, Spanned};
 
@@ -16,19 +17,63 @@ const NODES_MAX: usize = 200_000;
 /// Deepest nesting; reading is recursive.
 const DEPTH_MAX: usize = 64;
 
-/// Reading stops: the mistake is already in the list.
-struct Stop;
+/// Reading stops at this place: the mistake is already in the list.
+struct Stop(usize);
 
+/// Reads a document. Where YAML cannot be read because of expressions that are not quoted, each of them is told, and it is read
+/// as if they were.
+///
+/// # Errors
+/// Everything up to the place where reading stopped.
 pub(super) fn document(source: &Source) -> Result<Document, Diagnostics> {
-    let mut builder = Builder {
-        source,
-        parser: Parser::new_from_str(source.text()),
-        anchors: BTreeMap::new(),
-        nodes: 0,
-        found: Diagnostics::new(),
-    };
-    let root = builder.stream().ok();
-    builder.found.or(root.map(|root| Document { source: source.clone(), root: root.into() }))
+    let as_written = Attempt::make(source, &[]);
+    let Err(Stop(at)) = as_written.root else { return as_written.document(source) };
+    let mut values = flow::unquoted_values(source.text());
+    if values.is_empty() {
+        return as_written.document(source);
+    }
+    let mut repaired = Attempt::make(source, &values);
+    if !repaired.misjudged.is_empty() {
+        values.retain(|value| !repaired.misjudged.contains(value));
+        repaired = Attempt::make(source, &values);
+    }
+    let gets_further = repaired.root.as_ref().map_or_else(|Stop(later)| *later > at, |_| true);
+    if gets_further { repaired.document(source) } else { as_written.document(source) }
+}
+
+/// What became of reading a text.
+struct Attempt {
+    root: Result<Node, Stop>,
+    found: Diagnostics,
+    /// What was taken for an unquoted value and stands in a text of another kind.
+    misjudged: Vec<Unquoted>,
+}
+
+impl Attempt {
+    /// Reads the text as if these values were quoted.
+    fn make(source: &Source, unquoted: &[Unquoted]) -> Self {
+        let text = flow::masked(source.text(), unquoted);
+        let mut builder = Builder {
+            source,
+            parser: Parser::new_from_str(&text),
+            anchors: BTreeMap::new(),
+            nodes: 0,
+            tag: None,
+            unquoted,
+            misjudged: Vec::new(),
+            found: Diagnostics::new(),
+        };
+        let root = builder.stream();
+        Self { root, found: builder.found, misjudged: builder.misjudged }
+    }
+
+    fn document(self, source: &Source) -> Result<Document, Diagnostics> {
+        let found = self.found.sorted();
+        match self.root {
+            Ok(root) => Ok(Document { source: source.clone(), root: root.into(), noted: found }),
+            Err(Stop(_)) => Err(found),
+        }
+    }
 }
 
 /// Where a carriage return stands that no line feed follows. Lines could not be counted as a person counts them.
@@ -42,6 +87,11 @@ struct Builder<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: BTreeMap<usize, (Node, usize)>,
     nodes: usize,
+    /// The tag of the latest event.
+    tag: Option<Span>,
+    /// What is read as if it were quoted.
+    unquoted: &'a [Unquoted],
+    misjudged: Vec<Unquoted>,
     found: Diagnostics,
 }
 
@@ -75,7 +125,10 @@ impl<'a> Builder<'a> {
         loop {
             match self.parser.next_event() {
                 Some(Ok((Event::Comment(..), _))) => {}
-                Some(Ok((event, span))) => return Ok((event, bytes(&span))),
+                Some(Ok((event, span))) => {
+                    self.tag = span.tag_span().map(|tag| bytes(&tag));
+                    return Ok((event, bytes(&span)));
+                }
                 Some(Err(error)) => return Err(self.syntax(&error)),
                 None => {
                     return Ok((
@@ -89,26 +142,18 @@ impl<'a> Builder<'a> {
 
     fn stop(&mut self, code: Code, span: Span, message: impl Into<String>) -> Stop {
         self.found.push(Diagnostic::new(code, self.source, span, message));
-        Stop
+        Stop(span.start)
     }
 
-    /// What the parser stumbled over: an unquoted expression if there is one, for its own message would not say so.
+    /// What the parser stumbled over.
     fn syntax(&mut self, error: &ScanError) -> Stop {
         let at = error.marker().byte_offset().unwrap_or(0).min(self.source.text().len());
-        let unquoted = flow::unquoted_expressions(self.source.text());
-        if unquoted.iter().any(|span| span.start <= at) {
-            for span in unquoted {
-                let written = self.source.slice(span);
-                let help = format!("quote it: `\"{}\"`", written.replace('"', "\\\""));
-                let message = "an expression inside `{ }` or `[ ]` must be quoted";
-                self.found
-                    .push(Diagnostic::new(Code::UnquotedExpression, self.source, span, message).help(help));
-            }
-            return Stop;
-        }
         let message = format!("cannot be read as YAML: {}", error.info());
         let width = self.source.text()[at..].chars().next().map_or(0, char::len_utf8);
-        self.stop(Code::Syntax, Span::new(at, at + width), message)
+        let mut one = Diagnostic::new(Code::Syntax, self.source, Span::new(at, at + width), message);
+        one.help = hints::syntax(self.source.text(), at);
+        self.found.push(one);
+        Stop(at)
     }
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Stop> {
@@ -116,17 +161,17 @@ impl<'a> Builder<'a> {
         if depth > DEPTH_MAX {
             return Err(self.stop(Code::Document, span, format!("nested more than {DEPTH_MAX} deep")));
         }
-        let tagged = event.tag().is_some();
+        let tag = self.tag.take();
         let before = self.nodes;
-        let (node, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => (Self::scalar(&text, style, span), anchor),
+        let (mut node, anchor) = match event {
+            Event::Scalar(text, style, anchor, _) => (self.scalar(&text, style, span), anchor),
             Event::SequenceStart(_, anchor, _) => (self.list(span, depth)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.map(span, depth)?, anchor),
             Event::Alias(anchor) => (self.alias(anchor, span)?, 0),
             _ => return Err(self.stop(Code::Syntax, span, "a value is missing here")),
         };
-        if tagged {
-            return Err(self.stop(Code::Syntax, node.span, "tags (`!name`) are not part of the language"));
+        if let Some(tag) = tag {
+            node = self.tagged(node, tag);
         }
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), self.nodes - before + 1));
@@ -150,15 +195,74 @@ impl<'a> Builder<'a> {
         Ok(Node { span, ..node })
     }
 
-    fn scalar(text: &str, style: ScalarStyle, span: Span) -> Node {
+    /// Notes a tag. An expression's `!` may have been meant, and then the node is read as that.
+    fn tagged(&mut self, node: Node, tag: Span) -> Node {
+        let written = self.source.slice(tag);
+        let message = "tags (`!name`) are not part of the language";
+        let one = Diagnostic::new(Code::Syntax, self.source, tag, message);
+        let meant = match &node.content {
+            Content::Null if written.len() > 1 && !written.starts_with("!!") => {
+                Some(format!("${{{{ {written} }}}}"))
+            }
+            Content::Text(text) if written == "!" => Some(format!("${{{{ !{text} }}}}")),
+            _ => None,
+        };
+        let Some(meant) = meant else {
+            self.found.push(one.help("leave it out"));
+            return node;
+        };
+        let quoted = meant.replace('"', "\\\"");
+        self.found.push(one.help(format!("an expression that begins with `!` is `\"{quoted}\"`")));
+        let span = Span::new(tag.start, node.span.end.max(tag.end));
+        Node { content: Content::Text(meant), span }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) -> Node {
         let content = match style {
-            ScalarStyle::Plain => plain(text),
+            ScalarStyle::Plain => self.meant(span).map_or_else(|| plain(text), Content::Text),
             ScalarStyle::SingleQuoted
             | ScalarStyle::DoubleQuoted
             | ScalarStyle::Literal
-            | ScalarStyle::Folded => Content::Text(text.to_owned()),
+            | ScalarStyle::Folded => {
+                self.misjudged.extend(self.unquoted_in(span).cloned());
+                Content::Text(text.to_owned())
+            }
         };
         Node { content, span }
+    }
+
+    fn unquoted_in(&self, span: Span) -> impl Iterator<Item = &'a Unquoted> + use<'a> {
+        self.unquoted.iter().filter(move |one| span.start < one.span.end && one.span.start < span.end)
+    }
+
+    /// The text of a value that should have been quoted, which is noted; nothing for every other.
+    fn meant(&mut self, span: Span) -> Option<String> {
+        let value = self.unquoted_in(span).next()?;
+        let text = self.source.slice(span);
+        let (code, message, meant) = match value.written {
+            Written::Ours => (
+                Code::UnquotedExpression,
+                "an expression inside `{ }` or `[ ]` must be quoted",
+                text.to_owned(),
+            ),
+            Written::Braces => (
+                Code::OtherEngine,
+                "`{{ }}` is no expression, and unquoted not even text",
+                text.replace("{{", "${{"),
+            ),
+            Written::Dollar => {
+                let meant = text.replace("${", "${{").replace('}', "}}");
+                (Code::OtherEngine, "`${ }` is no expression", meant)
+            }
+        };
+        let one = Diagnostic::new(code, self.source, span, message);
+        let quoted = meant.replace('"', "\\\"");
+        let help = match value.written {
+            Written::Ours => format!("quote it: `\"{quoted}\"`"),
+            Written::Braces | Written::Dollar => format!("write `\"{quoted}\"`, in quotes"),
+        };
+        self.found.push(one.help(help));
+        Some(meant)
     }
 
     fn list(&mut self, start: Span, depth: usize) -> Result<Node, Stop> {
@@ -199,7 +303,11 @@ impl<'a> Builder<'a> {
 
     fn key(&mut self, event: Event<'a>, span: Span) -> Result<Spanned<String>, Stop> {
         match event {
-            Event::Scalar(text, ..) => Ok(Spanned { value: text.into_owned(), span }),
+            Event::Scalar(text, style, ..) => {
+                let value = Some(style).filter(|style| *style == ScalarStyle::Plain);
+                let value = value.and_then(|_| self.meant(span)).unwrap_or_else(|| text.into_owned());
+                Ok(Spanned { value, span })
+            }
             _ => Err(self.stop(Code::Syntax, span, "a key must be text")),
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn document(source: &Source) -> Result<Document, Diagnostics> {
         found.push(Diagnostic::new(Code::Syntax, source, at, message));
     }
     let root = Node { content: map(root.get_ref()), span: Span::new(0, bytes) };
-    found.or(Some(Document { source: source.clone(), root: root.into() }))
+    found.or(Some(Document { source: source.clone(), root: root.into(), noted: Diagnostics::new() }))
 }
 
 /// The parser hands entries out by name; in the tree they stand as in the file.

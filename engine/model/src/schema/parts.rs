@@ -122,6 +122,13 @@ pub(super) fn duration() -> Value {
     titled("duration", json!({ "type": "string", "pattern": DURATION, "examples": ["300ms", "10m", "2h"] }))
 }
 
+/// A duration that is not 0.
+pub(super) fn timeout() -> Value {
+    let mut schema = duration();
+    schema["not"] = json!({ "pattern": r"^0+(\.0+)?(ms|s|m|h|d)$" });
+    schema
+}
+
 /// A duration of at least a second.
 pub(super) fn heartbeat() -> Value {
     let shorter = r"^(0*[0-9]{1,3}(\.[0-9]+)?ms|0+(\.[0-9]+)?s|0+(\.0+)?[mhd])$";

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::parts::{
     any_map, dashed_id, duration, exactly, expression, flag, has_one_of, heartbeat, list, map, map_of, means,
-    or_else, or_expression, pattern, shared, step_id, step_id_form, text, titled, whole, without, words,
+    or_else, or_expression, pattern, shared, step_id, step_id_form, text, timeout, titled, whole, without,
+    words,
 };
 use crate::resource::ResourceKind;
 use crate::workflow::child::{OF_ATTEMPTS, OF_EFFECTS, PATH};
@@ -168,7 +169,7 @@ fn action_key(key: &str) -> Option<Value> {
         ),
         "timeout" => means(
             "How long one attempt may take; what `defaults` says if it is not said here, and 10m if nobody says",
-            or_else("10m", duration()),
+            or_else("10m", timeout()),
         ),
         "heartbeat" => means(
             "How long it may give no sign of life before its outcome counts as unknown; no bound if nobody says",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::parts::{
     any_map, duration, expression, head, heartbeat, list, map, map_of, means, or_else, pattern, shared,
-    step_id_form, text, titled, whole, words,
+    step_id_form, text, timeout, titled, whole, words,
 };
 use super::{plugin, policy, step};
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
@@ -139,7 +139,7 @@ fn defaults() -> Value {
 
 fn default_key(key: &str) -> Option<Value> {
     Some(match key {
-        "timeout" => means("How long one attempt may take; 10m if nobody says", or_else("10m", duration())),
+        "timeout" => means("How long one attempt may take; 10m if nobody says", or_else("10m", timeout())),
         "heartbeat" => means(
             "How long an action under way may give no sign of life; 1s at least, and no bound if nobody says",
             heartbeat(),

@@ -33,15 +33,11 @@ pub(super) fn is_named(step: &Node) -> bool {
     step.get("uses").and_then(Node::as_text).is_some_and(is_path)
 }
 
-/// The same mistake with the way to name a file, if one was meant.
-pub(super) fn or_a_path(one: Diagnostic, text: &str) -> Diagnostic {
-    let is_meant = text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml");
-    let name = text.trim_start_matches('/');
-    if is_meant {
-        one.help(format!("a workflow's file is named from this one's folder: `./{name}`"))
-    } else {
-        one
-    }
+/// How a file is named that a text means which has not the form of one.
+#[must_use]
+pub fn path_meant(text: &str) -> Option<String> {
+    let is_meant = [".yaml", ".yml", ".json"].iter().any(|ending| text.ends_with(ending));
+    is_meant.then(|| format!("./{}", text.trim_start_matches('/')))
 }
 
 /// Reads a step whose `uses` [names a file](is_named).

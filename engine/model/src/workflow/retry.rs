@@ -1,6 +1,6 @@
 //! `retry`: what is tried again, and when.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::document::Node;
 use crate::read::{Read, Reader};
 use crate::source::Spanned;
@@ -67,7 +67,11 @@ fn read_errors(node: &Node, reader: &mut Reader<'_>) -> Option<Vec<String>> {
     for error in errors.iter().filter(|error| !ERROR_CLASSES.contains(&error.value.as_str())) {
         let message = format!("there is no error class `{}`", error.value);
         let one = Diagnostic::new(Code::Malformed, reader.source, error.span, message);
-        reader.found.push(one.help(format!("there are: {}", ERROR_CLASSES.join(", "))));
+        let near = nearest(&error.value, ERROR_CLASSES);
+        reader.found.push(one.help(near.map_or_else(
+            || format!("there are: {}", ERROR_CLASSES.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        )));
     }
     Some(errors.into_iter().map(|error| error.value).collect())
 }

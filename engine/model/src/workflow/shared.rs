@@ -46,10 +46,24 @@ pub(super) fn read_defaults(root: &Node, reader: &mut Reader<'_>) -> Defaults {
     let Some(node) = root.get("defaults") else { return Defaults::default() };
     reader.fields(node, "the defaults", &DEFAULTS_KEYS);
     Defaults {
-        timeout: reader.optional(node, "timeout"),
+        timeout: read_timeout(node, reader),
         heartbeat: read_heartbeat(node, reader),
         retry: reader.optional(node, "retry"),
     }
+}
+
+/// The `timeout` of a map.
+pub(super) fn read_timeout(node: &Node, reader: &mut Reader<'_>) -> Option<Time> {
+    let read: Spanned<Time> = reader.optional(node, "timeout")?;
+    if read.value == Time::from_millis(0) {
+        let one = Diagnostic::new(Code::Malformed, reader.source, read.span, "a timeout of no time at all");
+        reader.found.push(
+            one.help(
+                "every attempt would be over before it began: write how long one may take, such as `10m`",
+            ),
+        );
+    }
+    Some(read.value)
 }
 
 /// The `heartbeat` of a map.

@@ -1,6 +1,6 @@
 //! A step as the file says it.
 
-use crate::action::{ActionName, Effects};
+use crate::action::Effects;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::{Content, Entry, Node};
 use crate::ids::StepId;
@@ -11,7 +11,7 @@ use crate::workflow::child::{self, ChildSpec};
 use crate::workflow::question::QuestionSpec;
 use crate::workflow::resource::{self, ClaimSpec};
 use crate::workflow::retry::{RetrySpec, bounded};
-use crate::workflow::shared::read_heartbeat;
+use crate::workflow::shared::{read_heartbeat, read_timeout};
 
 /// A step.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +55,8 @@ pub enum WaitSpec {
 /// A step that uses an action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActionSpec {
-    /// The action; nothing if its name could not be read.
-    pub uses: Option<Spanned<ActionName>>,
+    /// The action as it is named; nothing if no name can stand there.
+    pub uses: Option<Spanned<String>>,
     /// Its parameters.
     pub with: Option<Node>,
     /// The effects it is asserted to have.
@@ -83,7 +83,7 @@ pub struct ActionSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompensateSpec {
     /// The action that undoes.
-    pub uses: Option<Spanned<ActionName>>,
+    pub uses: Option<Spanned<String>>,
     /// Its parameters.
     pub with: Option<Node>,
     /// What must hold for it.
@@ -96,7 +96,7 @@ pub struct CompensateSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeSpec {
     /// The action that looks.
-    pub uses: Option<Spanned<ActionName>>,
+    pub uses: Option<Spanned<String>>,
     /// Its parameters.
     pub with: Option<Node>,
     /// Whether what it found means that the effect is there.
@@ -164,10 +164,19 @@ pub(crate) const PROBE_KEYS: [&str; 6] = ["uses", "with", "done", "absent", "par
 /// Most items of a foreach at once.
 pub(crate) const PARALLEL_MAX: u32 = 1_000;
 
+/// Every key that some step has.
+pub(crate) fn keys() -> Vec<&'static str> {
+    SHARED_KEYS.into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).chain(WAIT_KEYS).collect()
+}
+
 /// Reads a map of steps; notes (`x-*`) are left out.
 pub(super) fn read_all(node: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
     if !matches!(node.content, Content::Map(_)) {
-        reader.wrong_type(node, "a map of steps by their ids");
+        let message = format!("expected a map of steps by their ids, found {}", node.type_name());
+        let one = Diagnostic::new(Code::WrongType, reader.source, node.span, message);
+        reader.found.push(
+            one.help("each step stands behind its id: `copy: { uses: storage.prefetch@1, with: { … } }`"),
+        );
     }
     let steps = node.entries().iter().filter(|entry| !entry.key.value.starts_with("x-"));
     steps.filter_map(|entry| read_step(entry, reader)).collect()
@@ -175,9 +184,7 @@ pub(super) fn read_all(node: &Node, reader: &mut Reader<'_>) -> Vec<StepSpec> {
 
 fn read_step(entry: &Entry, reader: &mut Reader<'_>) -> Option<StepSpec> {
     let node = &entry.value;
-    let known: Vec<&str> =
-        SHARED_KEYS.into_iter().chain(ACTION_KEYS).chain(FOREACH_KEYS).chain(WAIT_KEYS).collect();
-    reader.fields(node, "a step", &known);
+    reader.fields(node, "a step", &keys());
     let needs: Option<Vec<Spanned<StepId>>> = reader.optional(node, "needs");
     let body = read_body(entry, reader);
     let id = match entry.key.value.parse() {
@@ -234,8 +241,7 @@ fn read_body(entry: &Entry, reader: &mut Reader<'_>) -> Option<BodySpec> {
 }
 
 fn is_misspelt(key: &str) -> bool {
-    let known = SHARED_KEYS.iter().chain(&ACTION_KEYS).chain(&FOREACH_KEYS).chain(&WAIT_KEYS);
-    !key.starts_with("x-") && !known.into_iter().any(|known| *known == key)
+    !key.starts_with("x-") && !keys().contains(&key)
 }
 
 fn refuse_keys(node: &Node, keys: &[&str], owner: &str, reader: &mut Reader<'_>) {
@@ -254,7 +260,7 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
         uses: read_uses(node, reader),
         with: reader.optional(node, "with"),
         effects: reader.optional(node, "effects"),
-        timeout: reader.optional(node, "timeout"),
+        timeout: read_timeout(node, reader),
         heartbeat: read_heartbeat(node, reader),
         retry: reader.optional(node, "retry"),
         pivot,
@@ -265,22 +271,16 @@ fn read_action(node: &Node, reader: &mut Reader<'_>) -> ActionSpec {
     }
 }
 
-fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<ActionName>> {
+/// What `uses` names. Whether an action is called so, those find out who know them.
+fn read_uses(node: &Node, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
     let uses: Spanned<String> = reader.required(node, "uses")?;
-    if child::is_path(&uses.value) {
-        let message = format!("one action is needed here, and `{}` is a workflow", uses.value);
-        let one = Diagnostic::new(Code::Malformed, reader.source, uses.span, message);
-        reader.found.push(one.help("name the action; a workflow runs as a step of its own"));
-        return None;
+    if !child::is_path(&uses.value) {
+        return Some(uses);
     }
-    match uses.value.parse() {
-        Ok(value) => Some(Spanned { value, span: uses.span }),
-        Err(error) => {
-            let one = Diagnostic::new(Code::Malformed, reader.source, uses.span, format!("{error}"));
-            reader.found.push(child::or_a_path(one, &uses.value));
-            None
-        }
-    }
+    let message = format!("one action is needed here, and `{}` is a workflow", uses.value);
+    let one = Diagnostic::new(Code::Malformed, reader.source, uses.span, message);
+    reader.found.push(one.help("name the action; a workflow runs as a step of its own"));
+    None
 }
 
 fn read_waiting(node: &Node, reader: &mut Reader<'_>) -> BodySpec {

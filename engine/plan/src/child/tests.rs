@@ -137,7 +137,7 @@ fn mistakes_of_all_files_are_told_at_once() {
             "root.yaml",
             6,
             Code::InvalidParameter,
-            "input `vm` of `./copy.yaml`: 7 is not of type \"string\"",
+            "input `vm` of `./copy.yaml`: 7 is not a vm-id: write lower-case letters, digits and dashes, such as `vm-a`",
         ),
         line("root.yaml", 6, Code::InvalidParameter, "`./copy.yaml` takes no input `tll`"),
         line("root.yaml", 7, Code::InvalidParameter, "`./copy.yaml` needs input `vm`"),

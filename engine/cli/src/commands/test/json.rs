@@ -1,7 +1,12 @@
 //! The result as scripts read it.
 
+use std::path::PathBuf;
+
+use longhaul_model::diagnostic::Diagnostics;
 use longhaul_sim::suite::{Failing, Verdict};
 use serde_json::{Value, json};
+
+use crate::commands::validate::as_json;
 
 use super::play::Played;
 use super::{Tested, show};
@@ -14,8 +19,14 @@ pub(super) fn of(tested: &Tested) -> Value {
         "simulated_ms": tested.simulated_ms(),
         "took_ms": tested.took_ms,
         "stale_snapshots": tested.stale,
+        "broken": broken(&tested.broken),
         "cases": tested.cases.iter().map(case).collect::<Vec<_>>(),
     })
+}
+
+/// Files with mistakes, as `longhaul validate --json` shows them.
+pub(super) fn broken(files: &[(PathBuf, Diagnostics)]) -> Value {
+    files.iter().map(|(file, found)| as_json(file, found)).collect()
 }
 
 fn case(case: &Played) -> Value {

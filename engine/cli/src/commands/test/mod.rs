@@ -13,6 +13,7 @@ mod snapshots;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use longhaul_model::diagnostic::Diagnostics;
 use longhaul_sim::PolicySuite;
 use longhaul_sim::suite::Suite;
 use play::Played;
@@ -62,6 +63,8 @@ struct Tested {
     cases: Vec<Played>,
     /// Snapshots that belong to no case any more.
     stale: Vec<PathBuf>,
+    /// Files whose cases could not be tried.
+    broken: Of<Diagnostics>,
     seed: u64,
     took_ms: u64,
 }
@@ -76,7 +79,7 @@ impl Tested {
     }
 
     fn is_fine(&self) -> bool {
-        self.stale.is_empty() && self.cases.iter().all(Played::is_fine)
+        self.broken.is_empty() && self.stale.is_empty() && self.cases.iter().all(Played::is_fine)
     }
 }
 
@@ -88,10 +91,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     let began = Instant::now();
     let loaded = find::load(&files)?;
-    if let Some(code) = show_mistakes(args, &loaded) {
-        return Ok(code);
+    let (suites, asked, broken) = apart(loaded);
+    show_mistakes(args, &broken, suites.is_empty() && asked.is_empty());
+    if suites.is_empty() && asked.is_empty() {
+        return Ok(exit_code::INVALID_FILE);
     }
-    let (suites, asked) = apart(loaded);
     let mut cases = play::all(&suites, args.filter.as_deref(), args.seed);
     cases.extend(policies::all(&asked, args.filter.as_deref()));
     if cases.is_empty() {
@@ -110,10 +114,16 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         }
     }
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut tested = Tested { cases, stale, seed: args.seed, took_ms };
+    let mut tested = Tested { cases, stale, broken, seed: args.seed, took_ms };
     settle_snapshots(args, &mut tested)?;
     tell(args, &tested)?;
-    Ok(if tested.is_fine() { exit_code::OK } else { exit_code::CHECK_FAILED })
+    Ok(if !tested.broken.is_empty() {
+        exit_code::INVALID_FILE
+    } else if tested.is_fine() {
+        exit_code::OK
+    } else {
+        exit_code::CHECK_FAILED
+    })
 }
 
 /// Plays the cases of one test file of a workflow and writes their snapshots, which it names.
@@ -132,33 +142,26 @@ pub(super) fn accept(file: &Path) -> Result<Vec<PathBuf>> {
 
 type Of<T> = Vec<(PathBuf, T)>;
 
-/// Tests of workflows, and tests of policies.
-fn apart(loaded: Vec<find::Loaded>) -> (Of<Suite>, Of<PolicySuite>) {
-    let (mut suites, mut asked) = (Vec::new(), Vec::new());
+/// Tests of workflows, tests of policies, and what is wrong with the files that are no good.
+fn apart(loaded: Vec<find::Loaded>) -> (Of<Suite>, Of<PolicySuite>, Of<Diagnostics>) {
+    let (mut suites, mut asked, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     for (file, cases) in loaded {
         match cases {
             Ok(Cases::Workflow(suite)) => suites.push((file, suite)),
             Ok(Cases::Policy(suite)) => asked.push((file, suite)),
-            Err(_) => {}
+            Err(found) => broken.push((file, found)),
         }
     }
-    (suites, asked)
+    (suites, asked, broken)
 }
 
-/// Shows what is wrong with the files; the exit code if something is.
-fn show_mistakes(args: &Args, loaded: &[find::Loaded]) -> Option<u8> {
-    let wrong: Vec<_> =
-        loaded.iter().filter_map(|(file, suite)| Some((file, suite.as_ref().err()?))).collect();
-    if wrong.is_empty() {
-        return None;
+/// Shows what is wrong with files. In JSON it stands with the cases of the others, unless there are none.
+fn show_mistakes(args: &Args, broken: &Of<Diagnostics>, is_all: bool) {
+    if args.json && is_all {
+        output::json(&json::broken(broken));
+    } else if !args.json {
+        broken.iter().for_each(|(_, found)| output::raw_talk(&found.render(output::has_terminal())));
     }
-    if args.json {
-        let all: Vec<_> = wrong.iter().map(|(file, found)| super::validate::as_json(file, found)).collect();
-        output::json(&all);
-    } else {
-        wrong.iter().for_each(|(_, found)| output::raw_talk(&found.render(output::has_terminal())));
-    }
-    Some(exit_code::INVALID_FILE)
 }
 
 /// Writes what is accepted, and removes what is stale then.

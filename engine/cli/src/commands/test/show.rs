@@ -31,6 +31,10 @@ pub(super) fn text(tested: &Tested) -> String {
             format_args!("{}: belongs to no case; `longhaul test --accept` removes it", file.display()),
         );
     }
+    for (file, found) in &tested.broken {
+        let mistakes = counted(found.len(), "mistake");
+        line(&mut text, 0, format_args!("{}: {mistakes}, none of its cases was tried", file.display()));
+    }
     let failed = tested.cases.iter().filter(|case| !case.is_fine()).count();
     let (cases, runs) = (counted(tested.cases.len(), "case"), counted(tested.runs(), "simulated run"));
     let simulated = duration(tested.simulated_ms());

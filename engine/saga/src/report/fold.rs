@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::forecast::Forecast;
 use super::safe::safe_now;
 use super::{
-    Client, DiskProof, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client, policies,
-    verdict,
+    Client, DiskProof, GivenUp, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client,
+    policies, verdict,
 };
 use crate::event::{Decided, Failed, Observation, RunCreated};
 use crate::intent::{Answered, Cancel, Compensate, End, Instruction, Start};
@@ -74,6 +74,7 @@ impl Folding {
             wire: Vec::new(),
             wan_bytes: None,
             owners: BTreeMap::new(),
+            given_up: None,
             instructions: Vec::new(),
             safe_now: Vec::new(),
         };
@@ -107,13 +108,9 @@ impl Folding {
                 self.stopped.insert((cancel.step.clone(), cancel.work), cancel.clone());
             }
             Entry::Intent(
-                Intent::Queue(_)
-                | Intent::Share(_)
-                | Intent::Expand(_)
-                | Intent::Enter(_)
-                | Intent::Pause(_)
-                | Intent::GiveUp(_),
+                Intent::Queue(_) | Intent::Share(_) | Intent::Expand(_) | Intent::Enter(_) | Intent::Pause(_),
             ) => {}
+            Entry::Intent(Intent::GiveUp(given_up)) => self.given_up(&given_up.reason, at_ms),
         }
         if !matches!(record.entry, Entry::Event(Event::Observation(_))) {
             self.report.total_ms = at_ms;
@@ -144,9 +141,9 @@ impl Folding {
             },
             Event::Observation(seen) => self.observation(seen, at_ms),
             Event::RunResumed(_) => self.report.status = Status::Running,
+            Event::CancelRequested(cancel) => self.given_up(&cancel.reason, at_ms),
             Event::RunCreated(_)
             | Event::Interrupted(_)
-            | Event::CancelRequested(_)
             | Event::RunPaused(_)
             | Event::RunUnpaused(_)
             | Event::HandleGiven(_)
@@ -163,6 +160,12 @@ impl Folding {
         let stopped = self.stopped.remove(&(failed.step.clone(), failed.work));
         let why = stopped.filter(|_| failed.failure.class == "cancelled").and_then(|it| it.failure());
         why.unwrap_or_else(|| failed.failure.clone())
+    }
+
+    /// The first reason stands: who gives up what is given up changes nothing more.
+    fn given_up(&mut self, reason: &str, at_ms: u64) {
+        let reason = reason.to_owned();
+        self.report.given_up.get_or_insert(GivenUp { at_ms, reason });
     }
 
     /// What policies said about a step may be a question to people, which is no line of its own.

@@ -29,6 +29,15 @@ pub use verdict::{Check, Verdict};
 use crate::Status;
 use crate::intent::Instruction;
 
+/// That a run was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GivenUp {
+    /// How long after its start, in milliseconds.
+    pub at_ms: u64,
+    /// Why: what a person said, or that its deadline has passed.
+    pub reason: String,
+}
+
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -74,6 +83,9 @@ pub struct Report {
     pub wan_bytes: Option<u64>,
     /// Which site owns each VM, as far as the run knows.
     pub owners: BTreeMap<String, String>,
+    /// When and why the run was given up, by a person or by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<GivenUp>,
     /// What an operator has to do.
     pub instructions: Vec<Instruction>,
     /// What is safe to do now, in sentences.

@@ -1,7 +1,7 @@
 //! The report as text and as rows, which the page shows too.
 
 use super::units::{bytes, millis, or_not_known, rate};
-use super::{Client, Report, Verdict};
+use super::{Client, GivenUp, Report, Verdict};
 
 /// A headed list of lines.
 pub(super) struct Section {
@@ -66,6 +66,7 @@ impl Report {
     pub(super) fn sections(&self) -> Vec<Section> {
         let sections = [
             ("Verdict", self.verdict.as_ref().map(Verdict::lines).unwrap_or_default()),
+            ("Given up", self.given_up_line()),
             ("What is safe now", self.safe_now.clone()),
             ("What is to be done", self.to_do()),
             ("What policies said", self.policy_lines()),
@@ -79,6 +80,11 @@ impl Report {
         ];
         let full = sections.into_iter().filter(|(_, lines)| !lines.is_empty());
         full.map(|(title, lines)| Section { title, lines }).collect()
+    }
+
+    fn given_up_line(&self) -> Vec<String> {
+        let line = |given_up: &GivenUp| format!("after {}: {}", millis(given_up.at_ms), given_up.reason);
+        self.given_up.iter().map(line).collect()
     }
 
     fn to_do(&self) -> Vec<String> {

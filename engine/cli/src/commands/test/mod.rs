@@ -22,6 +22,7 @@ use snapshots::Kept;
 use crate::commands::suites::Cases;
 
 use crate::errors::{Explain as _, Failure, Result};
+use crate::settings::invalid;
 use crate::{exit_code, output};
 
 /// The seed of the draws, and the one that snapshots are made with.
@@ -130,9 +131,12 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 ///
 /// # Errors
 ///
-/// Says which file cannot be read or written.
+/// Everything that is wrong with the file, and which file cannot be read or written.
 pub(super) fn accept(file: &Path) -> Result<Vec<PathBuf>> {
-    let (suites, _) = apart(find::load(&[file.to_owned()])?);
+    let (suites, _, broken) = apart(find::load(&[file.to_owned()])?);
+    if let Some((_, found)) = broken.into_iter().next() {
+        return Err(invalid(&found));
+    }
     let cases = play::all(&suites, None, SEED);
     for case in &cases {
         snapshots::write(&case.snapshot_file, &case.summary)?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::engine::{ENGINE, OPERATIONS_MAX, bounded};
+use crate::operations::{self, Operation};
 use crate::reference::{self, Reference, Root};
 use crate::scan::{self, Piece};
 use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
@@ -21,6 +22,7 @@ use crate::{Asked, Error, Scope, facts, functions, status};
 pub struct Expression {
     text: String,
     references: Vec<Reference>,
+    operations: Vec<Operation>,
     asked: Asked,
     /// Whether it is nothing but names joined by dots.
     is_path: bool,
@@ -71,8 +73,10 @@ impl Expression {
         refuse_unknown_functions(&ast, &locate)?;
         let (asked, questions) = status::questions(&ast, &locate)?;
         let read = reference::references(&ast, &locate).into_iter().map(|read| read.widened(text));
-        let references = read.chain(questions).collect();
-        let read = Self { text: text.to_owned(), references, asked, is_path: false, ast: Arc::new(ast) };
+        let references: Vec<Reference> = read.chain(questions).collect();
+        let operations = operations::operations(&ast, &references, &locate);
+        let (text, ast) = (text.to_owned(), Arc::new(ast));
+        let read = Self { text, references, operations, asked, is_path: false, ast };
         let is_path = matches!(read.shape(), Shape::Reference(_));
         Ok(Self { is_path, ..read })
     }
@@ -87,6 +91,12 @@ impl Expression {
     #[must_use]
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// The operators in it, with what they are given.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
     }
 
     /// What it asks about the run.
@@ -213,7 +223,7 @@ const PLAIN_BYTES_MAX: usize = 1 << 16;
 const TRUTHS: [&str; 7] = ["==", "!=", "<", "<=", ">", ">=", "!"];
 
 /// How many names follow the first of a chain; `None` when something else than a name is among them.
-fn chain_length(expression: &Expr) -> Option<usize> {
+pub(crate) fn chain_length(expression: &Expr) -> Option<usize> {
     match expression {
         Expr::Dot(pair, ..) | Expr::Index(pair, ..) => Some(1 + chain_length(&pair.rhs)?),
         Expr::Property(..) | Expr::StringConstant(..) => Some(0),

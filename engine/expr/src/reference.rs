@@ -4,6 +4,7 @@
 //! references, and what they capture shows up both where it is captured and, with its path, in their bodies.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
@@ -45,6 +46,19 @@ pub struct Reference {
     pub has_default: bool,
     /// The byte range in the parsed text: of all its names where they are joined by dots, else of the first.
     pub at: Range<usize>,
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = match &self.root {
+            Root::Inputs => "inputs",
+            Root::Steps => "steps",
+            Root::Run => "run",
+            Root::Variable(name) => name,
+        };
+        f.write_str(first)?;
+        self.path.iter().try_for_each(|name| write!(f, ".{name}"))
+    }
 }
 
 impl Reference {

@@ -14,6 +14,7 @@ mod chart;
 mod check;
 mod child;
 mod claims;
+mod comparisons;
 mod digest;
 mod drawing;
 mod family;

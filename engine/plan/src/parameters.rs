@@ -151,10 +151,11 @@ impl Checker<'_> {
                 }
             }
         }
+        self.operations(expression, offset, node, names);
         reads
     }
 
-    fn within(&self, node: &Node, start: usize, end: usize) -> Span {
+    pub(crate) fn within(&self, node: &Node, start: usize, end: usize) -> Span {
         node.span_within(&self.workflow.document.source, start, end)
     }
 

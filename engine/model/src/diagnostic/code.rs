@@ -158,9 +158,9 @@ codes! {
         "with: { vm: vm-a, max_pause: 300 }",
         "Write what the message asks for.";
     TypeMismatch, "LH0032", "of the wrong type", "an expression has the wrong type",
-        "The value of the expression will have a type that cannot stand there.",
+        "The value of the expression will have a type that cannot stand there; or an operator has sides of different types, so that a comparison comes to the same whatever they are, or a text that stands for a time or an amount, of which it would compare the letters.",
         "with: { vm: \"${{ inputs.vms }}\" }",
-        "Read something of the right type, or convert it.";
+        "Read something of the right type, or convert it: `inputs.n == 3`, `duration(inputs.window) > \"90s\"`.";
     Cycle, "LH0033", "part of the cycle", "steps wait for each other",
         "Steps need each other in a circle, so none of them could ever start. Reading a step's output is a need, too.",
         "steps:\n  a: { needs: [b], uses: x.y@1 }\n  b: { needs: [a], uses: x.y@1 }",

@@ -21,8 +21,8 @@ use crate::{Asked, Error, Scope, facts, functions, status};
 #[serde(try_from = "String", into = "String")]
 pub struct Expression {
     text: String,
-    references: Vec<Reference>,
-    operations: Vec<Operation>,
+    references: Box<[Reference]>,
+    operations: Box<[Operation]>,
     asked: Asked,
     /// Whether it is nothing but names joined by dots.
     is_path: bool,
@@ -73,8 +73,8 @@ impl Expression {
         refuse_unknown_functions(&ast, &locate)?;
         let (asked, questions) = status::questions(&ast, &locate)?;
         let read = reference::references(&ast, &locate).into_iter().map(|read| read.widened(text));
-        let references: Vec<Reference> = read.chain(questions).collect();
-        let operations = operations::operations(&ast, &references, &locate);
+        let references: Box<[Reference]> = read.chain(questions).collect();
+        let operations = operations::operations(&ast, &references, &locate).into();
         let (text, ast) = (text.to_owned(), Arc::new(ast));
         let read = Self { text, references, operations, asked, is_path: false, ast };
         let is_path = matches!(read.shape(), Shape::Reference(_));
@@ -141,7 +141,7 @@ impl Expression {
     /// The value that a path leads to, where Rhai would hand back the same: most expressions of most workflows. `None`
     /// says nothing.
     fn at_path<'s>(&self, scope: &'s Scope) -> Option<&'s Value> {
-        let ([read], true) = (self.references.as_slice(), self.is_path) else { return None };
+        let ([read], true) = (&*self.references, self.is_path) else { return None };
         let mut names = read.path.iter();
         let first = match &read.root {
             Root::Inputs => scope.inputs.get(names.next()?)?,
@@ -195,7 +195,7 @@ impl Expression {
 
     /// The only reference, if its path is as long as the whole expression's.
     fn whole_reference(&self, names: usize) -> Shape {
-        match self.references.as_slice() {
+        match &*self.references {
             [only] if only.path.len() == names => Shape::Reference(only.clone()),
             _ => Shape::Any,
         }

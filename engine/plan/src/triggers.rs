@@ -130,8 +130,7 @@ impl<'a> Checker<'a> {
         takes: &Takes<'_>,
         names: &Names<'_>,
     ) -> Option<Template> {
-        let checked = self.parameters(inputs, at, Some(takes), names)?;
-        Some(checked.template)
+        self.parameters(inputs, at, Some(takes), names).map(|checked| checked.template)
     }
 
     fn cron(&mut self, cron: &Spanned<String>) -> Option<String> {

@@ -19,7 +19,7 @@ pub struct Queue {
 pub struct Wish {
     /// The resource's name.
     pub resource: String,
-    /// The least it begins with, as files write it: `40Mbps`.
+    /// The least it begins with, as files write it: `40Mbit/s`.
     pub least: String,
     /// What is free, as files write it.
     pub free: String,

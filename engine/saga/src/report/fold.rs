@@ -190,6 +190,8 @@ impl Folding {
     fn start(&mut self, start: &Start, at_ms: u64) {
         let uses = start.uses.to_string();
         let key = (start.step.clone(), start.work);
+        // That an earlier attempt was asked to stop says nothing about this one.
+        self.stopped.remove(&key);
         self.started.insert(key, (start.uses.kind().to_owned(), start.params.clone()));
         self.open_line(&start.step, start.work, uses, at_ms);
     }

@@ -173,7 +173,7 @@ impl Saga {
 
     /// Whether something this node needs, directly or not, holds a pivot that has happened.
     fn stands_on_pivot(&self, id: NodeId) -> bool {
-        self.node(id).needs.iter().any(|need| self.holds_pivot(*need) || self.stands_on_pivot(*need))
+        self.all_needs(id).into_iter().any(|need| self.holds_pivot(need))
     }
 
     fn carries_or_stands_on_pivot(&self, id: NodeId) -> bool {

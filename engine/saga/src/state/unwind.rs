@@ -1,5 +1,7 @@
 //! Undoing a frame: one node at a time, in reverse topological order, exactly the done ones.
 
+use std::collections::BTreeSet;
+
 use super::compensation::Undo;
 use super::{FrameEnd, FrameId, Mode, NodeId, ROOT, Saga, Stage, State};
 use crate::{Failure, Work};
@@ -121,7 +123,16 @@ impl Saga {
 
     /// Whether `from` needs `to`, directly or not.
     pub(super) fn reaches(&self, from: NodeId, to: NodeId) -> bool {
-        self.node(from).needs.iter().any(|need| *need == to || self.reaches(*need, to))
+        self.all_needs(from).contains(&to)
+    }
+
+    /// What a node needs, directly or not. Each is looked at once, for in a graph in rows there are more ways than anybody can walk.
+    pub(super) fn all_needs(&self, id: NodeId) -> BTreeSet<NodeId> {
+        let (mut open, mut all) = (vec![id], BTreeSet::new());
+        while let Some(node) = open.pop() {
+            open.extend(self.node(node).needs.iter().filter(|need| all.insert(**need)));
+        }
+        all
     }
 
     /// Stops what a node has under way because its frame turns round.

@@ -63,6 +63,37 @@ fn who_answers_may_need_what_was_prevented() {
     assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
 }
 
+/// What stands behind a step is found by looking at each step once: a graph in rows has more ways than anybody can walk.
+#[test]
+fn rows_are_walked_once() {
+    const ROWS: usize = 60;
+    let name = |row: usize, place: usize| format!("step_{row}_{place}");
+    let mut steps = vec![action("first", &[], "reversible", false)];
+    for (row, place) in (0..ROWS).flat_map(|row| [(row, 0), (row, 1)]) {
+        let before = [0, 1].map(|place| if row == 0 { "first".to_owned() } else { name(row - 1, place) });
+        steps.push(action(&name(row, place), &before.each_ref().map(String::as_str), "reversible", false));
+    }
+    let last = name(ROWS - 1, 0);
+    let mut answers = action("answers", &["first", &last], "reversible", false);
+    answers["if"] = json!("${{ failed(\"first\") }}");
+    steps.push(answers);
+    let plan = plan(&json!(steps), &[]);
+    let failing = |failing: &str| {
+        let model = |asked: &Asked<'_>| match asked.step.as_str() == failing {
+            true => Behaviour::timed(5, Ending::Failed(Failure::new("permanent", "made up"))),
+            false => fine(asked),
+        };
+        run(&plan, &model, Fault::None, 1)
+    };
+    let answered = failing("first");
+    assert_eq!(
+        (answered.status(), begun(&answered)),
+        (Status::Succeeded, vec!["first".into(), "answers".into()])
+    );
+    let undone = failing(&last);
+    assert_eq!((undone.status(), state(&undone, "first")), (Status::Failed, Some("undone")));
+}
+
 /// Items begin in the order of their list, and so they are served when they share something.
 #[test]
 fn items_begin_in_their_order() {

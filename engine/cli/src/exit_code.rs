@@ -8,7 +8,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A file is not right (workflow, sites, site, VM, inputs, configuration); nothing was started.
 pub const INVALID_FILE: u8 = 3;
-/// A check said no: a journal that does not verify, a demo whose verdict is red, a missed aim of a benchmark, a file that
+/// A check said no: a journal that does not verify, a plan that its deadline leaves no time for, a demo whose verdict is red, a missed aim of a benchmark, a file that
 /// `fmt --check` or `plugin lock --check` would change, a plugin that is not what was locked. A run whose
 /// site check says no ends with [`FAILED`], as with any other step that fails.
 pub const CHECK_FAILED: u8 = 4;
@@ -32,7 +32,7 @@ pub const ALL: [(u8, &str); 10] = [
     (INVALID_FILE, "a file is not right; nothing was started"),
     (
         CHECK_FAILED,
-        "a check said no, such as a journal that does not verify; not a run's site check, which is 1",
+        "a check said no, such as a journal that does not verify, or a deadline that a plan does not keep; not a run's site check, which is 1",
     ),
     (PARTIAL, "a run ended with some VMs moved and others back where they were"),
     (

@@ -14,7 +14,7 @@ use crate::operations::{self, Operation};
 use crate::reference::{self, Reference, Root};
 use crate::scan::{self, Piece};
 use crate::value::{from_dynamic, map_to_dynamic, to_dynamic};
-use crate::{Asked, Error, Scope, facts, functions, status};
+use crate::{Asked, Error, Hopeless, Scope, constant, facts, functions, status};
 
 /// One expression, parsed and checked for everything that can be seen without a scope.
 #[derive(Clone, Serialize, Deserialize)]
@@ -22,11 +22,18 @@ use crate::{Asked, Error, Scope, facts, functions, status};
 pub struct Expression {
     text: String,
     references: Box<[Reference]>,
-    operations: Box<[Operation]>,
+    looks: Box<Looks>,
     asked: Asked,
     /// Whether it is nothing but names joined by dots.
     is_path: bool,
     ast: Arc<AST>,
+}
+
+/// What a check looks at, and no evaluation does.
+#[derive(Clone)]
+struct Looks {
+    operations: Vec<Operation>,
+    hopeless: Vec<Hopeless>,
 }
 
 /// What can be said about an expression's value before it has one.
@@ -74,9 +81,10 @@ impl Expression {
         let (asked, questions) = status::questions(&ast, &locate)?;
         let read = reference::references(&ast, &locate).into_iter().map(|read| read.widened(text));
         let references: Box<[Reference]> = read.chain(questions).collect();
-        let operations = operations::operations(&ast, &references, &locate).into();
+        let operations = operations::operations(&ast, &references, &locate);
+        let looks = Box::new(Looks { operations, hopeless: constant::hopeless(&ast, &locate) });
         let (text, ast) = (text.to_owned(), Arc::new(ast));
-        let read = Self { text, references, operations, asked, is_path: false, ast };
+        let read = Self { text, references, looks, asked, is_path: false, ast };
         let is_path = matches!(read.shape(), Shape::Reference(_));
         Ok(Self { is_path, ..read })
     }
@@ -96,7 +104,20 @@ impl Expression {
     /// The operators in it, with what they are given.
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
-        &self.operations
+        &self.looks.operations
+    }
+
+    /// The calls in it that fail in every run.
+    #[must_use]
+    pub fn hopeless(&self) -> &[Hopeless] {
+        &self.looks.hopeless
+    }
+
+    /// Whether it has the same value in every run.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        let Asked { any, time, sites, .. } = self.asked;
+        self.references.is_empty() && !(any || time || sites)
     }
 
     /// What it asks about the run.
@@ -285,15 +306,20 @@ fn single_quoted(text: &str) -> Option<&str> {
     (word.chars().count() != 1).then_some(word)
 }
 
-fn describe(mut error: EvalAltResult) -> String {
+/// What Rhai says went wrong, as a part of our messages.
+pub(crate) fn describe(mut error: EvalAltResult) -> String {
     if let EvalAltResult::ErrorTerminated(..) | EvalAltResult::ErrorTooManyOperations(_) =
         error.unwrap_inner()
     {
         return "too many operations".to_owned();
     }
     let _ = error.take_position();
-    lower_first(&error.to_string())
+    let message = error.to_string();
+    lower_first(message.strip_prefix(RUNTIME_ERROR).unwrap_or(&message))
 }
+
+/// What Rhai writes before a function's own words.
+const RUNTIME_ERROR: &str = "Runtime error: ";
 
 /// Rhai's messages begin with a capital; ours are fragments.
 fn lower_first(text: &str) -> String {

@@ -77,8 +77,13 @@ pub(crate) fn unknown(node: &ASTNode<'_>) -> Option<(String, Position)> {
         _ => return None,
     };
     let name = call.name.as_str();
-    let known = call.op_token.is_some() || name == CURRY || named(name).is_some();
+    let known = call.op_token.is_some() || name == CURRY || !is_unknown(name);
     (!known).then(|| (name.to_owned(), position))
+}
+
+/// Whether a name is none of [`FUNCTIONS`].
+pub(crate) fn is_unknown(name: &str) -> bool {
+    named(name).is_none()
 }
 
 fn named(name: &str) -> Option<&'static Function> {

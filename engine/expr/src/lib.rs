@@ -6,6 +6,7 @@
 //! Pure: no I/O, no clock, no random number, no state between two evaluations. The same text and the same [`Scope`]
 //! give the same value for ever; a replay depends on it.
 
+mod constant;
 pub mod embed;
 mod engine;
 mod error;
@@ -21,6 +22,7 @@ mod status;
 mod template;
 mod value;
 
+pub use constant::Hopeless;
 pub use engine::limits;
 pub use error::Error;
 pub use expression::{Expression, Shape};

@@ -129,7 +129,10 @@ fn call_of<'a>(node: &ASTNode<'a>) -> Option<(&'a str, &'a [Expr], Position)> {
         _ => return None,
     };
     let name = call.name.as_str();
-    let known =
-        [ALWAYS, NOW, SITE_UP].contains(&name) || QUESTIONS.iter().any(|(question, _)| *question == name);
-    known.then(|| (name, call.args.as_slice(), position))
+    is_question(name).then(|| (name, call.args.as_slice(), position))
+}
+
+/// Whether a function's value depends on more than what it is given.
+pub(crate) fn is_question(name: &str) -> bool {
+    [ALWAYS, NOW, SITE_UP].contains(&name) || QUESTIONS.iter().any(|(question, _)| *question == name)
 }

@@ -1,6 +1,6 @@
 //! Operators whose sides can never mean anything together: of different types, or texts that stand for a time or an amount.
 
-use longhaul_expr::{Expression, Operand, Operation};
+use longhaul_expr::{Expression, Operand, Operation, Reference, Root};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::Node;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::check::Checker;
 use crate::names::Names;
 use crate::schema;
+use crate::status::StepStatus;
 
 /// Formats whose text is compared and added letter by letter, and the function that makes of it what it stands for.
 const QUANTITIES: [(&str, &str, &str); 4] = [
@@ -27,6 +28,8 @@ struct Side {
     written: String,
     /// The text of a literal.
     literal: Option<Value>,
+    /// The step whose status it is.
+    status_of: Option<String>,
 }
 
 impl Side {
@@ -67,13 +70,22 @@ fn known(side: &Operand, names: &Names<'_>) -> Option<Side> {
             schema: json!({ "type": type_of(value) }),
             written: value.to_string(),
             literal: Some(value.clone()),
+            status_of: None,
         }),
         Operand::Read(reference) => Some(Side {
             schema: names.resolve(reference).ok()?.into_owned(),
             written: reference.to_string(),
             literal: None,
+            status_of: step_of_status(reference),
         }),
         Operand::Other => None,
+    }
+}
+
+fn step_of_status(reference: &Reference) -> Option<String> {
+    match (&reference.root, reference.path.as_slice()) {
+        (Root::Steps, [id, field]) if field == "status" => Some(id.clone()),
+        _ => None,
     }
 }
 
@@ -143,8 +155,21 @@ fn of_quantities(operation: &Operation, before: &Side, behind: &Side) -> Option<
 fn not_among(side: &Side, literal: &Side) -> Option<(String, Option<String>)> {
     let values = side.schema.get("enum")?.as_array()?;
     let value = literal.literal.as_ref().filter(|value| !values.contains(value))?;
-    let shown: Vec<String> = values.iter().take(LISTED_MAX).map(ToString::to_string).collect();
     let message = format!("`{}` is never {value}", side.written);
+    if let (Some(id), Some(status)) = (&side.status_of, value.as_str().filter(|it| is_status(it))) {
+        let message = format!("{message} here: this is read only when what stands before it went well");
+        let question = if status == StepStatus::Undone.as_str() {
+            "always()".to_owned()
+        } else {
+            format!("failed(\"{id}\")")
+        };
+        return Some((message, Some(format!("ask how it ended with `{question}`"))));
+    }
+    let shown: Vec<String> = values.iter().take(LISTED_MAX).map(ToString::to_string).collect();
     let more = if values.len() > LISTED_MAX { ", ..." } else { "" };
     Some((message, Some(format!("it is one of {}{more}", shown.join(", ")))))
+}
+
+fn is_status(word: &str) -> bool {
+    StepStatus::ALL.iter().any(|status| status.as_str() == word)
 }

@@ -22,6 +22,7 @@ mod forecast;
 mod formats;
 mod graph;
 mod inputs;
+mod items;
 mod names;
 mod parameters;
 mod pivots;
@@ -34,13 +35,17 @@ mod render;
 mod resources;
 mod schema;
 mod seen;
+mod status;
 mod steps;
 mod triggers;
 mod values;
 
 pub use check::{Outline, check, outline, validate};
 pub use drawing::{dot, mermaid, terminal};
-pub use forecast::{Circumstances, DeadlineOutlook, Expectation, Expected, Fact, Forecast, RestsOn};
+pub use forecast::{
+    Circumstances, DeadlineOutlook, DeadlineVerdict, Expectation, Expected, Fact, Forecast, RestsOn,
+};
+pub use items::{item_key, item_keys};
 pub use plan::{
     ActionStep, Asks, Backoff, Body, Child, ChildInput, Compensation, Foreach, Graph, OnExpire,
     OnItemFailure, Plan, Question, Reason, Retry, Step, Wait, WorkflowPin, WrittenProbe,
@@ -50,5 +55,6 @@ pub use probes::FOUND;
 pub use questions::approval_schema;
 pub use render::render_text;
 pub use resources::{Budget, Claim, Reserve, Resource, Share, Wanted};
+pub use status::StepStatus;
 pub use triggers::{Trigger, trigger_json};
 pub use values::ValueSchema;

@@ -15,6 +15,7 @@ use crate::inputs::Declared;
 use crate::questions;
 use crate::schema::{self, ANY};
 use crate::seen::{Seen, SeenKind, SeenStep};
+use crate::status;
 
 /// What `run.` has.
 const RUN_FIELDS: [&str; 1] = ["id"];
@@ -237,7 +238,9 @@ impl<'a> Names<'a> {
         {
             return Err(without_default(step.id, output));
         }
-        resolve_in_step(step, rest)
+        let is_unsure =
+            place < self.unsure || self.compensates.is_some() || self.passed_over.contains(step.id);
+        resolve_in_step(step, rest, is_unsure)
     }
 
     /// Whether a step may have put nothing out when this is read.
@@ -320,7 +323,11 @@ fn resolve_run(path: &[String]) -> Result<Known<'static>, Unresolved> {
     }
 }
 
-fn resolve_in_step<'a>(step: SeenStep<'a>, path: &[String]) -> Result<Known<'a>, Unresolved> {
+fn resolve_in_step<'a>(
+    step: SeenStep<'a>,
+    path: &[String],
+    is_unsure: bool,
+) -> Result<Known<'a>, Unresolved> {
     let id = step.id;
     let Some((part, rest)) = path.split_first() else { return Ok(of_type("object")) };
     let parts: &[&str] = match step.kind {
@@ -330,7 +337,7 @@ fn resolve_in_step<'a>(step: SeenStep<'a>, path: &[String]) -> Result<Known<'a>,
         SeenKind::Broken => return Ok(Cow::Borrowed(&ANY)),
     };
     match (part.as_str(), step.kind) {
-        ("status", _) => Ok(of_type("string")),
+        ("status", _) => Ok(Cow::Owned(status::schema(is_unsure))),
         ("items", SeenKind::Foreach) => Ok(of_type("array")),
         ("outputs", SeenKind::Action(descriptor)) => {
             resolve_output(id, &format!("`{}`", descriptor.name), &descriptor.outputs, rest)

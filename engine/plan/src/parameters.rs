@@ -1,6 +1,6 @@
 //! Expressions and templates of a document: read, their names resolved, their types compared with what is asked for.
 
-use longhaul_expr::{Error, Expression, Partial, Placed, Root, Scope, Template};
+use longhaul_expr::{Error, Expression, Hopeless, Partial, Placed, Root, Scope, Template};
 use longhaul_model::action::{ActionName, Descriptor, Finding};
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::{Content, Entry, Node};
@@ -152,7 +152,22 @@ impl Checker<'_> {
             }
         }
         self.operations(expression, offset, node, names);
+        self.constants(expression, offset, node);
         reads
+    }
+
+    /// Notes what has no value in any run.
+    fn constants(&mut self, expression: &Expression, offset: usize, node: &Node) {
+        for Hopeless { at, message } in expression.hopeless() {
+            let at = self.within(node, at.start + offset, at.end + offset);
+            self.report(Code::Expression, at, format!("this fails in every run: {message}"));
+        }
+        if expression.hopeless().is_empty()
+            && let Some(error) = failure_of_constant(expression)
+        {
+            let at = self.within(node, offset, offset + expression.as_str().len());
+            self.report(Code::Expression, at, error.to_string());
+        }
     }
 
     pub(crate) fn within(&self, node: &Node, start: usize, end: usize) -> Span {
@@ -289,7 +304,8 @@ impl Checker<'_> {
     fn known(&mut self, node: &Node, template: &Template) -> Partial {
         let nothing = Scope::default();
         let (scope, is_known): (&Scope, fn(&Expression) -> bool) = match &self.scope {
-            Some(scope) => (scope, reads_inputs_alone),
+            // What fails in every run was noted where it stands.
+            Some(scope) => (scope, |it| reads_inputs_alone(it) && !fails_always(it)),
             None => (&nothing, |_| false),
         };
         let partial = template.evaluate_known(scope, &is_known);
@@ -371,6 +387,14 @@ fn type_of<'n>(placed: &Placed<'_>, names: &'n Names<'_>) -> Known<'n> {
 /// Whether the inputs alone make an expression's value.
 pub(crate) fn reads_inputs_alone(expression: &Expression) -> bool {
     !expression.asked().time && expression.references().iter().all(|read| read.root == Root::Inputs)
+}
+
+fn failure_of_constant(expression: &Expression) -> Option<Error> {
+    expression.is_constant().then(|| expression.evaluate(&Scope::default()).err()).flatten()
+}
+
+fn fails_always(expression: &Expression) -> bool {
+    !expression.hopeless().is_empty() || failure_of_constant(expression).is_some()
 }
 
 /// Whether the value at a place, or a part of it, is not known yet.

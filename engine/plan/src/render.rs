@@ -35,8 +35,10 @@ pub fn render_text(plan: &Plan, forecast: Option<&Forecast>) -> String {
         text.section("on_failure, if the run does not succeed");
         text.graph(&plan.on_failure, 1);
     }
-    text.section("always, at the end");
-    text.graph(&plan.always, 1);
+    if !plan.always.is_empty() {
+        text.section("always, at the end");
+        text.graph(&plan.always, 1);
+    }
     let mut marks = Marks::default();
     marks.collect(&plan.graph, "");
     text.section("pivots, from which a run only goes forward");
@@ -453,6 +455,10 @@ fn after_pivot(graph: &Graph) -> BTreeSet<&StepId> {
 
 fn undo_line(path: &str, action: &ActionStep) -> Option<String> {
     let by = match &action.compensate {
+        Some(compensation) if !compensation.requires.is_empty() => {
+            let requires: Vec<&str> = compensation.requires.iter().map(Expression::as_str).collect();
+            format!("by {}, only if {}", compensation.uses, requires.join(" and "))
+        }
         Some(compensation) => format!("by {}", compensation.uses),
         None => "by the action itself".to_owned(),
     };

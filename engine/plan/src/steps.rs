@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::check::Checker;
 use crate::graph::Vertex;
+use crate::items::{self, item_keys};
 use crate::names::{Names, suggestion};
 use crate::parameters::{CheckedExpression, StepRead, Takes};
 use crate::plan::{
@@ -358,16 +359,21 @@ impl<'a> Checker<'a> {
         if let Some(why) = schema::conflict(&list, &serde_json::json!({"type": "array"})) {
             self.report(Code::TypeMismatch, node.span, format!("`foreach` takes a list: {why}"));
         }
+        let item = list.get("items").unwrap_or(&ANY).clone();
         let nothing = Scope::default();
-        let scope = self.scope.as_ref().or_else(|| reads_nothing(&over.expression).then_some(&nothing));
+        let scope = self.scope.as_ref().or_else(|| over.expression.is_constant().then_some(&nothing));
         let value = scope.and_then(|scope| known_list(&over.expression, scope));
-        if let Some(twice) = value.and_then(|items| repeated(&items)) {
-            let message =
-                format!("item `{twice}` stands twice in the list; its steps could not be told apart");
-            let one = self.mistake(Code::InvalidInput, node.span, message).labelled("twice");
-            self.found.push(one.help("let each item stand there once; `.unique()` takes each once"));
+        let why = value.and_then(|items| item_keys(&items).err()).or_else(|| items::never(&item));
+        if let Some(why) = why {
+            let one = self.mistake(
+                Code::InvalidInput,
+                node.span,
+                format!("`foreach` needs a key of each item: {why}"),
+            );
+            let help = "an item is text, or a map with a text `key` that no other item has; `.unique()` takes each once";
+            self.found.push(one.labelled("the list").help(help));
         }
-        list.get("items").unwrap_or(&ANY).clone()
+        item
     }
 
     fn check_variable(&mut self, spec: &ForeachSpec, names: &Names<'_>) {
@@ -385,24 +391,10 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Whether an expression has the same value in every run.
-fn reads_nothing(expression: &Expression) -> bool {
-    let asked = expression.asked();
-    expression.references().is_empty() && !(asked.any || asked.time || asked.sites)
-}
-
 /// The list, if the inputs alone make it.
 fn known_list(over: &Expression, scope: &Scope) -> Option<Vec<Value>> {
     let Ok(Value::Array(items)) = over.evaluate(scope) else { return None };
     Some(items)
-}
-
-/// An item key that stands twice: the item itself if it is text, else its `key`.
-fn repeated(items: &[Value]) -> Option<String> {
-    let mut seen = BTreeSet::new();
-    let keys =
-        items.iter().filter_map(|item| item.as_str().or_else(|| item.get("key").and_then(Value::as_str)));
-    keys.into_iter().find(|key| !seen.insert(*key)).map(str::to_owned)
 }
 
 /// Written needs, then those that come from reading, each once.

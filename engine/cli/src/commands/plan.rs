@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use longhaul_model::action::ActionName;
 use longhaul_model::diagnostic::Diagnostics;
 use longhaul_model::policy::Verdict;
-use longhaul_plan::{Circumstances, Expected, Forecast, Plan};
+use longhaul_plan::{Circumstances, DeadlineVerdict, Expected, Forecast, Plan};
 use longhaul_step::Registry;
 use serde_json::{Map, Value, json};
 
@@ -56,11 +56,17 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     }
     Ok(if Verdict::denials(&plan.verdicts).is_some() {
         exit_code::DENIED
-    } else if looks.refused() {
+    } else if looks.refused() || comes_too_late(&forecast) {
         exit_code::CHECK_FAILED
     } else {
         exit_code::OK
     })
+}
+
+/// Whether the run would give itself up.
+fn comes_too_late(forecast: &Forecast) -> bool {
+    let too_late = [DeadlineVerdict::Passed, DeadlineVerdict::DoesNotFit];
+    forecast.deadline.is_some_and(|outlook| too_late.contains(&outlook.verdict))
 }
 
 /// Whoever wrote triggers is told that nobody serves them.

@@ -323,8 +323,8 @@ fn what_cannot_be_undone_is_a_pivot() {
     let back = "compensate: { uses: vm.move@1, with: { vm: vm-a, from: b, to: a, max_pause: 1s } }";
     let text = format!(
         "{HEAD}steps:\n  first: {}\n  second: {}\n  beside: {}\n  can_go_back: {}\n  anyhow: {}\n  each:\n    \
-         foreach: ${{{{ [1] }}}}\n    needs: [beside]\n    as: n\n    steps: {{ inside: {} }}\n  alone:\n    \
-         foreach: ${{{{ [1] }}}}\n    as: n\n    steps: {{ inside: {} }}\nalways:\n  last: {}\n",
+         foreach: ${{{{ [\"n\"] }}}}\n    needs: [beside]\n    as: n\n    steps: {{ inside: {} }}\n  alone:\n    \
+         foreach: ${{{{ [\"n\"] }}}}\n    as: n\n    steps: {{ inside: {} }}\nalways:\n  last: {}\n",
         moving(""),
         moving("needs: [first]"),
         moving(""),

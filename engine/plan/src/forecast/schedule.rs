@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use super::booking::Bookings;
 use super::unknown::Unknown;
 use super::{Circumstances, DeadlineOutlook, DeadlineVerdict, Expectation, Expected, Forecast, RestsOn};
+use crate::items::item_key;
 use crate::plan::{ActionStep, Body, Child, ChildInput, Foreach, Graph, Plan, Question, Step, Wait};
+use crate::status::StepStatus;
 
 /// A moment, and the step whose end it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +97,7 @@ impl<'a> Schedule<'a> {
         if let Some(condition) = &step.condition {
             match self.value(condition) {
                 Some(Value::Bool(false)) => {
-                    self.known.insert(step.id.to_string(), json!({ "status": "skipped" }));
+                    self.known.insert(step.id.to_string(), json!({ "status": StepStatus::Skipped.as_str() }));
                     self.expect(path, start, start.ms, RestsOn::PassedOver, Expected::default());
                     return start;
                 }
@@ -110,7 +112,7 @@ impl<'a> Schedule<'a> {
             Body::Wait(wait) => (self.wait(wait, start, path), None),
             Body::Question(question) => (self.question(question, start, path), None),
         };
-        let mut seen = json!({ "status": "succeeded" });
+        let mut seen = json!({ "status": StepStatus::Succeeded.as_str() });
         if let Some(outputs) = outputs {
             seen["outputs"] = outputs;
         }
@@ -217,7 +219,7 @@ impl<'a> Schedule<'a> {
         let mut free: BinaryHeap<Reverse<Moment>> = (0..at_once).map(|_| Reverse(start)).collect();
         let mut last = start;
         for item in items {
-            let key = item.as_str().or_else(|| item.get("key")?.as_str()).unwrap_or("?");
+            let key = item_key(&item).unwrap_or("?");
             let above = format!("{path}/{key}/");
             self.scope.vars.insert(foreach.variable.clone(), item);
             let Reverse(now) = free.pop().unwrap_or(Reverse(last));

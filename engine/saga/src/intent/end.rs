@@ -24,7 +24,7 @@ pub struct End {
     pub status: Status,
     /// The workflow's outputs, if the run reached them.
     pub outputs: Map<String, Value>,
-    /// Why an output is missing.
+    /// Why outputs are missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_error: Option<String>,
     /// What an operator has to do.

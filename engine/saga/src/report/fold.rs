@@ -34,6 +34,10 @@ struct Folding {
     asked_by_policies: BTreeSet<StepPath>,
     /// Why effects that are under way were asked to stop.
     stopped: BTreeMap<(StepPath, Work), Cancel>,
+    /// Steps that began, were passed over or were refused.
+    reached: BTreeSet<String>,
+    /// Items of foreach steps, in their order.
+    items: Vec<String>,
 }
 
 impl Report {
@@ -75,17 +79,23 @@ impl Folding {
             wan_bytes: None,
             owners: BTreeMap::new(),
             given_up: None,
+            not_begun: Vec::new(),
+            outputs_error: None,
             instructions: Vec::new(),
             safe_now: Vec::new(),
         };
         let plan = created.plan.clone();
         let (started, open, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (asked_by_policies, stopped) = (BTreeSet::new(), BTreeMap::new());
-        Self { report, started, open, plan, lost, asked_by_policies, stopped }
+        let (reached, items) = (BTreeSet::new(), Vec::new());
+        Self { report, started, open, plan, lost, asked_by_policies, stopped, reached, items }
     }
 
     fn record(&mut self, record: &Record) {
         let at_ms = record.at_unix_ms.saturating_sub(self.report.began_at_unix_ms);
+        if let Entry::Intent(intent) = &record.entry {
+            self.reach(intent);
+        }
         match &record.entry {
             Entry::Event(event) => self.event(event, at_ms),
             Entry::Intent(Intent::Start(start)) => self.start(start, at_ms),
@@ -115,6 +125,42 @@ impl Folding {
         if !matches!(record.entry, Entry::Event(Event::Observation(_))) {
             self.report.total_ms = at_ms;
         }
+    }
+
+    /// Notes the step that an intent begins or passes over.
+    fn reach(&mut self, intent: &Intent) {
+        let step = match intent {
+            Intent::Start(start) => &start.step,
+            Intent::Expand(expand) => {
+                self.items.extend(expand.items.iter().map(|item| format!("{}/{}", expand.step, item.key)));
+                &expand.step
+            }
+            Intent::Enter(enter) => &enter.step,
+            Intent::Refuse(refuse) => &refuse.step,
+            Intent::Skip(skip) => &skip.step,
+            Intent::Pause(pause) => &pause.step,
+            Intent::Ask(ask) => &ask.step,
+            Intent::Queue(_)
+            | Intent::Share(_)
+            | Intent::Compensate(_)
+            | Intent::Cancel(_)
+            | Intent::Answered(_)
+            | Intent::GiveUp(_)
+            | Intent::End(_) => return,
+        };
+        self.reached.insert(step.to_string());
+    }
+
+    /// The steps of the outermost graph that never began, and the items of which no step did.
+    fn not_begun(&self) -> Vec<String> {
+        let steps = self.plan.graph.steps.iter().map(|step| step.id.to_string());
+        let steps = steps.filter(|id| !self.reached.contains(id));
+        let has_begun = |item: &str| {
+            let first = format!("{item}/");
+            self.reached.range(first.clone()..).next().is_some_and(|reached| reached.starts_with(&first))
+        };
+        let items = self.items.iter().filter(|item| !has_begun(item));
+        steps.chain(items.cloned()).collect()
     }
 
     fn event(&mut self, event: &Event, at_ms: u64) {
@@ -307,6 +353,8 @@ impl Folding {
     fn end(&mut self, end: &End) {
         self.report.status = end.status;
         self.report.instructions.clone_from(&end.instructions);
+        self.report.outputs_error.clone_from(&end.outputs_error);
+        self.report.not_begun = self.not_begun();
     }
 
     fn finish(mut self) -> Report {

@@ -86,6 +86,12 @@ pub struct Report {
     /// When and why the run was given up, by a person or by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_up: Option<GivenUp>,
+    /// Of a run that has ended: the steps that never began, and the items of which no step did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_begun: Vec<String>,
+    /// Why outputs of the workflow are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs_error: Option<String>,
     /// What an operator has to do.
     pub instructions: Vec<Instruction>,
     /// What is safe to do now, in sentences.

@@ -3,6 +3,9 @@
 use super::units::{bytes, millis, or_not_known, rate};
 use super::{Client, GivenUp, Report, Verdict};
 
+/// Most of the steps and items that are listed as never begun.
+const NOT_BEGUN_MAX: usize = 50;
+
 /// A headed list of lines.
 pub(super) struct Section {
     pub(super) title: &'static str,
@@ -67,12 +70,14 @@ impl Report {
         let sections = [
             ("Verdict", self.verdict.as_ref().map(Verdict::lines).unwrap_or_default()),
             ("Given up", self.given_up_line()),
+            ("Outputs that are missing", self.outputs_error.iter().cloned().collect()),
             ("What is safe now", self.safe_now.clone()),
             ("What is to be done", self.to_do()),
             ("What policies said", self.policy_lines()),
             ("Which site owns each VM", self.owner_lines()),
             ("Predicted beside actual", self.predicted_lines()),
             ("Time line", self.step_lines()),
+            ("What never began", self.not_begun_lines()),
             ("Bytes between the sites", self.wire_lines()),
             ("Lanes", self.lane_lines()),
             ("Disks", self.disk_lines()),
@@ -85,6 +90,12 @@ impl Report {
     fn given_up_line(&self) -> Vec<String> {
         let line = |given_up: &GivenUp| format!("after {}: {}", millis(given_up.at_ms), given_up.reason);
         self.given_up.iter().map(line).collect()
+    }
+
+    fn not_begun_lines(&self) -> Vec<String> {
+        let (shown, rest) = self.not_begun.split_at(self.not_begun.len().min(NOT_BEGUN_MAX));
+        let more = (!rest.is_empty()).then(|| format!("and {} more", rest.len()));
+        shown.iter().cloned().chain(more).collect()
     }
 
     fn to_do(&self) -> Vec<String> {

@@ -54,17 +54,18 @@ impl Saga {
         match root {
             FrameEnd::Stuck { .. } => Status::NeedsOperator,
             FrameEnd::Unwound | FrameEnd::NeverRan | FrameEnd::Failed => Status::Failed,
-            FrameEnd::Succeeded if self.all_agree() => Status::Succeeded,
+            FrameEnd::Succeeded if self.agrees(ROOT) => Status::Succeeded,
             FrameEnd::Left if self.remains().is_empty() => Status::Failed,
             FrameEnd::Succeeded | FrameEnd::Partial | FrameEnd::Left => Status::Partial,
         }
     }
 
-    /// Whether nothing was done in part. What stands in a graph that was undone says nothing of the run.
-    fn all_agree(&self) -> bool {
-        let succeeded = |frame| self.frame(frame).mode == Mode::Ended(FrameEnd::Succeeded);
-        let counts = |node: &&Node| succeeded(node.frame) && self.is_in_steps(node.frame);
-        self.nodes.iter().filter(counts).all(|node| self.items_agree(node))
+    /// Whether nothing was done in part below a graph that came through. What stands in one that was undone says nothing of it.
+    pub(super) fn agrees(&self, id: FrameId) -> bool {
+        let succeeded = |item: &&FrameId| self.frame(**item).mode == Mode::Ended(FrameEnd::Succeeded);
+        self.frame(id).nodes.iter().map(|node| self.node(*node)).all(|node| {
+            self.items_agree(node) && node.items.iter().filter(succeeded).all(|item| self.agrees(*item))
+        })
     }
 
     /// Whether the items of a step all succeeded, or all left nothing behind and that was answered.
@@ -84,10 +85,11 @@ impl Saga {
 
     fn end_run(&mut self, status: Status) {
         let open = self.open_at_the_end();
-        // What nobody goes on with, and may be there, is no success.
-        let status = if status == Status::Succeeded && !open.is_empty() { Status::Partial } else { status };
-        self.phase = Phase::Ended(status);
         let (outputs, outputs_error) = self.outputs();
+        // What nobody goes on with, and may be there, is no success; neither is less than what was promised.
+        let falls_short = !open.is_empty() || outputs_error.is_some();
+        let status = if status == Status::Succeeded && falls_short { Status::Partial } else { status };
+        self.phase = Phase::Ended(status);
         let mut instructions = if self.left { self.remains() } else { self.instructions() };
         instructions.extend(open);
         if status == Status::Partial && !self.left {
@@ -96,7 +98,7 @@ impl Saga {
         self.decide(Intent::End(End { status, outputs, outputs_error, instructions }));
     }
 
-    /// The workflow's outputs, if its steps have come through; and why one is missing. Of a run that went forward in part those
+    /// The workflow's outputs, if its steps have come through; and why some are missing. Of a run that went forward in part those
     /// that read nothing else than what did.
     fn outputs(&self) -> (Map<String, serde_json::Value>, Option<String>) {
         let mut outputs = Map::new();
@@ -105,16 +107,16 @@ impl Saga {
         if !is_whole && mode != Mode::Ended(FrameEnd::Partial) {
             return (outputs, None);
         }
-        let scope = self.whole_scope(None);
+        let (scope, mut missing) = (self.whole_scope(None), Vec::new());
         for (name, template) in &self.plan.outputs {
             match template.evaluate(&scope) {
                 _ if !is_whole && self.reads_what_is_undone(template) => {}
                 Ok(value) => drop(outputs.insert(name.clone(), value)),
-                Err(error) if is_whole => return (outputs, Some(format!("output `{name}`: {error}"))),
+                Err(error) if is_whole => missing.push(format!("output `{name}`: {error}")),
                 Err(_) => {}
             }
         }
-        (outputs, None)
+        (outputs, (!missing.is_empty()).then(|| missing.join("; ")))
     }
 
     fn reads_what_is_undone(&self, template: &Template) -> bool {

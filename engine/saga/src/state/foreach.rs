@@ -1,9 +1,8 @@
 //! Foreach steps: their items, how many run at once, and what one item's failure means for the others.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use longhaul_plan::{Foreach, OnItemFailure};
+use longhaul_plan::{Foreach, OnItemFailure, item_keys};
 use serde_json::Value;
 
 use super::{FrameEnd, FrameId, Item, Mode, NodeId, Saga, State, Stuck};
@@ -23,12 +22,8 @@ impl Saga {
     pub(super) fn items_of(&self, id: NodeId, foreach: &Foreach) -> Result<Vec<ItemKey>, String> {
         let list = foreach.over.evaluate(&self.scope_of(id)).map_err(|error| error.to_string())?;
         let Value::Array(values) = list else { return Err("it does not evaluate to a list".to_owned()) };
-        let items = values.into_iter().map(keyed).collect::<Result<Vec<_>, _>>()?;
-        let mut seen = BTreeSet::new();
-        match items.iter().find(|item| !seen.insert(&item.key)) {
-            Some(twice) => Err(format!("two items have the key `{}`", twice.key)),
-            None => Ok(items),
-        }
+        let keys: Vec<String> = item_keys(&values)?.into_iter().map(str::to_owned).collect();
+        Ok(keys.into_iter().zip(values).map(|(key, value)| ItemKey { key, value }).collect())
     }
 
     fn expand(&mut self, id: NodeId, foreach: &Foreach, items: Vec<ItemKey>) {
@@ -170,15 +165,5 @@ impl Saga {
 
     fn is_undoable(&self, item: FrameId) -> bool {
         self.frame(item).mode == Mode::Ended(FrameEnd::Succeeded) && !self.is_past(item)
-    }
-}
-
-/// An item is its own key if it is text, else it must have a `key`.
-fn keyed(value: Value) -> Result<ItemKey, String> {
-    let key = value.as_str().or_else(|| value.get("key").and_then(Value::as_str)).map(str::to_owned);
-    match key {
-        Some(key) if !key.is_empty() && !key.contains('/') => Ok(ItemKey { key, value }),
-        Some(key) => Err(format!("`{key}` cannot be an item's key: it is empty or holds a `/`")),
-        None => Err(format!("the item {value} is no text and has no `key`")),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_model::ids::StepPath;
 use longhaul_model::site::Sight;
-use longhaul_plan::{ActionStep, Body, Child, Foreach, Step};
+use longhaul_plan::{ActionStep, Body, Child, Foreach, Step, StepStatus};
 use serde_json::Value;
 
 use super::child::Within;
@@ -101,17 +101,23 @@ pub(super) struct Stuck {
 
 impl State {
     pub(super) fn as_str(&self) -> &'static str {
+        self.status().as_str()
+    }
+
+    fn status(&self) -> StepStatus {
         match self {
-            Self::Waiting | Self::Claiming => "waiting",
-            Self::Working(_) | Self::Paused(_) | Self::Asking(_) | Self::Items(Work::Forward) => "running",
-            Self::Done => "succeeded",
-            Self::Skipped(_) => "skipped",
-            Self::Failed(_) => "failed",
-            Self::Partial(..) => "partial",
-            Self::Undoing(_) | Self::Items(Work::Undo) => "undoing",
-            Self::Undone => "undone",
-            Self::Kept => "kept",
-            Self::Stuck(_) => "needs_operator",
+            Self::Waiting | Self::Claiming => StepStatus::Waiting,
+            Self::Working(_) | Self::Paused(_) | Self::Asking(_) | Self::Items(Work::Forward) => {
+                StepStatus::Running
+            }
+            Self::Done => StepStatus::Succeeded,
+            Self::Skipped(_) => StepStatus::Skipped,
+            Self::Failed(_) => StepStatus::Failed,
+            Self::Partial(..) => StepStatus::Partial,
+            Self::Undoing(_) | Self::Items(Work::Undo) => StepStatus::Undoing,
+            Self::Undone => StepStatus::Undone,
+            Self::Kept => StepStatus::Kept,
+            Self::Stuck(_) => StepStatus::NeedsOperator,
         }
     }
 }

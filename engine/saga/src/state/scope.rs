@@ -3,7 +3,7 @@
 use longhaul_expr::Scope;
 use serde_json::{Map, Value, json};
 
-use super::{FrameId, Item, NodeId, ROOT, Saga};
+use super::{FrameEnd, FrameId, Item, Mode, NodeId, ROOT, Saga};
 
 impl Saga {
     /// What a step's own expressions see: its item variables, and the steps it and the steps around it need. For a
@@ -99,7 +99,10 @@ impl Saga {
         let key = frame.item.as_ref().and_then(|item| item.key.as_deref()).unwrap_or_default();
         let outputs: Map<String, Value> =
             frame.nodes.iter().filter_map(|node| self.named_outputs(*node)).collect();
-        json!({ "key": key, "status": frame.mode.as_str(), "outputs": outputs })
+        // What came through, and did a part of itself in part, is no success one level up either.
+        let is_partial = frame.mode == Mode::Ended(FrameEnd::Succeeded) && !self.agrees(id);
+        let status = if is_partial { Mode::Ended(FrameEnd::Partial) } else { frame.mode }.as_str();
+        json!({ "key": key, "status": status, "outputs": outputs })
     }
 
     fn named_outputs(&self, id: NodeId) -> Option<(String, Value)> {

@@ -18,6 +18,8 @@ pub(super) enum Stand {
     Done,
     /// Its own `if` is not true.
     Skipped,
+    /// Nobody answered it, or one that it needs, in time.
+    PassedOver,
     /// A part of it is there, and nobody goes on with it.
     Half,
     /// It left nothing behind, or was never started.
@@ -75,7 +77,7 @@ impl<'a> Steps<'a> {
             }
             Intent::Skip(skip) => match skip.because {
                 Because::Condition(_) => self.set(&skip.step, Stand::Skipped),
-                Because::Need(_) | Because::Lapsed => self.set(&skip.step, Stand::Failed),
+                Because::Need(_) | Because::Lapsed => self.set(&skip.step, Stand::PassedOver),
             },
             Intent::Pause(pause) => self.set(&pause.step, Stand::UnderWay),
             // What a policy wants asked about a step leaves it as it stands.
@@ -183,12 +185,13 @@ impl<'a> Steps<'a> {
     }
 
     /// Whether the steps of a graph have all come to an end that is no failure of it: done, passed over, closed with it, or
-    /// failed where some step asks how others ended.
+    /// failed where some step asks how others ended. Where one was passed over because what it needs failed, that one speaks.
     fn have_come_through(&self, prefix: &str, steps: &[Node]) -> bool {
         let asked = steps.iter().any(|node| node.asks);
         steps.iter().all(|node| {
             let path = format!("{prefix}{}", node.id);
             self.is_met(&path, node)
+                || self.stand(&path) == Some(Stand::PassedOver)
                 || (node.is_scope() && self.stand(&path) == Some(Stand::Undone))
                 || (asked && !self.moves(&path, node))
         })

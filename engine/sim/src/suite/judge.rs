@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use longhaul_model::ids::StepPath;
 use longhaul_model::source::{Span, Spanned};
 use longhaul_model::test::{EffectsSpec, Order, PlanSpec, Remains};
-use longhaul_saga::{Entry, Intent};
+use longhaul_saga::{Entry, Event, Intent};
 use serde_json::Value;
 
 use super::Case;
@@ -72,14 +72,24 @@ impl Case {
             let text = format!("expected a plan that is {}, it is {}{told}", in_word(wanted), in_word(came));
             found.push(self.failing(span, text));
         }
-        if let Some(because) = &self.expect.because
-            && !said.iter().any(|said| said.contains(&because.value))
-        {
-            let text =
-                format!("expected to be told `{}`, told is{}", because.value, told.replacen(':', "", 1));
+        let Some(because) = &self.expect.because else { return found };
+        said.extend(self.said_in_the_run());
+        if !said.iter().any(|said| said.contains(&because.value)) {
+            let told = if said.is_empty() { "nothing".to_owned() } else { said.join("; ") };
+            let text = format!("expected to be told `{}`, told is {told}", because.value);
             found.push(self.failing(because.span, text));
         }
         found
+    }
+
+    /// What policies say about the steps of a run in which nothing goes wrong but what the case makes up.
+    fn said_in_the_run(&self) -> Vec<String> {
+        let decided = |record: longhaul_saga::Record| match record.entry {
+            Entry::Event(Event::Decided(decided)) => decided.verdicts,
+            _ => Vec::new(),
+        };
+        let verdicts = self.run(Fault::None, 0).into_iter().flat_map(|ran| ran.records).flat_map(decided);
+        verdicts.map(|verdict| verdict.to_string()).collect()
     }
 
     /// Why the run gives itself up although nothing goes wrong in it: its deadline passes.

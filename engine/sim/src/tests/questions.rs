@@ -112,3 +112,29 @@ fn a_question_ends_as_its_step_says() {
         assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
     }
 }
+
+/// A child and an item that end with an approval that nobody gave in time and that is passed over came through: what needs them
+/// begins, and no invariant calls that too early.
+#[test]
+fn what_ends_with_a_lapsed_question_came_through() {
+    let lapses = |id: &str, needs: &[&str]| {
+        let mut question = approval(id, needs, &json!({ "expires": "1m" }));
+        question["body"]["question"]["on_expire"] = json!("skip");
+        question
+    };
+    let inside = [action("copy", &[], "reversible", false), lapses("silent", &["copy"])];
+    let behind = [
+        action("copy", &[], "reversible", false),
+        lapses("silent", &["copy"]),
+        action("go", &["silent"], "reversible", false),
+    ];
+    let steps = json!([
+        child("inner", &[], &inside),
+        each("each", &[], &behind),
+        action("last", &["inner", "each"], "reversible", false),
+    ]);
+    let plan = plan(&steps, &[]);
+    let ran = run(&plan, &People, Fault::None, 1);
+    assert_eq!((ran.status(), state(&ran, "last")), (Status::Succeeded, Some("succeeded")));
+    assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+}

@@ -107,3 +107,40 @@ fn items_begin_in_their_order() {
     step["body"]["action"]["claims"] = json!([{ "resource": "slots", "fixed": { "amount": 10 } }]);
     assert_eq!(in_order(step), expected);
 }
+
+/// An output that has no value takes none of the others with it, and the run says that it fell short.
+#[test]
+fn an_output_that_fails_is_told() {
+    let mut whole = (*plan(&json!([action("only", &[], "reversible", false)]), &[])).clone();
+    let template = |text: &str| serde_json::from_value(json!(text)).unwrap();
+    whole.outputs = vec![
+        ("first".to_owned(), template("${{ inputs.vms2[0] }}")),
+        ("broken".to_owned(), template("${{ inputs.vms2[7] }}")),
+        ("last".to_owned(), template("${{ inputs.vms2[1] }}")),
+    ];
+    let ran = run(&Arc::new(whole), &fine, Fault::None, 1);
+    let Some(Entry::Intent(Intent::End(end))) = ran.records.last().map(|it| &it.entry) else { panic!() };
+    assert_eq!(json!(end.outputs), json!({ "first": "vm-a", "last": "vm-b" }));
+    assert!(end.outputs_error.as_ref().is_some_and(|why| why.contains("output `broken`")), "{end:?}");
+    assert_eq!(end.status, Status::Partial);
+}
+
+/// An item in which some of its own items failed, and others went on, is `partial` for who reads it one level up.
+#[test]
+fn what_was_done_in_part_within_an_item_is_partial() {
+    let mut inner = each("inner", &[], &[action("copy", &[], "reversible", false)]);
+    inner["body"]["foreach"]["on_item_failure"] = json!("continue");
+    inner["body"]["foreach"]["variable"] = json!("disk");
+    let mut whole = (*plan(&json!([each("outer", &[], &[inner])]), &[])).clone();
+    let filter = "${{ steps.outer.items.map(|it| it.status) }}";
+    whole.outputs = vec![("stand".to_owned(), serde_json::from_value(json!(filter)).unwrap())];
+    let model = |asked: &Asked<'_>| match asked.step.as_str() {
+        "outer/vm-a/inner/vm-b/copy" => {
+            Behaviour::timed(5, Ending::Failed(Failure::new("permanent", "made up")))
+        }
+        _ => fine(asked),
+    };
+    let ran = run(&Arc::new(whole), &model, Fault::None, 1);
+    let Some(Entry::Intent(Intent::End(end))) = ran.records.last().map(|it| &it.entry) else { panic!() };
+    assert_eq!((end.status, &end.outputs["stand"]), (Status::Partial, &json!(["partial", "succeeded"])));
+}

@@ -7,6 +7,7 @@
 mod build;
 mod flow;
 mod hints;
+mod places;
 mod toml;
 
 use std::sync::Arc;
@@ -182,20 +183,18 @@ impl Node {
         }
     }
 
-    /// Where in the source a stretch of this node's text stands; the whole node where escapes or folding make the text
-    /// differ from what is written.
+    /// Where in the source a stretch of this node's text stands, whatever style it is written in; the whole node where that
+    /// cannot be told.
     #[must_use]
     pub fn span_within(&self, source: &Source, start: usize, end: usize) -> Span {
         let Some(text) = self.as_text() else { return self.span };
+        let start = start.min(text.len());
+        let stretch = Span::new(start, end.clamp(start, text.len()));
         let written = source.slice(self.span);
-        let shift =
-            [0, 1].into_iter().find(|shift| written.get(*shift..).is_some_and(|rest| rest.starts_with(text)));
-        match shift {
-            Some(shift) if end <= text.len() => {
-                Span::new(self.span.start + shift + start, self.span.start + shift + end.max(start))
-            }
-            _ => self.span,
+        if written == text {
+            return Span::new(self.span.start + stretch.start, self.span.start + stretch.end);
         }
+        places::within(source, self.span, text, stretch).unwrap_or(self.span)
     }
 }
 

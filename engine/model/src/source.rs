@@ -37,7 +37,7 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
-/// A place as editors count it: both from 1, the column in characters.
+/// A place as editors count it: both from 1, the column in letters (Unicode scalar values).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The line.
@@ -78,12 +78,17 @@ impl Source {
         self.lines.partition_point(|start| *start <= byte.min(self.text.len()))
     }
 
-    /// The line and column of a byte. Beyond the end it is the end's.
+    /// The first byte of the line that a byte is in.
+    #[must_use]
+    pub fn line_start(&self, byte: usize) -> usize {
+        self.lines[self.line(byte) - 1]
+    }
+
+    /// The line and column of a byte. Inside a letter it is the letter's, beyond the end the end's.
     #[must_use]
     pub fn place(&self, byte: usize) -> Place {
-        let byte = if self.text.is_char_boundary(byte) { byte } else { self.text.len() };
-        let line = self.line(byte);
-        let start = self.lines[line - 1];
+        let byte = self.text.floor_char_boundary(byte);
+        let (line, start) = (self.line(byte), self.line_start(byte));
         Place { line, column: self.text[start..byte].chars().count() + 1 }
     }
 }
@@ -101,6 +106,6 @@ mod tests {
             (line, column)
         });
         assert_eq!([0, 3, 4, 5, 6, 99].map(|byte| source.line(byte)), [1, 1, 1, 2, 3, 3]);
-        assert_eq!(places, [(1, 1), (1, 2), (1, 4), (2, 1), (3, 1), (3, 2), (3, 2), (3, 2)]);
+        assert_eq!(places, [(1, 1), (1, 2), (1, 4), (2, 1), (3, 1), (3, 2), (3, 2), (1, 1)]);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, Severity,
+    SourceCode, SourceSpan, SpanContents,
+};
 use serde_json::{Value, json};
 
 use super::{Diagnostic, Diagnostics, Elsewhere};
@@ -66,7 +69,7 @@ fn elsewhere(other: &Elsewhere) -> Value {
 #[derive(Debug)]
 struct Report<'a> {
     diagnostic: &'a Diagnostic,
-    source: NamedSource<String>,
+    source: Drawn<'a>,
     others: Vec<Other<'a>>,
 }
 
@@ -74,27 +77,46 @@ struct Report<'a> {
 #[derive(Debug)]
 struct Other<'a> {
     elsewhere: &'a Elsewhere,
-    source: NamedSource<String>,
+    source: Drawn<'a>,
 }
 
 impl<'a> Report<'a> {
     fn of(diagnostic: &'a Diagnostic) -> Self {
-        let other = |elsewhere: &'a Elsewhere| Other { elsewhere, source: named(&elsewhere.source) };
+        let other = |elsewhere: &'a Elsewhere| Other { elsewhere, source: Drawn(&elsewhere.source) };
         let others = diagnostic.elsewhere.iter().map(other).collect();
-        Self { diagnostic, source: named(&diagnostic.source), others }
+        Self { diagnostic, source: Drawn(&diagnostic.source), others }
     }
 }
 
-fn named(source: &Source) -> NamedSource<String> {
-    NamedSource::new(source.name(), source.text().to_owned())
+/// A source in the form that miette draws.
+#[derive(Debug)]
+struct Drawn<'a>(&'a Source);
+
+impl SourceCode for Drawn<'_> {
+    /// As miette reads a text, with the column as everywhere: miette counts bytes.
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let read = self.0.text().read_span(span, before, after)?;
+        let column = self.0.place(read.span().offset()).column - 1;
+        let (name, lines) = (self.0.name().to_owned(), read.line_count());
+        let named =
+            MietteSpanContents::new_named(name, read.data(), *read.span(), read.line(), column, lines);
+        Ok(Box::new(named))
+    }
 }
 
-/// A span that miette can draw: inside the text, and on one line, for a mistake's extent can be a whole block.
+/// A span that miette can draw: of whole letters inside the text, and on one line, for a mistake's extent can be a whole block.
+/// A line's break, of one byte or two, is no part of it.
 fn drawable(source: &Source, span: Span) -> Span {
     let text = source.text();
-    let start = span.start.min(text.len());
-    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-    Span::new(start, span.end.clamp(start, line_end))
+    let start = text.floor_char_boundary(span.start);
+    let line = text[start..].split('\n').next().unwrap_or_default();
+    let line_end = start + line.strip_suffix('\r').unwrap_or(line).len();
+    Span::new(start, text.floor_char_boundary(span.end).clamp(start, line_end))
 }
 
 fn label(source: &Source, span: Span, text: &str) -> LabeledSpan {
@@ -157,5 +179,28 @@ impl miette::Diagnostic for Other<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let Elsewhere { source, span, text } = self.elsewhere;
         Some(Box::new(std::iter::once(label(source, *span, text))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Code;
+
+    /// A column counts letters in the text as in JSON, and the caret is below the place: before it stand letters of several
+    /// bytes and of two cells, and behind it a line break of two bytes.
+    #[test]
+    fn columns_count_letters() {
+        let text = "a: 1\r\nß日: öx\r\nb: 2\r\n";
+        let source = Source::new("t", text);
+        let at = |span| Diagnostics::from(Diagnostic::new(Code::UnknownKey, &source, span, "m").labelled(""));
+        let start = text.find('ö').unwrap();
+        for end in [start + "öx".len(), start + "öx\r".len(), text.len()] {
+            let found = at(Span::new(start, end));
+            let (shown, json) = (found.render(false), found.to_json());
+            assert!(shown.contains("[t:2:5]") && json[0]["column"] == 5, "{shown}{json}");
+            assert!(shown.contains(" 2 │ ß日: öx\n   ·      ──\n 3 │ b: 2\n"), "{shown}");
+        }
+        assert!(at(Span::new(start + 1, start + 1)).render(false).contains("[t:2:5]"), "inside a letter");
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use longhaul_model::diagnostic::Diagnostics;
+use longhaul_model::diagnostic::{Code, Diagnostic, Diagnostics};
 use longhaul_model::document::Document;
-use longhaul_model::source::Source;
+use longhaul_model::source::{Source, Span};
 
 use crate::commands::{files, validate};
 use crate::errors::{Explain as _, Failure, Result};
@@ -16,6 +16,26 @@ pub(super) fn source(path: &Path) -> Result<Source> {
     let text = files::text(path);
     let text = text.doing(exit_code::INVALID_FILE, || format!("read {}", path.display()))?;
     Ok(Source::new(&path.display().to_string(), &text))
+}
+
+/// The same for whoever looks for mistakes: that a file cannot be read is one of them.
+pub(super) fn to_read(path: &Path) -> std::result::Result<Source, Diagnostics> {
+    let name = path.display().to_string();
+    files::text(path).map(|text| Source::new(&name, &text)).map_err(|error| {
+        match files::no_text(path, &error) {
+            Some((legible, at)) => {
+                let message = "the file is not text in UTF-8 from here on";
+                let bad = Span::new(at, at + char::REPLACEMENT_CHARACTER.len_utf8());
+                let one = Diagnostic::new(Code::OtherFile, &Source::new(&name, &legible), bad, message);
+                one.labelled("no letter").help("save it as UTF-8").into()
+            }
+            None => {
+                let message = format!("the file cannot be read: {error}");
+                let one = Diagnostic::new(Code::OtherFile, &Source::new(&name, ""), Span::default(), message);
+                one.help("correct the path, or make the file readable").into()
+            }
+        }
+    })
 }
 
 /// How the mistakes of a file are shown.

@@ -25,6 +25,16 @@ pub(super) fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// What can be read of a file that is no text, and where the first byte stands that belongs to no letter.
+pub(super) fn no_text(path: &Path, error: &io::Error) -> Option<(String, usize)> {
+    let mut bytes = Vec::new();
+    if error.kind() == ErrorKind::InvalidData {
+        File::open(path).ok()?.take(TEXT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    }
+    let at = std::str::from_utf8(&bytes).err()?.valid_up_to();
+    Some((String::from_utf8_lossy(&bytes).into_owned(), at))
+}
+
 /// This machine's disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Disk;

@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let files = folders::files(&args.files, folders::is_ours)?;
-    let checked = files.iter().map(|file| Ok((file, check(file)?))).collect::<Result<Vec<_>>>()?;
+    let checked: Vec<_> = files.iter().map(|file| (file, check(file))).collect();
     match args.format.shown() {
         Shown::Text => checked.iter().for_each(|(file, found)| show(file, found)),
         Shown::Json => {
@@ -53,31 +53,33 @@ fn together(checked: &[(&PathBuf, Diagnostics)]) -> Diagnostics {
     all
 }
 
-/// What is wrong with a file, by what it says it is; a plugin's own by its name.
-fn check(path: &Path) -> Result<Diagnostics> {
+/// What is wrong with a file, by what it says it is; a plugin's own by its name. That it cannot be read is one mistake more.
+fn check(path: &Path) -> Diagnostics {
+    let source = match documents::to_read(path) {
+        Ok(source) => source,
+        Err(unreadable) => return unreadable,
+    };
     if path.file_name().is_some_and(|name| name == MANIFEST) {
-        return plugin::check(path);
+        return plugin::check(path, &source);
     }
     if path.extension().is_some_and(|ending| ending == SCRIPT) {
-        return Ok(RhaiHost::default().check(&documents::source(path)?));
+        return RhaiHost::default().check(&source);
     }
-    let document = match documents::to_check(path)? {
-        Ok(document) => document,
-        Err(found) => return Ok(found),
-    };
+    Document::parse_noting(&source).map_or_else(|found| found, |document| check_document(path, &document))
+}
+
+fn check_document(path: &Path, document: &Document) -> Diagnostics {
     let source = &document.source;
     let found = match document.kind().and_then(kind_meant) {
-        Some("Workflow") => {
-            longhaul_plan::validate(&files::resolved(&document), &longhaul_steps::catalogue())
-        }
-        Some("Defaults") => check_shared(&document, &files::Disk, &RhaiHost::default()).or(Some(())),
-        Some("Test" | "PolicyTest") => suites::check(path, &document).map(drop),
+        Some("Workflow") => longhaul_plan::validate(&files::resolved(document), &longhaul_steps::catalogue()),
+        Some("Defaults") => check_shared(document, &files::Disk, &RhaiHost::default()).or(Some(())),
+        Some("Test" | "PolicyTest") => suites::check(path, document).map(drop),
         Some("Site") => parse_site(source).map(drop),
         Some("Sites") => parse_sites(source).map(drop),
         Some("Vm") => parse_vm(source).map(drop),
-        Some(_) | None => Err(unknown_kind(&document)),
+        Some(_) | None => Err(unknown_kind(document)),
     };
-    Ok(found.err().unwrap_or_default())
+    found.err().unwrap_or_default()
 }
 
 fn unknown_kind(document: &Document) -> Diagnostics {
@@ -118,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file.yaml");
         std::fs::write(&file, text).unwrap();
-        check(&file).unwrap().iter().map(|one| one.code.as_str()).collect()
+        check(&file).iter().map(|one| one.code.as_str()).collect()
     }
 
     /// What a file says it is decides how it is checked, and a kind nobody knows is a mistake of its own.
@@ -134,5 +136,22 @@ mod tests {
         }
         assert!(codes("kind: Test\n").contains(&Code::MissingKey.as_str()));
         assert_eq!(codes("name: x\n"), [Code::MissingKey.as_str()]);
+    }
+
+    /// A file that is not there, or is no text, is a mistake like others: with code, place and advice.
+    #[test]
+    fn what_cannot_be_read_is_a_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("latin.yaml");
+        std::fs::write(&file, b"kind: Vm\r\n# \xc3\xa4 caf\xe9 \xff\n").unwrap();
+        let found = check(&file);
+        let one = &found.to_json()[0];
+        assert_eq!((&one["code"], &one["line"], &one["column"]), (&"LH0014".into(), &2.into(), &8.into()));
+        assert!(found.render(false).contains("# ä caf\u{fffd} \u{fffd}"), "{}", found.render(false));
+        let missing = check(&folder.path().join("none.yaml"));
+        let one = &missing.to_json()[0];
+        assert!(one["code"] == "LH0014" && one["help"].is_string(), "{one}");
+        assert!(missing.render(false).contains("cannot be read: No such file"), "{}", missing.render(false));
+        assert_eq!(missing.to_sarif("1.0.0")["runs"][0]["results"].as_array().unwrap().len(), 1);
     }
 }

@@ -102,9 +102,9 @@ codes! {
         "steps:\n  wait: { needs: [move] }",
         "Give it `uses`, or `foreach` and `steps`.";
     OtherFile, "LH0014", "not to be had", "another file cannot be used",
-        "`uses` or `include` names a file that cannot be read, that lies outside the folder its path begins in, or that is nested too deep.",
+        "`uses` or `include` names a file that cannot be read, that lies outside the folder its path begins in, or that is nested too deep; or a file that was named to `longhaul validate` cannot be read, or is not text in UTF-8.",
         "steps:\n  one: { uses: ./evacaute-one.yaml }",
-        "Correct the path: it begins with `./` or `../` and counts from the folder of the file that names it.";
+        "Correct the path: in a file it begins with `./` or `../` and counts from the folder of the file that names it. Save what is not UTF-8 as UTF-8.";
     FileCycle, "LH0015", "closes the circle", "workflows use each other in a circle",
         "A workflow that runs as a step runs, directly or by way of others, itself. Such a run would never begin.",
         "# in a.yaml\nsteps:\n  b: { uses: ./b.yaml }\n# in b.yaml\nsteps:\n  a: { uses: ./a.yaml }",

@@ -316,7 +316,7 @@ impl<'f> Resolving<'f> {
         result.map_err(|why| found.push(naming.mistake(Code::OtherFile, why))).ok()
     }
 
-    /// A file of this kind; everything that is wrong with its form is noted.
+    /// A file of this kind; if it is none, everything that is wrong with its form is noted.
     fn document(
         &self,
         naming: &Naming<'_>,
@@ -326,7 +326,7 @@ impl<'f> Resolving<'f> {
     ) -> Option<Document> {
         let text =
             self.files.read(file).map_err(|why| found.push(naming.mistake(Code::OtherFile, why))).ok()?;
-        let parsed = Document::parse(&Source::new(&file.name, &text));
+        let parsed = Document::parse_noting(&Source::new(&file.name, &text));
         let document =
             parsed.map_err(|broken| found.append(broken.and_elsewhere(&[naming.elsewhere()]))).ok()?;
         let span: Span = document.root.nearest("/kind").span;
@@ -335,6 +335,7 @@ impl<'f> Resolving<'f> {
             Some(other) if other != kind => {
                 let message = format!("expected kind `{kind}`, found `{other}`");
                 let one = Diagnostic::new(Code::Kind, &document.source, span, message);
+                found.append(document.noted.clone().and_elsewhere(&[naming.elsewhere()]));
                 found.push(one.did_you_mean(other, [kind]).and_elsewhere(&[naming.elsewhere()]));
                 None
             }

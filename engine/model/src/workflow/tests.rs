@@ -44,3 +44,33 @@ fn unclosed_expressions_are_found() {
     let (_, diagnostics) = Workflow::read(&workflow.document);
     assert!(diagnostics.iter().next().unwrap().help.as_ref().unwrap().contains("quotes"));
 }
+
+/// A key that stands twice in a file that another one uses or includes hides nothing else that is wrong there, and is told once.
+#[test]
+fn a_key_twice_in_another_file_hides_nothing() {
+    let head = "apiVersion: longhaul/v1\nkind: Workflow\nname: w\nversion: 1.0.0\n";
+    let texts = [
+        ("b.yaml", format!("{head}name: x\npolcy: []\nsteps: {{ c: {{ wait: 1s, nees: [] }} }}\n")),
+        ("c.yaml", "apiVersion: longhaul/v1\nkind: Defaults\nkind: Defaults\npolcy: []\n".to_owned()),
+        ("d.yaml", "apiVersion: longhaul/v1\nkind: Vm\nkind: Vm\n".to_owned()),
+    ];
+    let files = Texts(texts.into_iter().map(|(name, text)| (name.to_owned(), text)).collect());
+    let text = format!(
+        "{head}include: [./c.yaml, ./d.yaml]\nsteps: {{ a: {{ uses: ./b.yaml }}, d: {{ uses: ./b.yaml }} }}\n"
+    );
+    let document = Document::parse(&Source::new("w.yaml", &text)).unwrap();
+    let resolved = Resolved::read(&document, &files);
+    let found = resolved.parts.iter().flat_map(|part| part.found.iter());
+    let mut lines: Vec<_> = found.map(|one| format!("{} {}", one.source.name(), one.code)).collect();
+    lines.sort();
+    let expected = [
+        "b.yaml LH0002",
+        "b.yaml LH0008",
+        "b.yaml LH0008",
+        "c.yaml LH0002",
+        "c.yaml LH0008",
+        "d.yaml LH0002",
+        "d.yaml LH0007",
+    ];
+    assert_eq!(lines, expected);
+}

@@ -9,17 +9,14 @@ use longhaul_model::policy::Host as _;
 use longhaul_model::source::{Source, Span};
 use longhaul_model::workflow::{Files as _, beside};
 
-use crate::commands::documents;
 use crate::commands::files::Disk;
-use crate::errors::Result;
 
 /// What is wrong with the plugin whose `plugin.toml` this is, and with its scripts.
-pub(in crate::commands) fn check(path: &Path) -> Result<Diagnostics> {
-    let source = documents::source(path)?;
-    Ok(read(path, &source).map_or_else(|found| found, |(manifest, tree)| scripts(&source, &manifest, &tree)))
+pub(in crate::commands) fn check(path: &Path, source: &Source) -> Diagnostics {
+    read(path, source).map_or_else(|found| found, |(manifest, tree)| scripts(source, &manifest, &tree))
 }
 
-fn read(path: &Path, source: &Source) -> std::result::Result<(Manifest, Tree), Diagnostics> {
+fn read(path: &Path, source: &Source) -> Result<(Manifest, Tree), Diagnostics> {
     let mistake = |message| Diagnostic::new(Code::PluginFolder, source, Span::default(), message);
     let folder =
         path.canonicalize().ok().and_then(|path| path.parent()?.file_name()?.to_str().map(str::to_owned));

@@ -7,6 +7,7 @@ pub mod action;
 pub mod diagnostic;
 pub mod document;
 pub mod ids;
+mod json_schema;
 pub mod layout;
 pub mod plugin;
 pub mod policy;

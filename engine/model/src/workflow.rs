@@ -33,6 +33,7 @@ pub use trigger::{TriggerBody, TriggerSpec};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::document::{Content, Document, Entry, Node};
+use crate::json_schema;
 use crate::read::{Read as _, Reader};
 use crate::source::{Span, Spanned};
 use crate::units::Time;
@@ -241,6 +242,7 @@ fn read_inputs(root: &Node, reader: &mut Reader<'_>) -> Vec<Input> {
             let message = format!("input `{}` is not well-formed", entry.key.value);
             reader.report(Code::Malformed, entry.key.span, message);
         }
+        json_schema::check(&entry.value, reader);
         inputs.push(Input { name: entry.key.clone(), schema: entry.value.clone() });
     }
     inputs

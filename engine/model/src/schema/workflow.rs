@@ -7,6 +7,7 @@ use super::parts::{
     step_id_form, text, timeout, titled, whole, words,
 };
 use super::{plugin, policy, step};
+use crate::json_schema::{Holds, KEYWORDS};
 use crate::workflow::retry::{ATTEMPTS_MAX, BACKOFF_KEYS, FACTOR_MAX};
 use crate::workflow::shared::{self as shared_file, DEFAULTS_KEYS};
 use crate::workflow::{ERROR_CLASSES, KEYS, retry, trigger};
@@ -113,7 +114,7 @@ fn trigger_key(key: &str) -> Option<Value> {
         ),
         "inputs" => means("What the run is given; of a webhook, expressions read `payload`", any_map()),
         "path" => means("Where it is sent to", hook()),
-        "schema" => means("JSON Schema of the payload", any_map()),
+        "schema" => means("JSON Schema of the payload", json!({ "type": "object", "$ref": "#/$defs/input" })),
         _ => return None,
     })
 }
@@ -174,10 +175,12 @@ fn backoff_key(key: &str) -> Option<Value> {
     })
 }
 
-/// A schema of an input: the keywords that most have, and any other.
+/// A schema of an input: the keywords that most have are explained, and there is no keyword that JSON Schema does not have.
 fn input() -> Value {
-    json!({
+    let mut input = json!({
         "type": ["object", "boolean"],
+        "patternProperties": { "^x-": true },
+        "additionalProperties": false,
         "properties": {
             "type": means("Its type, or several", json!({ "$ref": "#/$defs/input/$defs/types" })),
             "format": means("What text has to look like", json!({ "type": "string", "examples": FORMATS.map(|(name, ..)| name) })),
@@ -197,5 +200,25 @@ fn input() -> Value {
                 { "type": "array", "items": { "$ref": "#/$defs/input/$defs/type" } },
             ] },
         },
-    })
+    });
+    for holds in [Holds::Value, Holds::Schema, Holds::Schemas, Holds::Named] {
+        input["patternProperties"][any_that(holds)] = behind(holds);
+    }
+    input
+}
+
+/// The form of the keywords that hold this.
+fn any_that(holds: Holds) -> String {
+    let keywords = KEYWORDS.iter().filter(|(_, other)| *other == holds);
+    let keywords: Vec<String> = keywords.map(|(keyword, _)| keyword.replace('$', r"\$")).collect();
+    format!("^({})$", keywords.join("|"))
+}
+
+fn behind(holds: Holds) -> Value {
+    match holds {
+        Holds::Value => Value::Bool(true),
+        Holds::Schema => shared("input"),
+        Holds::Schemas => list(&shared("input")),
+        Holds::Named => json!({ "type": "object", "additionalProperties": shared("input") }),
+    }
 }

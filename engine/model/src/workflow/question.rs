@@ -4,6 +4,7 @@ use super::retry::bounded;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::Node;
 use crate::ids::StepId;
+use crate::json_schema;
 use crate::read::{Read, Reader};
 use crate::source::Spanned;
 use crate::units::Time;
@@ -86,6 +87,7 @@ impl QuestionSpec {
 
     /// Of a wait that has a `signal`.
     pub(super) fn signal(node: &Node, reader: &mut Reader<'_>) -> Self {
+        node.get("payload").into_iter().for_each(|schema| json_schema::check(schema, reader));
         let asks =
             AsksSpec::Signal { name: reader.optional(node, "signal"), payload: node.get("payload").cloned() };
         Self::with_end(asks, node, reader)

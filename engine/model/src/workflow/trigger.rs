@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::{Content, Node};
+use crate::json_schema;
 use crate::read::{Read, Reader};
 use crate::source::{Span, Spanned};
 
@@ -94,5 +95,6 @@ fn webhook_schema(node: &Node, reader: &mut Reader<'_>) -> Option<Node> {
         reader.wrong_type(&schema, "a JSON Schema, a map");
         return None;
     }
+    json_schema::check(&schema, reader);
     Some(schema)
 }

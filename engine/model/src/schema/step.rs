@@ -129,7 +129,7 @@ fn approve_key(key: &str) -> Option<Value> {
 }
 
 fn expires_key(key: &str) -> Option<Value> {
-    (key == "expires").then(|| means("How long the answer may take; for ever if it is not said", duration()))
+    (key == "expires").then(|| means("How long the answer may take; for ever if it is not said", timeout()))
 }
 
 fn wait_key(key: &str) -> Option<Value> {

@@ -156,7 +156,10 @@ fn retry_key(key: &str) -> Option<Value> {
         "backoff" => means("How long to wait between two attempts", map(&BACKOFF_KEYS, &[], backoff_key)),
         "errors" => means(
             "The error classes that are tried again; `transient` alone if it is not said",
-            or_else(json!(["transient"]), list(&words(&ERROR_CLASSES))),
+            or_else(
+                json!(["transient"]),
+                json!({ "type": "array", "items": words(&ERROR_CLASSES), "minItems": 1 }),
+            ),
         ),
         _ => return None,
     })

@@ -94,14 +94,21 @@ impl QuestionSpec {
     }
 
     fn with_end(asks: AsksSpec, node: &Node, reader: &mut Reader<'_>) -> Self {
-        let expires = reader.optional(node, "expires");
+        let expires: Option<Spanned<Time>> = reader.optional(node, "expires");
+        if let Some(at) = expires.as_ref().filter(|it| it.value == Time::from_millis(0)) {
+            let message = "an answer that may take no time at all";
+            let one = Diagnostic::new(Code::Malformed, reader.source, at.span, message);
+            reader.found.push(
+                one.help("nobody could give it: write how long it may take, such as `2h`, or leave it out"),
+            );
+        }
         let on_expire: Option<Spanned<OnExpire>> = reader.optional(node, "on_expire");
         if let (None, Some(at)) = (node.get("expires"), &on_expire) {
             let message = "`on_expire` without `expires`: it is waited for as long as it takes";
             let one = Diagnostic::new(Code::StepBody, reader.source, at.span, message);
             reader.found.push(one.help("add `expires`, such as `expires: 2h`"));
         }
-        Self { asks, expires, on_expire }
+        Self { asks, expires: expires.map(|it| it.value), on_expire }
     }
 }
 

@@ -64,6 +64,10 @@ impl Read for RetrySpec {
 
 fn read_errors(node: &Node, reader: &mut Reader<'_>) -> Option<Vec<String>> {
     let errors: Vec<Spanned<String>> = reader.optional(node, "errors")?;
+    if let Some(node) = node.get("errors").filter(|_| errors.is_empty()) {
+        let one = Diagnostic::new(Code::Malformed, reader.source, node.span, "a retry of no error at all");
+        reader.found.push(one.help("name at least one error class, such as `[transient]`, or leave it out"));
+    }
     for error in errors.iter().filter(|error| !ERROR_CLASSES.contains(&error.value.as_str())) {
         let message = format!("there is no error class `{}`", error.value);
         let one = Diagnostic::new(Code::Malformed, reader.source, error.span, message);

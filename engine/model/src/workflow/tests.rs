@@ -74,3 +74,14 @@ fn a_key_twice_in_another_file_hides_nothing() {
     ];
     assert_eq!(lines, expected);
 }
+
+/// What would mean nothing is a mistake: an answer in no time, and a retry of no error.
+#[test]
+fn what_means_nothing_is_a_mistake() {
+    let (_, found) = read(
+        "defaults: { retry: { errors: [] } }\nsteps:\n  a: { approve: { roles: [x], expires: 0s } }\n  \
+         b: { wait: { signal: s, expires: 0.0m } }\n  c: { approve: { roles: [x], expires: 1s } }\n",
+    );
+    let expected = ["a retry of no error at all", "an answer that may take no time at all"];
+    assert_eq!(found, [expected[0], expected[1], expected[1]].map(|what| format!("LH0011 {what}")));
+}

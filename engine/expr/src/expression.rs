@@ -76,7 +76,8 @@ impl Expression {
         let ast = ENGINE
             .compile_expression(&text[inside.clone()])
             .map_err(|error| syntax(&error, text, &inside))?;
-        let locate = |position: Position| inside.start + byte_offset(&text[inside.clone()], position);
+        let lines = Lines::of(&text[inside.clone()]);
+        let locate = |position: Position| inside.start + lines.offset(position);
         refuse_unknown_functions(&ast, &locate)?;
         let (asked, questions) = status::questions(&ast, &locate)?;
         let read = reference::references(&ast, &locate).into_iter().map(|read| read.widened(text));
@@ -275,20 +276,41 @@ fn refuse_unknown_functions(ast: &AST, locate: &dyn Fn(Position) -> usize) -> Re
     Err(Error::UnknownFunction { at: start..start + name.len(), suggestion, name })
 }
 
-/// The byte offset of a Rhai position (line and character, both from 1); 0 for no position.
-fn byte_offset(text: &str, position: Position) -> usize {
-    let line = position.line().unwrap_or(1);
-    let column = position.position().unwrap_or(1);
-    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let within =
-        text[start..].char_indices().nth(column.saturating_sub(1)).map_or(text.len() - start, |(at, _)| at);
-    start + within
+/// The lines of a text, for Rhai counts lines and letters.
+struct Lines<'t> {
+    /// Where each begins, the line, and whether its letters are bytes.
+    lines: Vec<(usize, &'t str, bool)>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let mut start = 0;
+        let lines = text.split_inclusive('\n').map(|line| {
+            let begins = start;
+            start += line.len();
+            (begins, line, line.is_ascii())
+        });
+        Self { lines: lines.collect() }
+    }
+
+    /// The byte offset of a Rhai position (line and character, both from 1); 0 for no position.
+    fn offset(&self, position: Position) -> usize {
+        let line = position.line().unwrap_or(1) - 1;
+        let Some((start, line, is_ascii)) = self.lines.get(line).or(self.lines.last()) else { return 0 };
+        let letters = position.position().unwrap_or(1).saturating_sub(1);
+        let within = if *is_ascii {
+            letters
+        } else {
+            line.char_indices().nth(letters).map_or(line.len(), |(at, _)| at)
+        };
+        start + within.min(line.len())
+    }
 }
 
 fn syntax(error: &ParseError, text: &str, inside: &Range<usize>) -> Error {
     let at = match error.position() {
         Position::NONE => inside.end - 1,
-        position => inside.start + byte_offset(&text[inside.clone()], position),
+        position => inside.start + Lines::of(&text[inside.clone()]).offset(position),
     };
     if let Some(word) = single_quoted(&text[at..inside.end]) {
         let message = "single quotes hold one letter".to_owned();

@@ -112,8 +112,23 @@ fn wrong(operation: &Operation, before: &Side, behind: &Side) -> Option<(String,
     if let Some(wrong) = of_quantities(operation, before, behind) {
         return Some(wrong);
     }
+    if !operation.compares()
+        && let Some(types) = of_different_types(before, behind)
+        && !joins(operation, before, behind)
+    {
+        return Some((format!("`{}` has no value here: {types}", operation.operator), None));
+    }
     let is_equality = ["==", "!="].contains(&operation.operator.as_str());
     is_equality.then(|| not_among(before, behind).or_else(|| not_among(behind, before))).flatten()
+}
+
+/// Whether a `+` puts something behind a text, or into a list or map.
+fn joins(operation: &Operation, before: &Side, behind: &Side) -> bool {
+    let taken = |side: &Side| {
+        let types = schema::types_of(&side.schema).unwrap_or_default();
+        types.iter().any(|one| ["string", "array", "object"].contains(one))
+    };
+    operation.operator == "+" && (taken(before) || taken(behind))
 }
 
 fn of_different_types(before: &Side, behind: &Side) -> Option<String> {
@@ -154,7 +169,7 @@ fn of_quantities(operation: &Operation, before: &Side, behind: &Side) -> Option<
 /// A text that is not among the values that the other side may have.
 fn not_among(side: &Side, literal: &Side) -> Option<(String, Option<String>)> {
     let values = side.schema.get("enum")?.as_array()?;
-    let value = literal.literal.as_ref().filter(|value| !values.contains(value))?;
+    let value = literal.literal.as_ref().filter(|value| !values.iter().any(|one| are_equal(one, value)))?;
     let message = format!("`{}` is never {value}", side.written);
     if let (Some(id), Some(status)) = (&side.status_of, value.as_str().filter(|it| is_status(it))) {
         let message = format!("{message} here: this is read only when what stands before it went well");
@@ -168,6 +183,14 @@ fn not_among(side: &Side, literal: &Side) -> Option<(String, Option<String>)> {
     let shown: Vec<String> = values.iter().take(LISTED_MAX).map(ToString::to_string).collect();
     let more = if values.len() > LISTED_MAX { ", ..." } else { "" };
     Some((message, Some(format!("it is one of {}{more}", shown.join(", ")))))
+}
+
+/// Whether two values are the same to `==`, which compares numbers by what they amount to.
+fn are_equal(one: &Value, other: &Value) -> bool {
+    match (one.as_f64(), other.as_f64()) {
+        (Some(one), Some(other)) => one.total_cmp(&other).is_eq(),
+        _ => one == other,
+    }
 }
 
 fn is_status(word: &str) -> bool {

@@ -239,27 +239,21 @@ impl<'a> Builder<'a> {
     fn meant(&mut self, span: Span) -> Option<String> {
         let value = self.unquoted_in(span).next()?;
         let text = self.source.slice(span);
-        let (code, message, meant) = match value.written {
-            Written::Ours => (
-                Code::UnquotedExpression,
-                "an expression inside `{ }` or `[ ]` must be quoted",
-                text.to_owned(),
-            ),
-            Written::Braces => (
-                Code::OtherEngine,
-                "`{{ }}` is no expression, and unquoted not even text",
-                text.replace("{{", "${{"),
-            ),
-            Written::Dollar => {
-                let meant = text.replace("${", "${{").replace('}', "}}");
-                (Code::OtherEngine, "`${ }` is no expression", meant)
+        let meant = flow::rewritten(text);
+        let (code, message) = match value.written {
+            Written::Ours if meant == text => {
+                (Code::UnquotedExpression, "an expression inside `{ }` or `[ ]` must be quoted")
             }
+            Written::Ours => (Code::OtherEngine, "`{{ }}` and `${ }` are no expressions"),
+            Written::Braces => (Code::OtherEngine, "`{{ }}` is no expression, and unquoted not even text"),
+            Written::Dollar => (Code::OtherEngine, "`${ }` is no expression"),
         };
         let one = Diagnostic::new(code, self.source, span, message);
         let quoted = meant.replace('"', "\\\"");
-        let help = match value.written {
-            Written::Ours => format!("quote it: `\"{quoted}\"`"),
-            Written::Braces | Written::Dollar => format!("write `\"{quoted}\"`, in quotes"),
+        let help = if meant == text {
+            format!("quote it: `\"{quoted}\"`")
+        } else {
+            format!("write `\"{quoted}\"`, in quotes")
         };
         self.found.push(one.help(help));
         Some(meant)

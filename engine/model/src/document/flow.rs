@@ -48,6 +48,27 @@ pub(super) fn masked(text: &str, values: &[Unquoted]) -> String {
     masked
 }
 
+/// The same text with every expression written as ours.
+pub(super) fn rewritten(text: &str) -> String {
+    let mut ours = String::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let form = FORMS.into_iter().find(|(open, ..)| rest.starts_with(open));
+        let whole = form.and_then(|(open, close, _)| rest[open.len()..].split_once(close));
+        match whole {
+            Some((inside, behind)) => {
+                ours.extend(["${{", inside, "}}"]);
+                rest = behind;
+            }
+            None => {
+                ours.push(letter);
+                rest = &rest[letter.len_utf8()..];
+            }
+        }
+    }
+    ours
+}
+
 struct Line<'t> {
     text: &'t str,
     /// Where it begins in the whole.
@@ -123,6 +144,19 @@ mod tests {
 
     fn values(text: &str) -> Vec<&str> {
         unquoted_values(text).iter().map(|one| &text[one.span.start..one.span.end]).collect()
+    }
+
+    /// Each expression is rewritten by itself, and ours stay as they are.
+    #[test]
+    fn every_expression_becomes_ours() {
+        let cases = [
+            ("{{ inputs.x }}-${{ run.id }}-${ inputs.x }", "${{ inputs.x }}-${{ run.id }}-${{ inputs.x }}"),
+            ("${ inputs.x }-${{ run.id }}", "${{ inputs.x }}-${{ run.id }}"),
+            ("${{ a }}/{{ b }} {{ c", "${{ a }}/${{ b }} {{ c"),
+        ];
+        for (text, ours) in cases {
+            assert_eq!(rewritten(text), ours);
+        }
     }
 
     /// A value is found as a whole, with the text around its expressions, and not where YAML reads it well.

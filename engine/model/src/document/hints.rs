@@ -6,7 +6,7 @@ pub(super) fn syntax(text: &str, at: usize) -> Option<String> {
     let line = text[start..].lines().next().unwrap_or_default();
     let (key, value) = line.split_once(": ")?;
     let behind = start + key.len() + 1;
-    let value = value.trim();
+    let value = without_comment(value).trim();
     if value.starts_with(['"', '\'', '|', '>', '{', '[', '#']) || at < behind {
         return None;
     }
@@ -16,6 +16,12 @@ pub(super) fn syntax(text: &str, at: usize) -> Option<String> {
     }
     let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
     value.contains(": ").then(|| format!("text that holds `: ` stands in quotes: `\"{quoted}\"`"))
+}
+
+/// A value up to the comment behind it. A `#` within quotes begins none.
+fn without_comment(value: &str) -> &str {
+    let begins = |(at, _): &(usize, &str)| value[..*at].matches('"').count().is_multiple_of(2);
+    value.match_indices(" #").find(begins).map_or(value, |(at, _)| &value[..at])
 }
 
 #[cfg(test)]
@@ -31,6 +37,8 @@ mod tests {
             "text that holds `: ` stands in quotes: `\"copied: go?\"`"
         );
         assert_eq!(said("if: !a && b").unwrap(), "an expression is `\"${{ !a && b }}\"`");
+        assert!(said("m: copied: go? # note").unwrap().ends_with("`\"copied: go?\"`"));
+        assert!(said("if: !failed(\"a # b\") # x").unwrap().ends_with("!failed(\\\"a # b\\\") }}\"`"));
         for other in ["a: b", "  c: d", "a: \"b: c", "a: [b: c"] {
             assert_eq!(said(other), None, "{other}");
         }

@@ -72,8 +72,8 @@ pub(super) fn help(name: &str, known: &[&str]) -> Option<String> {
         let what = "merge keys are not part of the language: write the keys out, or share them by `defaults` and `include`";
         return Some(what.to_owned());
     }
-    // In a site's file or a test's these words have other meanings.
-    let is_workflow = ["needs", "steps"].iter().any(|key| known.contains(key));
+    // Elsewhere than in a step or at the top of a workflow these words have other meanings.
+    let is_workflow = ["needs", "triggers"].iter().any(|key| known.contains(key));
     let key = KEYS.iter().find(|(foreign, ours)| *foreign == name && known.contains(ours));
     let sentence = SENTENCES.iter().find(|(foreign, _)| *foreign == name && is_workflow);
     let key = key.map(|(_, ours)| format!("did you mean `{ours}`?"));
@@ -95,6 +95,8 @@ mod tests {
         }
         assert_eq!(help("depends", &step).unwrap(), "did you mean `needs`?");
         assert_eq!(help("depends", &["uses"]), None);
+        assert!(help("hosts", &step).is_some() && help("env", &workflow::KEYS).is_some());
+        assert_eq!(help("hosts", &["uses", "at", "steps", "with"]), None, "an entry of `policies`");
         assert!(help("<<", &[]).unwrap().contains("merge keys"));
     }
 }

@@ -36,11 +36,13 @@ fn next(text: &str, mut from: usize) -> Option<(usize, usize, &str)> {
         } else {
             continue;
         };
-        let Some(length) = text[start + open..].find(close) else { continue };
-        let inside = text[start + open..start + open + length].trim();
-        if ROOTS.iter().any(|root| inside.starts_with(root)) {
-            return Some((start, start + open + length + close.len(), inside));
+        let inside = &text[start + open..];
+        // Few braces open an expression: the end of the others is not looked for.
+        if !ROOTS.iter().any(|root| inside.trim_start().starts_with(root)) {
+            continue;
         }
+        let length = inside.find(close)?;
+        return Some((start, start + open + length + close.len(), inside[..length].trim()));
     }
 }
 

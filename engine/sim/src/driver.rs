@@ -99,10 +99,11 @@ impl Ran {
         }
     }
 
-    /// The steps that use an action and have failed, or stopped for an operator.
+    /// The steps that have failed, or stopped for an operator; not those that hold other steps, which fail with them.
     pub fn failed(&self) -> impl Iterator<Item = &StepPath> {
         let failed = |view: &&StepView| matches!(view.state, "failed" | "partial" | "needs_operator");
-        self.steps.iter().filter(|view| view.uses.is_some()).filter(failed).map(|view| &view.step)
+        let is_single = |view: &&StepView| !matches!(view.does, "foreach" | "workflow");
+        self.steps.iter().filter(is_single).filter(failed).map(|view| &view.step)
     }
 
     /// From its first to its last record, in milliseconds of the virtual clock.

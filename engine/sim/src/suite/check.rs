@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::case::{Planning, slug};
 use super::mocks::{Mock, Mocks};
-use super::shape::Shape;
+use super::shape::{Shape, Step};
 use super::{Case, Suite, sample};
 
 /// When a run begins if nobody says so: 2026-01-01T00:00:00Z.
@@ -184,8 +184,11 @@ impl Checker<'_> {
         let left: &[_] = if let Some(EffectsSpec::Each(each)) = &expect.effects { each } else { &[] };
         let failed = expect.failed.iter().flat_map(|failed| &failed.value);
         let struck = spec.sweep.error.iter().flat_map(|sweep| sweep.at.iter().flatten());
-        for path in left.iter().map(|(path, _)| path).chain(failed).chain(struck) {
+        for path in left.iter().map(|(path, _)| path).chain(struck) {
             self.check_action_step(path);
+        }
+        for path in failed {
+            self.check_single_step(path);
         }
         for (name, _) in &expect.at_once {
             self.check_action(name);
@@ -201,6 +204,14 @@ impl Checker<'_> {
         one.help = self.shape.near(&path.value).map(|near| format!("did you mean `{near}`?"));
         self.found.push(one);
         false
+    }
+
+    /// A step that can fail by itself: an action, a wait or a question.
+    fn check_single_step(&mut self, path: &Spanned<String>) {
+        if self.check_step(path) && self.shape.find(&path.value).is_some_and(Step::holds_steps) {
+            let message = format!("`{}` fails by the steps in it: name one of them", path.value);
+            self.report(Code::UnknownStep, path.span, message);
+        }
     }
 
     /// A step that uses an action, and that action.

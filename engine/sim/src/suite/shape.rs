@@ -47,6 +47,13 @@ pub(super) struct Answers {
     pub(super) may_be_no: bool,
 }
 
+impl Step {
+    /// Whether other steps stand in it.
+    pub(super) fn holds_steps(&self) -> bool {
+        !matches!(self.inside, Inside::Nothing)
+    }
+}
+
 impl Shape {
     pub(super) fn of(outline: &Outline) -> Self {
         let blocks = [&outline.graph, &outline.on_failure, &outline.always];

@@ -4,12 +4,14 @@
 //! source, so one list may speak of several files. Rendering returns text and never writes anywhere itself.
 
 mod code;
+mod near;
 mod render;
 mod sarif;
 
 use std::fmt;
 
 pub use code::Code;
+pub use near::nearest;
 
 use crate::source::{Source, Span};
 
@@ -115,17 +117,6 @@ impl Diagnostic {
             None => self,
         }
     }
-}
-
-/// The one of `known` that is nearest to `written`, if it is near enough to be meant.
-#[must_use]
-pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |name: &&str| strsim::damerau_levenshtein(written, name);
-    let length = written.chars().count();
-    let bound = 1 + length / 4;
-    // Names that differ more in length alone are too far: with thousands of steps the distance of each would be too much.
-    let may_be_near = |name: &&str| name.chars().count().abs_diff(length) <= bound;
-    known.into_iter().filter(may_be_near).min_by_key(distance).filter(|name| distance(name) <= bound)
 }
 
 /// Mistakes, in the order in which they were found.
@@ -239,13 +230,6 @@ impl std::error::Error for Diagnostics {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A near name is suggested and a far one is not.
-    #[test]
-    fn suggestions_are_near() {
-        assert_eq!(nearest("needz", ["uses", "needs"]), Some("needs"));
-        assert_eq!(nearest("evacuate", ["uses", "needs"]), None);
-    }
 
     /// The rendered text names file, line and column, underlines the place and ends with the suggestion.
     #[test]

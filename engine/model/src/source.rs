@@ -84,6 +84,14 @@ impl Source {
         self.lines[self.line(byte) - 1]
     }
 
+    /// The whole lines of a span, and as many before and after it where there are so many.
+    #[must_use]
+    pub fn lines_around(&self, span: Span, before: usize, after: usize) -> Span {
+        let first = self.line(span.start).saturating_sub(before + 1);
+        let end = self.lines.get(self.line(span.end) + after);
+        Span::new(self.lines[first], end.copied().unwrap_or(self.text.len()))
+    }
+
     /// The line and column of a byte. Inside a letter it is the letter's, beyond the end the end's.
     #[must_use]
     pub fn place(&self, byte: usize) -> Place {
@@ -107,5 +115,10 @@ mod tests {
         });
         assert_eq!([0, 3, 4, 5, 6, 99].map(|byte| source.line(byte)), [1, 1, 1, 2, 3, 3]);
         assert_eq!(places, [(1, 1), (1, 2), (1, 4), (2, 1), (3, 1), (3, 2), (3, 2), (1, 1)]);
+        let around = |before, after| source.slice(source.lines_around(Span::new(5, 5), before, after));
+        assert_eq!(
+            [around(0, 0), around(1, 0), around(0, 1), around(9, 9)],
+            ["\n", "ä b\n\n", "\nc", "ä b\n\nc"]
+        );
     }
 }

@@ -93,19 +93,26 @@ impl<'a> Report<'a> {
 struct Drawn<'a>(&'a Source);
 
 impl SourceCode for Drawn<'_> {
-    /// As miette reads a text, with the column as everywhere: miette counts bytes.
+    /// As miette reads a text, with the column as everywhere, for miette counts bytes; and from the lines around alone, for miette
+    /// counts lines from the first one on, for each mistake anew.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let read = self.0.text().read_span(span, before, after)?;
-        let column = self.0.place(read.span().offset()).column - 1;
-        let (name, lines) = (self.0.name().to_owned(), read.line_count());
-        let named =
-            MietteSpanContents::new_named(name, read.data(), *read.span(), read.line(), column, lines);
-        Ok(Box::new(named))
+        let Self(source) = self;
+        // One line more on either side: whether there is one decides where miette begins and ends.
+        let whole = Span::new(span.offset(), span.offset() + span.len());
+        let around = source.lines_around(whole, before + 1, after + 2);
+        let inside = (span.offset().saturating_sub(around.start), span.len()).into();
+        let read = source.slice(around).read_span(&inside, before, after)?;
+        let at = around.start + read.span().offset();
+        let start = source.place(at);
+        let lines = source.line(around.start) - 1 + read.line_count();
+        let (name, drawn) = (source.name().to_owned(), (at, read.span().len()).into());
+        let (line, column) = (start.line - 1, start.column - 1);
+        Ok(Box::new(MietteSpanContents::new_named(name, read.data(), drawn, line, column, lines)))
     }
 }
 
@@ -202,5 +209,36 @@ mod tests {
             assert!(shown.contains(" 2 │ ß日: öx\n   ·      ──\n 3 │ b: 2\n"), "{shown}");
         }
         assert!(at(Span::new(start + 1, start + 1)).render(false).contains("[t:2:5]"), "inside a letter");
+    }
+
+    /// What is drawn from the lines around a place is what miette draws from the whole text, but for the column.
+    #[test]
+    fn the_lines_around_are_enough() {
+        #[derive(Debug)]
+        struct Whole<'a>(&'a Source);
+        impl SourceCode for Whole<'_> {
+            fn read_span<'a>(
+                &'a self,
+                span: &SourceSpan,
+                before: usize,
+                after: usize,
+            ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+                self.0.text().read_span(span, before, after)
+            }
+        }
+        let said = |read: Box<dyn SpanContents<'_> + '_>| {
+            (read.data().to_vec(), *read.span(), read.line(), read.line_count())
+        };
+        for text in ["", "a", "a\n", "a\nb\n\nc: d\r\n\n e\n f\n\ng", "\n\n\n\n\n\n"] {
+            let source = Source::new("t", text);
+            for (start, end) in (0..=text.len()).flat_map(|a| (a..=text.len()).map(move |b| (a, b))) {
+                for (before, after) in [(0, 0), (1, 1), (2, 0), (0, 2)] {
+                    let span = (start, end - start).into();
+                    let ours = Drawn(&source).read_span(&span, before, after).ok().map(said);
+                    let whole = Whole(&source).read_span(&span, before, after).ok().map(said);
+                    assert_eq!(ours, whole, "{text:?} {start}..{end} {before} {after}");
+                }
+            }
+        }
     }
 }

@@ -55,24 +55,28 @@ fn no_test(document: &Document, kind: &str) -> Diagnostics {
 }
 
 fn workflow(path: &Path, test: &Document) -> Result<Document, Diagnostics> {
-    let (file, found) = TestFile::read(test);
+    let (file, mut found) = TestFile::read(test);
     let Some(named) = file.workflow else { return Err(found.sorted()) };
-    Document::parse_noting(&beside(path, test, &named, Code::TestedWorkflow, found)?)
+    let source = beside(path, test, &named, Code::TestedWorkflow, &mut found)?;
+    Document::parse_noting(&source).map_err(|broken| {
+        found.append(broken);
+        found.sorted()
+    })
 }
 
 fn script(path: &Path, test: &Document) -> Result<Source, Diagnostics> {
-    let (file, found) = PolicyTest::read(test);
+    let (file, mut found) = PolicyTest::read(test);
     let Some(named) = file.policy else { return Err(found.sorted()) };
-    beside(path, test, &named, Code::TestedPolicy, found)
+    beside(path, test, &named, Code::TestedPolicy, &mut found)
 }
 
-/// The file that a test names.
+/// The file that a test names; without it, what was found so far and that it is not there.
 fn beside(
     path: &Path,
     test: &Document,
     named: &Spanned<String>,
     code: Code,
-    mut found: Diagnostics,
+    found: &mut Diagnostics,
 ) -> Result<Source, Diagnostics> {
     let file = path.parent().unwrap_or(Path::new("")).join(&named.value);
     let what = if code == Code::TestedPolicy { "policy" } else { "workflow" };
@@ -82,7 +86,7 @@ fn beside(
             let message = format!("the {what} {} cannot be read: {error}", file.display());
             let one = Diagnostic::new(code, &test.source, named.span, message);
             found.push(one.help("name it as seen from the folder of the test file"));
-            Err(found.sorted())
+            Err(std::mem::take(found).sorted())
         }
     }
 }

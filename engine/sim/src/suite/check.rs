@@ -27,15 +27,22 @@ impl Suite {
     /// Holds a test file against the workflow that it names.
     ///
     /// # Errors
-    /// Every mistake in the test file, or in a workflow that is no good whatever its inputs are.
+    /// Every mistake in the test file, and in a workflow that is no good whatever its inputs are.
     pub fn check<'w>(
         test: &Document,
         workflow: impl Into<Cow<'w, Resolved>>,
         catalogue: &Catalogue,
     ) -> Result<Self, Diagnostics> {
-        let (file, found) = TestFile::read(test);
+        let (file, mut found) = TestFile::read(test);
+        check_names(&file, &mut found);
         let workflow = workflow.into();
-        let outline = longhaul_plan::outline(&*workflow, catalogue)?;
+        let outline = match longhaul_plan::outline(&*workflow, catalogue) {
+            Ok(outline) => outline,
+            Err(of_workflow) => {
+                found.append(of_workflow);
+                return Err(found.sorted());
+            }
+        };
         let mut checker = Checker {
             file: &file,
             workflow: Arc::new(workflow.into_owned()),
@@ -46,7 +53,6 @@ impl Suite {
             found,
         };
         checker.plain = Arc::new(checker.plain_outputs());
-        checker.check_names();
         let cases = checker.cases();
         checker.found.or(Some(Self { source: test.source.clone(), cases }))
     }
@@ -58,6 +64,24 @@ impl Suite {
     pub fn with_policies(mut self, host: &Arc<dyn Host>) -> Self {
         self.cases.iter_mut().for_each(|case| case.host = Arc::clone(host));
         self
+    }
+}
+
+/// No two cases have one name; their snapshots would be one file.
+fn check_names(file: &TestFile, found: &mut Diagnostics) {
+    let mistake = |code, span, message| Diagnostic::new(code, &file.document.source, span, message);
+    let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+    for Spanned { value: name, span } in file.cases.iter().map(|case| &case.name) {
+        let slug = slug(name);
+        if slug.is_empty() {
+            let message = "a case's name has at least one letter or digit".to_owned();
+            found.push(mistake(Code::Malformed, *span, message));
+        } else if let Some(before) = seen.get(&slug) {
+            let one = mistake(Code::CaseTwice, *span, format!("there is a case `{name}` already"));
+            found.push(one.and_at(*before, "first here"));
+        } else {
+            seen.insert(slug, *span);
+        }
     }
 }
 
@@ -87,23 +111,6 @@ impl Checker<'_> {
     fn plain_outputs(&self) -> BTreeMap<ActionName, Value> {
         let used = self.shape.actions().into_iter();
         used.filter_map(|name| Some((name.clone(), sample::of(&self.catalogue.get(name)?.outputs)))).collect()
-    }
-
-    /// No two cases have one name; their snapshots would be one file.
-    fn check_names(&mut self) {
-        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
-        for case in &self.file.cases {
-            let Spanned { value: name, span } = &case.name;
-            let slug = slug(name);
-            if slug.is_empty() {
-                self.report(Code::Malformed, *span, "a case's name has at least one letter or digit");
-            } else if let Some(before) = seen.get(&slug) {
-                let one = self.mistake(Code::CaseTwice, *span, format!("there is a case `{name}` already"));
-                self.found.push(one.and_at(*before, "first here"));
-            } else {
-                seen.insert(slug, *span);
-            }
-        }
     }
 
     fn cases(&mut self) -> Vec<Case> {

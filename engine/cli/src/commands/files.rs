@@ -12,7 +12,7 @@ use longhaul_model::plugin::Tree;
 use longhaul_model::workflow::{Files, Found, Resolved, beside};
 
 /// No file that a person or `longhaul` writes has more bytes; what has is not read into memory to find out what it is.
-const TEXT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const TEXT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A file as text.
 pub(super) fn text(path: &Path) -> io::Result<String> {

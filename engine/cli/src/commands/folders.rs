@@ -1,19 +1,17 @@
 //! The files below what an operator names.
 
+mod ours;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use longhaul_model::plugin::MANIFEST;
+pub(super) use ours::{TEST_ENDING, is_laid_out, is_ours, is_test};
 
-use crate::commands::files;
 use crate::errors::{Explain as _, Failure, Result};
 use crate::exit_code;
 
 /// Folders in which no file is anybody's own.
 const SKIPPED: [&str; 2] = ["target", "node_modules"];
-
-/// What stands in the head of every file that Longhaul reads.
-const HEAD: &str = "longhaul/v";
 
 /// Files as they are named, and those of the folders among them that are meant, each once.
 ///
@@ -43,8 +41,15 @@ pub(super) fn below(paths: &[PathBuf], is_meant: impl Fn(&Path) -> bool) -> Resu
         }
     }
     let mut seen = BTreeSet::new();
-    found.retain(|path| seen.insert(path.clone()));
+    found.retain(|path| seen.insert(spelt_alike(path)));
     Ok(found)
+}
+
+/// One spelling for a file. A link and the file that it leads to stay two: what they name is looked for beside each.
+pub(super) fn spelt_alike(path: &Path) -> PathBuf {
+    let Some(name) = path.file_name() else { return path.to_owned() };
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    folder.canonicalize().map_or_else(|_| path.to_owned(), |folder| folder.join(name))
 }
 
 fn walk(folder: &Path, is_meant: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -67,17 +72,6 @@ fn walk(folder: &Path, is_meant: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf
     Ok(())
 }
 
-/// Whether a file of a folder is one that Longhaul reads: YAML with our head, or a plugin's manifest. Others may stand beside it.
-pub(super) fn is_ours(path: &Path) -> bool {
-    let is_manifest = path.file_name().is_some_and(|name| name == MANIFEST);
-    is_manifest || (is_yaml(path) && files::text(path).is_ok_and(|text| text.contains(HEAD)))
-}
-
-/// Whether a file is YAML, by its name.
-pub(super) fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +92,11 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         let at = |name: &str| folder.path().join(name);
-        let found = files(&[at("b/w.yaml"), at("a.txt"), folder.path().to_owned()], is_ours).unwrap();
+        let found = files(
+            &[at("b/w.yaml"), at("a.txt"), at("target/../b/w.yaml"), folder.path().to_owned()],
+            is_ours,
+        )
+        .unwrap();
         assert_eq!(found, [at("b/w.yaml"), at("a.txt")]);
         assert!(files(&[at("target"), at(".git")], |_| false).is_err());
     }

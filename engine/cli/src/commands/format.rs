@@ -32,7 +32,7 @@ enum Stood {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let files = folders::files(&args.files, |path| folders::is_yaml(path) && folders::is_ours(path))?;
+    let files = folders::files(&args.files, folders::is_laid_out)?;
     let stood = files.iter().map(|file| one(file, args.check)).collect::<Result<Vec<_>>>()?;
     let any = |what: fn(&Stood) -> bool| stood.iter().any(what);
     Ok(if any(|stood| matches!(stood, Stood::Broken)) {
@@ -46,7 +46,14 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 
 fn one(file: &Path, check: bool) -> Result<Stood> {
     let is_stdin = file == Path::new(STDIN);
-    let source = if is_stdin { stdin()? } else { documents::source(file)? };
+    let source = if is_stdin { Ok(stdin()?) } else { documents::to_read(file) };
+    let source = match source {
+        Ok(source) => source,
+        Err(found) => {
+            let _shown = Shown::Text.refuse(file, &found);
+            return Ok(Stood::Broken);
+        }
+    };
     let text = match lay_out(&source) {
         Ok(text) => text,
         Err(NotLaidOut::Mistakes(found)) => {

@@ -16,8 +16,6 @@ pub const MANIFEST: &str = "plugin.toml";
 /// The version of what plugins and this program promise each other.
 const API: u32 = 1;
 
-const KEYS: [&str; 5] = ["name", "version", "api", "summary", "policies"];
-
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -32,6 +30,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The keys that there are, the outermost ones; there are no others.
+    pub const KEYS: [&'static str; 5] = ["name", "version", "api", "summary", "policies"];
+
     /// Reads the `plugin.toml` of a folder that is called so and has these files.
     ///
     /// # Errors
@@ -40,7 +41,7 @@ impl Manifest {
         let document = Document::parse_toml(source)?;
         let root = &document.root;
         let mut reader = Reader::new(source);
-        reader.fields(root, "a plugin", &KEYS);
+        reader.fields(root, "a plugin", &Self::KEYS);
         check_api(root, &mut reader);
         let name: Option<Spanned<PluginName>> = reader.required(root, "name");
         let version: Option<Spanned<Version>> = reader.required(root, "version");

@@ -1,5 +1,6 @@
 //! Files that name others, on a disk.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -85,4 +86,77 @@ fn mistakes_are_told_in_the_file_they_are_in() {
     assert_eq!((code, places.as_slice()), (Some(3), &expected[..]), "{said:#}");
     assert_eq!(told[0]["elsewhere"][0]["file"], "w/root.yaml");
     assert!(told[1]["message"].as_str().unwrap().contains("by a symbolic link"), "{said:#}");
+}
+
+/// A folder is looked at with everything in it that is meant for Longhaul, also where nothing says so rightly; what others keep
+/// there is left alone, and nothing waits for a pipe.
+#[test]
+fn broken_files_of_a_folder_are_told() {
+    let folder = folder(&[
+        ("p/typo.yaml", "apiVersion: longhual/v1\nkind: Workflow\n"),
+        ("p/none.yaml", "kind: Workflow\nname: a\n"),
+        ("p/w.json", "{\"apiVersion\":\"longhaul/v1\",\"kind\":\"Workflow\"}"),
+        ("p/x.test.yaml", "workflow: w.yaml\n"),
+        ("p/policies/p.rhai", "fn decide(x) { ((( }"),
+        ("p/plugin.toml", "[package]\nname = \"x\"\n"),
+        ("p/argo.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\n"),
+        ("p/package.json", "{\"name\": \"x\"}"),
+    ]);
+    let at = |name: &str| folder.path().join("p").join(name);
+    std::fs::write(at("latin.yaml"), b"kind: Vm\n# caf\xe9\n").unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"odd\xff.yaml");
+    std::fs::write(folder.path().join("p").join(odd), "kind: Vm\n").unwrap();
+    std::os::unix::fs::symlink("nowhere", at("link.yaml")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe.yaml")).status().unwrap().success());
+    let (code, said) = longhaul(folder.path(), &["validate", "p", "p/../p/none.yaml", "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let told = said.as_array().unwrap().iter();
+    let broken: Vec<&str> = told.map(|one| one["file"].as_str().unwrap().trim_start_matches("p/")).collect();
+    let expected = [
+        "latin.yaml",
+        "link.yaml",
+        "none.yaml",
+        "odd\u{fffd}.yaml",
+        "policies/p.rhai",
+        "typo.yaml",
+        "w.json",
+        "x.test.yaml",
+    ];
+    assert_eq!((code, broken), (Some(3), expected.to_vec()), "{said:#}");
+    assert!(said.as_array().unwrap().iter().all(|one| one["ok"] == false), "{said:#}");
+    let (code, laid_out) = longhaul(folder.path(), &["fmt", "--check", "p"]);
+    assert_eq!(code, Some(3), "{laid_out}");
+}
+
+/// What is wrong with a test file is told beside what is wrong with its workflow, and the latter once, with the workflow.
+#[test]
+fn a_workflow_and_its_tests_have_their_own_mistakes() {
+    let test = "apiVersion: longhaul/v1\nkind: Test\nworkflow: ./w.yaml\ncasess: 3\ncases: [{ name: x }, { name: x }]\n";
+    let fine = "apiVersion: longhaul/v1\nkind: Test\nworkflow: w.yaml\ncases: [{ name: x, expect: { status: succeeded } }]\n";
+    for steps in ["steps:\n  a: [ wait: 1s\n", "steps:\n  a: { wiat: 1s }\n"] {
+        let workflow = format!("{HEAD}{steps}");
+        let folder = folder(&[("p/a.test.yaml", test), ("p/b.test.yaml", fine), ("p/w.yaml", &workflow)]);
+        let alone = longhaul(folder.path(), &["validate", "p/w.yaml", "--json"]).1;
+        let alone: Value = serde_json::from_str(&alone).unwrap();
+        let (code, said) = longhaul(folder.path(), &["validate", "p", "--json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let codes = |at: usize| -> Vec<&str> {
+            let told = said[at]["diagnostics"].as_array().unwrap();
+            told.iter().map(|one| one["code"].as_str().unwrap()).collect()
+        };
+        assert_eq!(code, Some(3));
+        assert!(codes(0).contains(&"LH0008"), "{said:#}");
+        assert_eq!((codes(1), &said[1]["ok"]), (Vec::new(), &false.into()), "{said:#}");
+        assert_eq!(said[1]["mistakes_in"], serde_json::json!(["p/w.yaml"]), "{said:#}");
+        assert_eq!(said[2], alone[0]);
+        let log = longhaul(folder.path(), &["validate", "p", "--format", "sarif"]).1;
+        let log: Value = serde_json::from_str(&log).unwrap();
+        let told = [0, 1, 2].map(|at| codes(at).len()).iter().sum::<usize>();
+        assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), told);
+        let text = longhaul(folder.path(), &["validate", "p"]).1;
+        assert!(
+            text.contains("b.test.yaml: no mistake of its own, but p/w.yaml, which it names, has mistakes"),
+            "{text}"
+        );
+    }
 }

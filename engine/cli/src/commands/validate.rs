@@ -1,5 +1,7 @@
 //! `longhaul validate`: every mistake in every file, and nothing else.
 
+mod told;
+
 use std::path::{Path, PathBuf};
 
 use longhaul_host_rhai::RhaiHost;
@@ -12,6 +14,8 @@ use longhaul_model::workflow::check_shared;
 use longhaul_model::{parse_site, parse_sites, parse_vm};
 use serde_json::{Value, json};
 
+use told::Told;
+
 use crate::commands::documents::{self, Format, Shown};
 use crate::commands::{files, folders, plugin, suites};
 use crate::errors::Result;
@@ -23,7 +27,7 @@ const SCRIPT: &str = "rhai";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Workflow, Defaults, Test, PolicyTest, Sites, Site and Vm files, the plugin.toml of plugins, scripts of policies, and folders
-    /// in which all of them are looked at
+    /// in which all of them are looked at; what others keep beside them is left alone
     #[arg(required = true, value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -32,24 +36,20 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let files = folders::files(&args.files, folders::is_ours)?;
-    let checked: Vec<_> = files.iter().map(|file| (file, check(file))).collect();
+    let told = told::once(files.iter().map(|file| (file.as_path(), check(file))).collect());
     match args.format.shown() {
-        Shown::Text => checked.iter().for_each(|(file, found)| show(file, found)),
-        Shown::Json => {
-            output::json(&checked.iter().map(|(file, found)| as_json(file, found)).collect::<Vec<_>>());
-        }
-        Shown::Sarif => output::json(&documents::sarif(&together(&checked))),
+        Shown::Text => told.iter().for_each(show),
+        Shown::Json => output::json(&told.iter().map(told_as_json).collect::<Vec<_>>()),
+        Shown::Sarif => output::json(&documents::sarif(&together(&told))),
     }
-    let all_fine = checked.iter().all(|(_, found)| found.is_empty());
+    let all_fine = told.iter().all(Told::is_fine);
     Ok(if all_fine { exit_code::OK } else { exit_code::INVALID_FILE })
 }
 
 /// What is wrong with all files.
-fn together(checked: &[(&PathBuf, Diagnostics)]) -> Diagnostics {
+fn together(told: &[Told<'_>]) -> Diagnostics {
     let mut all = Diagnostics::new();
-    for (_, found) in checked {
-        all.append(found.clone());
-    }
+    told.iter().for_each(|one| all.append(one.found.clone()));
     all
 }
 
@@ -97,19 +97,39 @@ fn unknown_kind(document: &Document) -> Diagnostics {
     found.sorted()
 }
 
-fn show(file: &Path, found: &Diagnostics) {
-    if found.is_empty() {
-        output::data(format_args!("{}: fine", file.display()));
-    } else {
-        output::raw_talk(&found.render(output::has_terminal()));
-        let plural = if found.len() == 1 { "" } else { "s" };
-        output::data(format_args!("{}: {} mistake{plural}", file.display(), found.len()));
+fn show(told: &Told<'_>) {
+    output::raw_talk(&told.found.render(output::has_terminal()));
+    output::data(format_args!("{}: {}", told.file.display(), in_words(told)));
+}
+
+fn in_words(told: &Told<'_>) -> String {
+    let own = match told.found.len() {
+        0 if told.others.is_empty() => return "fine".to_owned(),
+        0 => "no mistake of its own".to_owned(),
+        1 => "1 mistake".to_owned(),
+        more => format!("{more} mistakes"),
+    };
+    let others: Vec<&str> = told.others.iter().map(String::as_str).collect();
+    match others.as_slice() {
+        [] => own,
+        [other] => format!("{own}, but {other}, which it names, has mistakes"),
+        others => format!("{own}, but these, which it leads to, have mistakes: {}", others.join(", ")),
     }
+}
+
+/// With `mistakes_in`, the files whose mistakes it leads to and that are told with another file.
+fn told_as_json(told: &Told<'_>) -> Value {
+    let mut value = as_json(told.file, &told.found);
+    if !told.others.is_empty() {
+        value["ok"] = false.into();
+        value["mistakes_in"] = told.others.iter().map(String::as_str).collect();
+    }
+    value
 }
 
 /// What is wrong with a file, as scripts read it.
 pub(super) fn as_json(file: &Path, found: &Diagnostics) -> Value {
-    json!({ "file": file, "ok": found.is_empty(), "diagnostics": found.to_json() })
+    json!({ "file": file.display().to_string(), "ok": found.is_empty(), "diagnostics": found.to_json() })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! snapshots.
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -159,8 +160,8 @@ fn mistakes_have_their_own_exit_code() {
     assert_eq!(ground.test(&[]).0, Some(3));
     let (code, said) = ground.test(&["--json"]);
     let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, &said[0]["ok"]), (Some(3), &false.into()));
-    assert_eq!(said[0]["diagnostics"].as_array().unwrap().len(), 2, "{said}");
+    assert_eq!((code, &said["ok"], &said["cases"]), (Some(3), &false.into(), &serde_json::json!([])));
+    assert_eq!(said["broken"][0]["diagnostics"].as_array().unwrap().len(), 2, "{said}");
     assert_eq!(Ground::new(FAILING).test(&["--filter", "neither"]).0, Some(2));
     std::fs::remove_file(ground.folder.path().join("evacuate.test.yaml")).unwrap();
     assert_eq!(ground.test(&[]).0, Some(2));
@@ -187,8 +188,64 @@ fn a_broken_file_stops_no_other() {
     assert_eq!(said["broken"][0]["diagnostics"][0]["code"], "LH0052", "{text}");
     let (code, text) = ground.test(&["evacuate.yaml", "--json"]);
     let said: Value = serde_json::from_str(&text).unwrap();
-    let told: Vec<_> = said[0]["diagnostics"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+    let told: Vec<_> =
+        said["broken"][0]["diagnostics"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
     assert_eq!((code, told), (Some(3), vec![&"LH0007".into()]), "{text}");
+}
+
+/// A test file that cannot be read, or that the filter finds no case beside, is told of with exit code 3; the others are tried.
+#[test]
+fn an_unreadable_file_stops_no_other() {
+    let ground = Ground::new("  - name: fine\n    expect: { status: succeeded }\n");
+    let at = |name: &str| ground.folder.path().join(name);
+    std::fs::write(at("a.test.yaml"), b"kind: Test\n\xff\xfe").unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"odd\xff.test.yaml");
+    std::fs::write(ground.folder.path().join(odd), "kind: Test\n").unwrap();
+    std::fs::write(at("foreign.test.yaml"), "services: {}\n").unwrap();
+    let (code, text) = ground.test(&["--json"]);
+    let said: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &said["cases"][0]["name"]), (Some(3), &"fine".into()), "{text}");
+    let broken: Vec<_> = said["broken"].as_array().unwrap().iter().map(|one| &one["file"]).collect();
+    assert_eq!(broken, ["a.test.yaml", "odd\u{fffd}.test.yaml"], "{text}");
+    let (code, text) = ground.test(&["--filter", "zzz"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("a.test.yaml: 1 mistake, none of its cases was tried"), "{text}");
+}
+
+/// A JUnit report is written whatever came of the command: a broken file is an error, a stale snapshot a failure, a command line
+/// that means no case an error; and no letter of a name is one that XML does not have.
+#[test]
+fn junit_is_always_written() {
+    let ground = Ground::new("  - name: \"x\\x01y\\uFFFEz\\e\"\n    expect: { status: failed }\n");
+    let at = |name: &str| ground.folder.path().join(name);
+    let junit = |arguments: &[&str]| {
+        let (code, _) = ground.test(&[&["--junit", "report.xml"], arguments].concat());
+        let page = std::fs::read_to_string(at("report.xml")).unwrap();
+        std::fs::remove_file(at("report.xml")).unwrap();
+        assert!(!page.contains(['\u{1}', '\u{1b}', '\u{fffe}']), "{page:?}");
+        (code, page)
+    };
+    std::fs::create_dir(at("snapshots")).unwrap();
+    std::fs::write(at("snapshots/evacuate.gone.txt"), "").unwrap();
+    let (code, page) = junit(&[]);
+    assert!(code == Some(4) && page.contains("name=\"x\u{fffd}y\u{fffd}z\u{fffd}\""), "{page}");
+    assert!(page.contains("<testsuites tests=\"2\" failures=\"2\" errors=\"0\""), "{page}");
+    assert!(
+        page.contains("<testsuite name=\"snapshots/evacuate.gone.txt\" tests=\"1\" failures=\"1\""),
+        "{page}"
+    );
+    std::fs::write(at("b.test.yaml"), "kind: Test\n").unwrap();
+    let (code, page) = junit(&["b.test.yaml"]);
+    assert!(
+        code == Some(3) && page.contains("<testsuites tests=\"1\" failures=\"0\" errors=\"1\""),
+        "{page}"
+    );
+    assert!(page.contains("<error>b.test.yaml:1:1: LH0009 "), "{page}");
+    let (code, page) = junit(&["evacuate.test.yaml", "--filter", "zzz"]);
+    assert!(
+        code == Some(2) && page.contains("<error>there is no case whose name holds `zzz`</error>"),
+        "{page}"
+    );
 }
 
 /// A thousand cases: how long they take is printed, and every one is run.

@@ -1,8 +1,7 @@
 //! The result as scripts read it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use longhaul_model::diagnostic::Diagnostics;
 use longhaul_sim::suite::{Failing, Verdict};
 use serde_json::{Value, json};
 
@@ -11,6 +10,7 @@ use crate::commands::validate::as_json;
 use super::play::Played;
 use super::{Tested, show};
 
+/// The same object whatever came of it; `broken` has each file with mistakes as `longhaul validate --json` shows it.
 pub(super) fn of(tested: &Tested) -> Value {
     json!({
         "ok": tested.is_fine(),
@@ -18,27 +18,27 @@ pub(super) fn of(tested: &Tested) -> Value {
         "runs": tested.runs(),
         "simulated_ms": tested.simulated_ms(),
         "took_ms": tested.took_ms,
-        "stale_snapshots": tested.stale,
-        "broken": broken(&tested.broken),
+        "stale_snapshots": tested.stale.iter().map(|file| named(file)).collect::<Vec<_>>(),
+        "broken": tested.broken.iter().map(|(file, found)| as_json(file, found)).collect::<Vec<_>>(),
         "cases": tested.cases.iter().map(case).collect::<Vec<_>>(),
     })
 }
 
-/// Files with mistakes, as `longhaul validate --json` shows them.
-pub(super) fn broken(files: &[(PathBuf, Diagnostics)]) -> Value {
-    files.iter().map(|(file, found)| as_json(file, found)).collect()
+/// A file's name, also where it is no UTF-8.
+fn named(file: &Path) -> String {
+    file.display().to_string()
 }
 
 fn case(case: &Played) -> Value {
     json!({
-        "file": case.file,
+        "file": named(&case.file),
         "name": case.name,
         "line": case.line,
         "column": case.column,
         "ok": case.is_fine(),
         "runs": case.runs,
         "simulated_ms": case.simulated_ms,
-        "snapshot": { "file": case.snapshot_file, "is": case.snapshot.as_str() },
+        "snapshot": { "file": named(&case.snapshot_file), "is": case.snapshot.as_str() },
         "failing": case.of_case.iter().map(failing).collect::<Vec<_>>(),
         "failed_runs": case.wrong.iter().map(run).collect::<Vec<_>>(),
     })

@@ -30,7 +30,7 @@ const SEED: u64 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Test files, and folders in which every *.test.yaml is one
+    /// Test files, and folders in which every *.test.yaml of Longhaul's is one
     #[arg(value_name = "FILE|DIR", default_value = ".")]
     paths: Vec<PathBuf>,
 
@@ -85,21 +85,36 @@ impl Tested {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
+    let tried = tried(args);
+    if let (Err(failure), Some(file)) = (&tried, &args.junit) {
+        write_junit(file, &junit::refused(&failure.in_one_line()))?;
+    }
+    let tested = tried?;
+    tell(args, &tested)?;
+    Ok(if !tested.broken.is_empty() {
+        exit_code::INVALID_FILE
+    } else if tested.is_fine() {
+        exit_code::OK
+    } else {
+        exit_code::CHECK_FAILED
+    })
+}
+
+/// Every case that is meant, judged, and what is kept of them settled.
+fn tried(args: &Args) -> Result<Tested> {
     let files = find::files(&args.paths)?;
     if files.is_empty() {
         let failure = Failure::said(exit_code::USAGE, "there is no test file, no *.test.yaml");
         return Err(failure.advise("name a file or a folder"));
     }
     let began = Instant::now();
-    let loaded = find::load(&files)?;
-    let (suites, asked, broken) = apart(loaded);
-    show_mistakes(args, &broken, suites.is_empty() && asked.is_empty());
-    if suites.is_empty() && asked.is_empty() {
-        return Ok(exit_code::INVALID_FILE);
+    let (suites, asked, broken) = apart(find::load(&files));
+    if !args.json {
+        broken.iter().for_each(|(_, found)| output::raw_talk(&found.render(output::has_terminal())));
     }
     let mut cases = play::all(&suites, args.filter.as_deref(), args.seed);
     cases.extend(policies::all(&asked, args.filter.as_deref()));
-    if cases.is_empty() {
+    if cases.is_empty() && broken.is_empty() {
         let which =
             args.filter.as_ref().map_or_else(String::new, |text| format!(" whose name holds `{text}`"));
         return Err(Failure::said(exit_code::USAGE, format!("there is no case{which}")));
@@ -117,14 +132,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut tested = Tested { cases, stale, broken, seed: args.seed, took_ms };
     settle_snapshots(args, &mut tested)?;
-    tell(args, &tested)?;
-    Ok(if !tested.broken.is_empty() {
-        exit_code::INVALID_FILE
-    } else if tested.is_fine() {
-        exit_code::OK
-    } else {
-        exit_code::CHECK_FAILED
-    })
+    Ok(tested)
 }
 
 /// Plays the cases of one test file of a workflow and writes their snapshots, which it names.
@@ -133,7 +141,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 ///
 /// Everything that is wrong with the file, and which file cannot be read or written.
 pub(super) fn accept(file: &Path) -> Result<Vec<PathBuf>> {
-    let (suites, _, broken) = apart(find::load(&[file.to_owned()])?);
+    let (suites, _, broken) = apart(find::load(&[file.to_owned()]));
     if let Some((_, found)) = broken.into_iter().next() {
         return Err(invalid(&found));
     }
@@ -157,15 +165,6 @@ fn apart(loaded: Vec<find::Loaded>) -> (Of<Suite>, Of<PolicySuite>, Of<Diagnosti
         }
     }
     (suites, asked, broken)
-}
-
-/// Shows what is wrong with files. In JSON it stands with the cases of the others, unless there are none.
-fn show_mistakes(args: &Args, broken: &Of<Diagnostics>, is_all: bool) {
-    if args.json && is_all {
-        output::json(&json::broken(broken));
-    } else if !args.json {
-        broken.iter().for_each(|(_, found)| output::raw_talk(&found.render(output::has_terminal())));
-    }
 }
 
 /// Writes what is accepted, and removes what is stale then.
@@ -193,8 +192,11 @@ fn tell(args: &Args, tested: &Tested) -> Result<()> {
         output::raw(&show::text(tested));
     }
     if let Some(file) = &args.junit {
-        let page = junit::page(tested);
-        std::fs::write(file, page).doing(exit_code::FAILED, || format!("write {}", file.display()))?;
+        write_junit(file, &junit::page(tested))?;
     }
     Ok(())
+}
+
+fn write_junit(file: &Path, page: &str) -> Result<()> {
+    std::fs::write(file, page).doing(exit_code::FAILED, || format!("write {}", file.display()))
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use longhaul_sim::suite::{Case, Failing, Suite, Verdict};
 use longhaul_sim::{Fault, Ran};
 
+use super::parallel;
 use super::snapshots::{self, Kept};
-use super::{find, parallel};
+use crate::commands::folders::TEST_ENDING;
 
 /// A case and what came of it.
 pub(super) struct Played {
@@ -97,7 +98,7 @@ fn played(chosen: &Chosen<'_>, undisturbed: Option<Ran>, swept: Vec<Verdict>) ->
         of_case: case.judge_plan().into_iter().chain(case.judge_points(&points)).collect(),
         wrong: verdicts.into_iter().filter(|verdict| !verdict.failing.is_empty()).collect(),
         summary,
-        snapshot_file: snapshots::file(file, find::ENDING, &case.slug()),
+        snapshot_file: snapshots::file(file, TEST_ENDING, &case.slug()),
         snapshot: Kept::NotCompared,
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use longhaul_sim::suite::Suite;
 
 use super::play::Played;
+use crate::commands::folders::TEST_ENDING;
 use crate::errors::{Explain as _, Result};
 use crate::exit_code;
 
@@ -83,7 +84,7 @@ pub(super) fn stale(suites: &[(PathBuf, Suite)], cases: &[Played]) -> Vec<PathBu
     let wanted: BTreeSet<&Path> = cases.iter().map(|case| case.snapshot_file.as_path()).collect();
     let mut stale = Vec::new();
     for (test, _) in suites {
-        let prefix = format!("{}.", stem(test, super::find::ENDING));
+        let prefix = format!("{}.", stem(test, TEST_ENDING));
         let Ok(entries) = std::fs::read_dir(folder(test)) else { continue };
         let files = entries.flatten().map(|entry| entry.path());
         let ours = files.filter(|file| {

@@ -182,7 +182,7 @@ mod tests {
     fn is_meant(name: &str, bytes: &[u8]) -> bool {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         is_ours(&path)
     }
 

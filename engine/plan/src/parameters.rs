@@ -131,7 +131,7 @@ impl Checker<'_> {
         }
         let mut reads = Vec::new();
         for reference in expression.references() {
-            let at = self.within(node, reference.at.start + offset, reference.at.end + offset);
+            let place = reference.at.start + offset..reference.at.end + offset;
             match names.resolve(reference) {
                 Ok(_) if reference.root == Root::Steps => {
                     let step = reference.path.first().and_then(|id| id.parse::<StepId>().ok());
@@ -141,10 +141,12 @@ impl Checker<'_> {
                         self.defaulted.entry(step.clone()).or_default().insert(output.clone());
                     }
                     let field = format!("steps.{}", reference.path.join("."));
-                    reads.extend(step.map(|step| StepRead { step, field, span: at }));
+                    let span = self.within(node, place.start, place.end);
+                    reads.extend(step.map(|step| StepRead { step, field, span }));
                 }
                 Ok(_) => {}
                 Err(unresolved) => {
+                    let at = self.within(node, place.start, place.end);
                     let mut one = self.mistake(unresolved.code, at, unresolved.message);
                     one.help = unresolved.help;
                     self.found.push(one);

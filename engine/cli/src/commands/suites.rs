@@ -80,7 +80,7 @@ fn beside(
 ) -> Result<Source, Diagnostics> {
     let file = path.parent().unwrap_or(Path::new("")).join(&named.value);
     let what = if code == Code::TestedPolicy { "policy" } else { "workflow" };
-    match std::fs::read_to_string(&file) {
+    match files::text(&file) {
         Ok(text) => Ok(Source::new(&file.display().to_string(), &text)),
         Err(error) => {
             let message = format!("the {what} {} cannot be read: {error}", file.display());

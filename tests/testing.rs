@@ -259,6 +259,9 @@ fn a_thousand_cases_are_run() {
     let ground = Ground::new(&(1..=1_000).map(case).collect::<String>());
     let (_, said) = ground.test(&["--json", "--seed", "7"]);
     let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&said["ok"], &said["runs"]), (&true.into(), &1_000.into()));
+    assert_eq!(
+        (&said["mode"], &said["ok"], &said["runs"]),
+        (&"simulation".into(), &true.into(), &1_000.into())
+    );
     println!("1000 cases of evacuate.yaml, each with inputs of its own, in {} ms", said["took_ms"]);
 }

@@ -10,9 +10,10 @@ use crate::commands::validate::as_json;
 use super::play::Played;
 use super::{Tested, show};
 
-/// The same object whatever came of it; `broken` has each file with mistakes as `longhaul validate --json` shows it.
+/// The same object whatever came of it. `mode` says that nothing was really done, as that of `longhaul plan --json` does; `broken` has each file with mistakes as `longhaul validate --json` shows it.
 pub(super) fn of(tested: &Tested) -> Value {
     json!({
+        "mode": "simulation",
         "ok": tested.is_fine(),
         "seed": tested.seed,
         "runs": tested.runs(),

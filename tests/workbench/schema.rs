@@ -58,6 +58,8 @@ const BEYOND: &[Code] = &[
     Code::NeverUndone,
     Code::NotAskedHere,
     Code::NotEvaluated,
+    Code::NoUndo,
+    Code::IdleAnswer,
     Code::OtherEngine,
     Code::Trigger,
     Code::UnknownResource,
@@ -211,7 +213,7 @@ steps:
   storm: { wait: { signal: storm, payload: { type: object }, expires: 2h, on_expire: continue } }
   gate:
     approve: { roles: [operator], quorum: 2, forbid_self: true, message: go?, expires: 2h, on_expire: skip }
-  other: { uses: ./tested.yaml, with: { vms: \"${{ inputs.vms }}\", from: a, to: b } }
+  other: { needs: [gate], uses: ./tested.yaml, with: { vms: \"${{ inputs.vms }}\", from: a, to: b } }
   each:
     needs: [look]
     if: ${{ succeeded(\"look\") }}

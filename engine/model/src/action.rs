@@ -93,6 +93,10 @@ pub struct Descriptor {
     pub summary: String,
     /// What it leaves behind.
     pub effects: Effects,
+    /// Whether a hand-over may stand on what it leaves, as a guest does on the copy of its disk: then nothing takes that away under
+    /// what is never undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foundation: bool,
     /// JSON Schema 2020-12 of what `with` may hold. Formats `site-id`, `vm-id`, `duration`, `bytes` and `bandwidth`
     /// are known to the checker.
     pub params: serde_json::Value,

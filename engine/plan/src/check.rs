@@ -20,7 +20,7 @@ use crate::plan::{Body, Graph, OnExpire, Plan};
 use crate::policies::Policy;
 use crate::resources::Resource;
 use crate::schema::Validators;
-use crate::steps::CheckedGraph;
+use crate::steps::{CheckedGraph, Lasting};
 use crate::triggers::Trigger;
 
 /// Checks a workflow without values for its inputs, as far as that is possible.
@@ -127,8 +127,8 @@ pub(crate) struct Parts {
     pub(crate) outputs_schema: Value,
     pub(crate) on_failure: Graph,
     pub(crate) always: Graph,
-    /// Where the steps have a pivot.
-    pub(crate) pivot: Option<Span>,
+    /// What among the steps is never undone.
+    pub(crate) lasting: Lasting,
     pub(crate) triggers: Vec<Trigger>,
 }
 
@@ -170,15 +170,18 @@ impl<'a> Checker<'a> {
         self.resources = self.declared_resources(declared);
         let triggers = self.triggers(declared);
         let policies = self.policies(declared, scripts);
-        let CheckedGraph { mut graph, pivot, .. } = self.graph(&workflow.steps, &root);
+        let CheckedGraph { mut graph, lasting, .. } = self.graph(&workflow.steps, &root);
         pivots::mark(&mut graph);
         let names = root.when_well(passed_over(&graph));
-        let outputs = self.outputs(&names);
+        let (outputs, mut read) = self.outputs(&names);
         let outputs_schema = names.schema_of(&outputs);
         let end = root.at_the_end();
-        let mut on_failure = self.last(&workflow.on_failure, "on_failure", &end);
+        let on_failure = self.last(&workflow.on_failure, "on_failure", &end);
         let end = end.with_steps(&workflow.on_failure, self.uses).at_the_end();
-        let mut always = self.last(&workflow.always, "always", &end);
+        let always = self.last(&workflow.always, "always", &end);
+        read.extend(on_failure.reads_around.iter().chain(&always.reads_around).map(|read| read.step.clone()));
+        self.report_idle_questions(&workflow.steps, &graph, &read);
+        let (mut on_failure, mut always) = (on_failure.graph, always.graph);
         for graph in [&mut graph, &mut on_failure, &mut always] {
             note_defaulted(graph, &self.defaulted);
         }
@@ -192,7 +195,7 @@ impl<'a> Checker<'a> {
             outputs_schema,
             on_failure,
             always,
-            pivot,
+            lasting,
             triggers,
         }
     }
@@ -214,15 +217,17 @@ impl<'a> Checker<'a> {
         Some(expression)
     }
 
-    fn outputs(&mut self, names: &Names<'_>) -> Vec<(String, Template)> {
+    /// What the workflow puts out, and the steps that it reads for that.
+    fn outputs(&mut self, names: &Names<'_>) -> (Vec<(String, Template)>, BTreeSet<StepId>) {
         let workflow = self.workflow;
-        let mut outputs = Vec::new();
+        let (mut outputs, mut read) = (Vec::new(), BTreeSet::new());
         for entry in &workflow.outputs {
             if let Some(checked) = self.template(&entry.value, names) {
                 outputs.push((entry.key.value.clone(), checked.template));
+                read.extend(checked.reads.into_iter().map(|read| read.step));
             }
         }
-        outputs
+        (outputs, read)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::family::Checked;
 use crate::names::Names;
 use crate::parameters::Takes;
 use crate::plan::{Body, Child, ChildInput};
-use crate::steps::CheckedBody;
+use crate::steps::{CheckedBody, Lasting};
 
 /// How many steps the workflows that a file's steps run may have in all. Two files that use the next one twice are four
 /// copies of it, so a few lines could ask for more than fits into a journal.
@@ -33,7 +33,11 @@ impl Checker<'_> {
             return None;
         }
         let body = Body::Workflow(Box::new(as_a_step(child, with.template)));
-        Some(CheckedBody { body, reads: with.reads, pivot: child.pivot.as_ref().map(|_| file.span) })
+        let lasting = Lasting {
+            pivot: child.pivot.as_ref().map(|_| file.span),
+            action: child.parts.lasting.action.map(|_| file.span),
+        };
+        Some(CheckedBody { body, reads: with.reads, lasting })
     }
 
     /// The pivot of the workflow that a step runs.

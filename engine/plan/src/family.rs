@@ -119,7 +119,7 @@ impl<'a> Family<'a> {
         let part = &self.resolved.parts[at];
         let Looked { pin, parts, inputs, .. } = looked;
         let source = &part.workflow.document.source;
-        let pivot = parts.pivot.map(|span| Elsewhere {
+        let pivot = parts.lasting.pivot.map(|span| Elsewhere {
             source: source.clone(),
             span,
             text: "the pivot in it".to_owned(),

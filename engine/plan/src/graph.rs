@@ -10,6 +10,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::check::Checker;
 use crate::plan::{Graph, Step};
+use crate::steps::Lasting;
 
 /// Most steps of a circle that are shown.
 const SHOWN_MAX: usize = 10;
@@ -19,10 +20,12 @@ pub(crate) struct Vertex {
     pub(crate) step: Step,
     /// Where its id stands.
     pub(crate) span: Span,
-    /// Where it says that it is a pivot, or one of its nested steps does.
-    pub(crate) pivot: Option<Span>,
+    /// What in it is never undone.
+    pub(crate) lasting: Lasting,
     /// The pivot of the workflow that it runs.
     pub(crate) pivot_inside: Option<Elsewhere>,
+    /// Where it says that at the end it takes away what a hand-over may stand on.
+    pub(crate) foundation: Option<Span>,
 }
 
 impl Checker<'_> {
@@ -34,6 +37,7 @@ impl Checker<'_> {
             self.report_cycles(&vertices, &edges(&needs));
         }
         self.report_pivots(&vertices, &needs, &order);
+        self.report_foundations(&vertices, &needs, &order);
         Graph { steps: arranged(vertices, &order) }
     }
 
@@ -68,7 +72,7 @@ impl Checker<'_> {
         let mut last: Vec<Option<usize>> = vec![None; vertices.len()];
         for at in order {
             let before = needs[*at].iter().find_map(|needed| last[*needed]);
-            let is_pivot = vertices[*at].pivot.is_some();
+            let is_pivot = vertices[*at].lasting.pivot.is_some();
             if let (Some(before), true) = (before, is_pivot) {
                 self.report_two_pivots(vertices, before, *at);
             }
@@ -78,7 +82,9 @@ impl Checker<'_> {
 
     fn report_two_pivots(&mut self, vertices: &[Vertex], one: usize, other: usize) {
         let [first, second] = [one.min(other), one.max(other)].map(|at| &vertices[at]);
-        let [Some(first_span), Some(second_span)] = [first.pivot, second.pivot] else { return };
+        let [Some(first_span), Some(second_span)] = [first.lasting.pivot, second.lasting.pivot] else {
+            return;
+        };
         let message = format!("`{}` and `{}` are pivots on one branch", first.step.id, second.step.id);
         let inside = [first, second].into_iter().filter_map(|at| at.pivot_inside.clone());
         let one = self
@@ -86,6 +92,30 @@ impl Checker<'_> {
             .and_at(first_span, "the first one")
             .and_elsewhere(&inside.collect::<Vec<_>>());
         self.found.push(one.help("after its pivot a run only goes forward, so there is at most one"));
+    }
+
+    /// Notes every scope that takes away, at the end of a run that went well, what something stands on that stays.
+    fn report_foundations(&mut self, vertices: &[Vertex], needs: &[Vec<usize>], order: &[usize]) {
+        // One such scope that each step stands on, itself included; and those that are told.
+        let (mut under, mut told): (Vec<Option<usize>>, _) = (vec![None; vertices.len()], BTreeSet::new());
+        for at in order {
+            let below = needs[*at].iter().find_map(|needed| under[*needed]);
+            if let (Some(below), Some(place)) = (below, vertices[*at].lasting.place())
+                && told.insert(below)
+            {
+                self.report_foundation(&vertices[below], &vertices[*at], place);
+            }
+            under[*at] = below.or(vertices[*at].foundation.map(|_| *at));
+        }
+    }
+
+    fn report_foundation(&mut self, below: &Vertex, above: &Vertex, (span, what): (Span, &'static str)) {
+        let Some(scope) = below.foundation else { return };
+        let (below, above) = (&below.step.id, &above.step.id);
+        let message = format!("a scope ends with its graph: `{below}` would be taken away under `{above}`");
+        let one = self.mistake(Code::Pivots, scope, message).and_at(span, what);
+        self.found
+            .push(one.help("leave `scope` out: a failure before the pivot undoes the step all the same"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use longhaul_model::action::Effects;
 use longhaul_model::ids::StepId;
 
-use crate::plan::{ActionStep, Body, Graph, Step};
+use crate::plan::{Body, Graph};
 
 /// What nobody can undo is a pivot: to undo what it stands on would take that away under it. Where a run goes forward already
 /// nothing is marked.
@@ -19,13 +19,12 @@ fn mark_below(graph: &mut Graph, behind: bool) -> bool {
     // Each step comes after those that it needs.
     for step in &mut graph.steps {
         let behind = behind || step.needs.iter().any(|id| passed.contains(id));
-        let always = runs_always(step);
         let is_pivot = match &mut step.body {
             Body::Action(action) => {
-                action.pivot |= !behind && !always && cannot_be_undone(action);
+                action.pivot |= !behind && action.effects == Effects::Irreversible;
                 action.pivot
             }
-            Body::Foreach(foreach) => mark_below(&mut foreach.graph, behind || always),
+            Body::Foreach(foreach) => mark_below(&mut foreach.graph, behind),
             // What it runs was marked when it was checked by itself.
             other @ (Body::Workflow(_) | Body::Wait(_) | Body::Question(_)) => holds_pivot(other),
         };
@@ -35,15 +34,6 @@ fn mark_below(graph: &mut Graph, behind: bool) -> bool {
         }
     }
     any
-}
-
-fn cannot_be_undone(action: &ActionStep) -> bool {
-    action.effects == Effects::Irreversible && action.compensate.is_none() && !action.scope
-}
-
-/// Such a step may begin while others are undone, so that it says nothing about them.
-fn runs_always(step: &Step) -> bool {
-    step.condition.as_ref().is_some_and(|condition| condition.asked().always)
 }
 
 /// Whether a step is a pivot, or one inside it is.

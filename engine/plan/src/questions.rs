@@ -1,17 +1,19 @@
 //! Steps that ask somebody outside: approvals and signals.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use longhaul_model::diagnostic::Code;
 use longhaul_model::document::Node;
-use longhaul_model::workflow::{AsksSpec, OnExpire as OnExpireSpec, QuestionSpec};
+use longhaul_model::ids::StepId;
+use longhaul_model::workflow::{AsksSpec, BodySpec, OnExpire as OnExpireSpec, QuestionSpec, StepSpec};
 use serde_json::{Value, json};
 
 use crate::check::Checker;
 use crate::names::Names;
-use crate::plan::{Asks, Body, OnExpire, Question};
+use crate::plan::{Asks, Body, Graph, OnExpire, Question};
 use crate::schema::{self, ANY};
-use crate::steps::CheckedBody;
+use crate::steps::{CheckedBody, Lasting};
 
 impl Checker<'_> {
     pub(crate) fn question(&mut self, spec: &QuestionSpec, names: &Names<'_>) -> Option<CheckedBody> {
@@ -45,7 +47,47 @@ impl Checker<'_> {
         };
         let question = Question { asks, expires: spec.expires, on_expire, defaulted: Vec::new() };
         let body = Body::Question(Box::new(question));
-        Some(CheckedBody { body, reads, pivot: None })
+        Some(CheckedBody { body, reads, lasting: Lasting::default() })
+    }
+
+    /// Refuses a question whose lapse would pass over nothing but itself: what should wait for the answer does not need it. `read` are
+    /// the steps of the graph that something behind it reads.
+    pub(crate) fn report_idle_questions(
+        &mut self,
+        specs: &[StepSpec],
+        graph: &Graph,
+        read: &BTreeSet<StepId>,
+    ) {
+        let needed: BTreeSet<&StepId> = graph.steps.iter().flat_map(|step| &step.needs).chain(read).collect();
+        for spec in specs {
+            match &spec.body {
+                Some(BodySpec::Question(question)) if !needed.contains(&spec.id.value) => {
+                    self.report_idle_question(&spec.id.value, question);
+                }
+                Some(BodySpec::Foreach(foreach)) => {
+                    let nested = graph.steps.iter().find(|step| step.id == spec.id.value);
+                    if let Some(Body::Foreach(nested)) = nested.map(|step| &step.body) {
+                        self.report_idle_questions(&foreach.steps, &nested.graph, &BTreeSet::new());
+                    }
+                }
+                Some(
+                    BodySpec::Question(_) | BodySpec::Action(_) | BodySpec::Wait(_) | BodySpec::Workflow(_),
+                )
+                | None => {}
+            }
+        }
+    }
+
+    fn report_idle_question(&mut self, id: &StepId, question: &QuestionSpec) {
+        let Some(skip) = question.on_expire.as_ref().filter(|it| it.value == OnExpireSpec::Skip) else {
+            return;
+        };
+        let message = format!("nobody's answer would pass over nothing: no step beside `{id}` needs it");
+        let one = self.mistake(Code::IdleAnswer, skip.span, message);
+        self.found.push(one.help(
+            "`skip` passes over what needs the step in its own graph: write `on_expire: fail`, or let what waits for the answer \
+             need it",
+        ));
     }
 
     pub(crate) fn payload_schema(&mut self, node: &Node) -> Option<Value> {

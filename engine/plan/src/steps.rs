@@ -37,15 +37,32 @@ const BACKOFF: Backoff = Backoff {
 /// A checked graph and the steps around it that it reads.
 pub(crate) struct CheckedGraph {
     pub(crate) graph: Graph,
-    reads_around: Vec<StepRead>,
-    pub(crate) pivot: Option<Span>,
+    pub(crate) reads_around: Vec<StepRead>,
+    pub(crate) lasting: Lasting,
 }
 
-/// A checked body, the steps that it reads, and its pivot.
+/// A checked body, the steps that it reads, and what in it is never undone.
 pub(crate) struct CheckedBody {
     pub(crate) body: Body,
     pub(crate) reads: Vec<StepRead>,
+    pub(crate) lasting: Lasting,
+}
+
+/// Where something stands that is never undone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lasting {
+    /// A pivot that its file calls so.
     pub(crate) pivot: Option<Span>,
+    /// A step whose action nothing can undo.
+    pub(crate) action: Option<Span>,
+}
+
+impl Lasting {
+    /// One such place, and what stands there.
+    pub(crate) fn place(self) -> Option<(Span, &'static str)> {
+        let pivot = self.pivot.map(|span| (span, "the pivot"));
+        pivot.or_else(|| self.action.map(|span| (span, "nothing can undo this")))
+    }
 }
 
 /// The steps of one graph, and their ids.
@@ -70,7 +87,7 @@ impl<'a> Checker<'a> {
             let (own, around): (Vec<StepRead>, Vec<StepRead>) =
                 reads.partition(|read| beside.ids.contains(&read.step));
             reads_around.extend(around);
-            self.check_pivot_runs(spec, condition.as_ref(), checked.pivot);
+            self.check_lasting_runs(spec, condition.as_ref(), checked.lasting);
             let step = Step {
                 id: spec.id.value.clone(),
                 reasons: self.reasons(spec, &own),
@@ -79,11 +96,27 @@ impl<'a> Checker<'a> {
                 condition,
                 body: checked.body,
             };
-            let pivot_inside = self.pivot_inside(spec);
-            vertices.push(Vertex { step, span: spec.id.span, pivot: checked.pivot, pivot_inside });
+            vertices.push(Vertex {
+                step,
+                span: spec.id.span,
+                lasting: checked.lasting,
+                pivot_inside: self.pivot_inside(spec),
+                foundation: self.scoped_foundation(spec),
+            });
         }
-        let pivot = vertices.iter().find_map(|vertex| vertex.pivot);
-        CheckedGraph { graph: self.order(vertices), reads_around, pivot }
+        let lasting = Lasting {
+            pivot: vertices.iter().find_map(|vertex| vertex.lasting.pivot),
+            action: vertices.iter().find_map(|vertex| vertex.lasting.action),
+        };
+        CheckedGraph { graph: self.order(vertices), reads_around, lasting }
+    }
+
+    /// Where a step says that at the end it takes away what a hand-over may stand on.
+    fn scoped_foundation(&self, spec: &StepSpec) -> Option<Span> {
+        let Some(BodySpec::Action(action)) = &spec.body else { return None };
+        let name = action.uses.as_ref()?.value.parse().ok()?;
+        let is_foundation = self.catalogue.get(&name).is_some_and(|action| action.foundation);
+        action.scope.filter(|_| is_foundation)
     }
 
     /// A step's `if`, and what can be read under it.
@@ -108,19 +141,20 @@ impl<'a> Checker<'a> {
         (condition, names)
     }
 
-    /// Refuses a pivot that could start while what stands before it is undone.
-    fn check_pivot_runs(&mut self, spec: &StepSpec, condition: Option<&Expression>, pivot: Option<Span>) {
+    /// Refuses what is never undone where it could start while what stands before it is undone.
+    fn check_lasting_runs(&mut self, spec: &StepSpec, condition: Option<&Expression>, lasting: Lasting) {
         let always = condition.is_some_and(|condition| condition.asked().always);
-        if let (true, Some(pivot), Some(node)) = (always, pivot, &spec.condition) {
+        if let (true, Some((span, what)), Some(node)) = (always, lasting.place(), &spec.condition) {
+            let which = if lasting.pivot.is_some() { "a pivot" } else { "what nothing can undo" };
             let message =
-                "a pivot cannot run `always()`: it would start while the steps before it are undone";
-            let one = self.mistake(Code::Pivots, node.span, message).and_at(pivot, "the pivot");
-            self.found.push(one.help("ask for what the pivot needs, such as `succeeded(\"copy\")`"));
+                format!("{which} cannot run `always()`: it would start while the steps before it are undone");
+            let one = self.mistake(Code::Pivots, node.span, message).and_at(span, what);
+            self.found.push(one.help("ask for what it needs, such as `succeeded(\"copy\")`"));
         }
     }
 
     /// A block of steps that run when all is decided: they see all others.
-    pub(crate) fn last<'n>(&mut self, specs: &'n [StepSpec], block: &str, around: &Names<'n>) -> Graph
+    pub(crate) fn last<'n>(&mut self, specs: &'n [StepSpec], block: &str, around: &Names<'n>) -> CheckedGraph
     where
         Self: 'n,
     {
@@ -129,13 +163,14 @@ impl<'a> Checker<'a> {
         }
         self.check_never_undone(specs, block);
         let names = around.clone().with_steps(specs, self.uses);
-        let CheckedGraph { graph, pivot, .. } = self.graph(specs, &names);
-        if let Some(pivot) = pivot {
-            let message = format!("a pivot below `{block}`: what becomes of the run is decided before that");
-            let one = self.mistake(Code::Pivots, pivot, message);
+        let checked = self.graph(specs, &names);
+        if let Some((span, _)) = checked.lasting.place() {
+            let which = if checked.lasting.pivot.is_some() { "a pivot" } else { "what nothing can undo" };
+            let message = format!("{which} below `{block}`: what becomes of the run is decided before that");
+            let one = self.mistake(Code::Pivots, span, message);
             self.found.push(one.help("move it among the `steps`, or into a run of its own"));
         }
-        graph
+        checked
     }
 
     /// Refuses what an unwind alone would do: below `on_failure` and `always` there is none.
@@ -216,7 +251,8 @@ impl<'a> Checker<'a> {
         let takes = descriptor.map(Takes::of_action);
         let with = self.parameters(spec.with.as_ref(), uses_span, takes.as_ref(), names);
         let compensate =
-            spec.compensate.as_ref().map(|spec| self.compensation(spec, &names.compensating(id)));
+            spec.compensate.as_ref().and_then(|spec| self.compensation(spec, &names.compensating(id)));
+        self.check_undo(spec, descriptor, (with.as_ref().map(|with| &with.template), compensate.as_ref()));
         if let (Some(descriptor), Some(asserted)) = (descriptor, &spec.effects) {
             self.check_effects(descriptor, asserted);
         }
@@ -235,13 +271,17 @@ impl<'a> Checker<'a> {
             retry: retry(spec.retry.as_ref().or(defaults.retry.as_ref())),
             pivot: spec.pivot.is_some(),
             scope: spec.scope.is_some(),
-            compensate: compensate.flatten(),
+            compensate,
             probe: probe.flatten(),
             claims,
             defaulted: Vec::new(),
         };
         let reads = with.reads.into_iter().chain(other_reads).collect();
-        Some(CheckedBody { body: Body::Action(Box::new(step)), reads, pivot: spec.pivot })
+        let lasting = Lasting {
+            pivot: spec.pivot,
+            action: (descriptor.effects == Effects::Irreversible).then_some(uses_span),
+        };
+        Some(CheckedBody { body: Body::Action(Box::new(step)), reads, lasting })
     }
 
     fn wait(&mut self, spec: &WaitSpec, names: &Names<'_>) -> Option<CheckedBody> {
@@ -253,7 +293,7 @@ impl<'a> Checker<'a> {
         let checked = self.template(node, names)?;
         self.value_of_format(node, &checked.template, format, names);
         let body = Body::Wait(make(checked.template));
-        Some(CheckedBody { body, reads: checked.reads, pivot: None })
+        Some(CheckedBody { body, reads: checked.reads, lasting: Lasting::default() })
     }
 
     /// What is taken away at the end cannot be what a run only goes forward from.
@@ -271,7 +311,7 @@ impl<'a> Checker<'a> {
         };
         if let (Some(message), None) = (action.and_then(why), &spec.compensate) {
             let one = self.mistake(Code::Effects, scope, message);
-            self.found.push(one.help("give the step a `compensate`, or leave `scope` out"));
+            self.found.push(one.help("leave `scope` out"));
         }
         if let Some(pivot) = spec.pivot {
             let one = self.mistake(Code::StepBody, scope, "a pivot cannot be a scope");
@@ -317,6 +357,56 @@ impl<'a> Checker<'a> {
         Some(Compensation { uses: descriptor?.name.clone(), with: with?.template, requires: requires? })
     }
 
+    /// Refuses an undo of what is never undone, and one that takes nothing back.
+    fn check_undo(
+        &mut self,
+        spec: &ActionSpec,
+        action: Option<&Descriptor>,
+        (with, undo): (Option<&Template>, Option<&Compensation>),
+    ) {
+        let (Some(written), Some(action)) = (&spec.compensate, action) else { return };
+        if action.effects == Effects::Irreversible || spec.pivot.is_some() {
+            self.report_never_undone(written.span, action, spec.pivot);
+        } else if let Some(undo) = undo {
+            let repeats = undo.uses == action.name && with == Some(&undo.with);
+            self.check_takes_back(written, undo, repeats);
+        }
+    }
+
+    fn report_never_undone(&mut self, compensate: Span, action: &Descriptor, pivot: Option<Span>) {
+        let (message, help) = if action.effects == Effects::Irreversible {
+            let message = format!("nothing can undo what `{}` does, so this would never run", action.name);
+            (message, "leave it out; what was handed over goes back by a run of its own")
+        } else {
+            let message = "a pivot is never undone, so this would never run".to_owned();
+            (message, "leave it out, or leave `pivot` out")
+        };
+        let mut one = self.mistake(Code::NeverUndone, compensate, message);
+        if let Some(pivot) = pivot {
+            one = one.and_at(pivot, "the pivot");
+        }
+        self.found.push(one.help(help));
+    }
+
+    /// `repeats`: it does what the step itself does, with the same values.
+    fn check_takes_back(&mut self, written: &CompensateSpec, undo: &Compensation, repeats: bool) {
+        let effects = self.catalogue.get(&undo.uses).map(|action| action.effects);
+        let (why, help) = match effects {
+            Some(Effects::None) => ("only looks", "name an action that takes back what the step did"),
+            Some(Effects::Irreversible) => (
+                "does what nothing takes back in its turn",
+                "name an action that takes back what the step did",
+            ),
+            Some(Effects::Reversible) if repeats => {
+                ("does here once more what the step has done", "give it the values that were there before")
+            }
+            Some(Effects::Reversible) | None => return,
+        };
+        let at = written.uses.as_ref().map_or(written.span, |uses| uses.span);
+        let one = self.mistake(Code::NoUndo, at, format!("`{}` {why}: it is no undo", undo.uses));
+        self.found.push(one.help(help));
+    }
+
     fn foreach<'n>(
         &mut self,
         id: &'n StepId,
@@ -344,7 +434,7 @@ impl<'a> Checker<'a> {
             graph: nested.graph,
         };
         let reads = over.reads.into_iter().chain(nested.reads_around).collect();
-        Some(CheckedBody { body: Body::Foreach(foreach), reads, pivot: nested.pivot })
+        Some(CheckedBody { body: Body::Foreach(foreach), reads, lasting: nested.lasting })
     }
 
     /// The schema of the items, after the list itself was checked as far as it is known.

@@ -17,7 +17,7 @@ pub(crate) fn describe(
     errors: Vec<DeclaredError>,
 ) -> Descriptor {
     let name = name.parse().expect("the native actions' names are well-formed");
-    Descriptor { name, summary: summary.to_owned(), effects, params, outputs, errors }
+    Descriptor { name, summary: summary.to_owned(), effects, foundation: false, params, outputs, errors }
 }
 
 /// How an action fails, by class.

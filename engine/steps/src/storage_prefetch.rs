@@ -64,7 +64,8 @@ impl StoragePrefetch {
             (ErrorClass::Unreachable, "an agent, or the link between the sites, does not answer"),
         ]);
         let effects = Effects::Reversible;
-        Self { descriptor: describe("storage.prefetch@1", summary, effects, params, outputs, errors) }
+        let descriptor = describe("storage.prefetch@1", summary, effects, params, outputs, errors);
+        Self { descriptor: Descriptor { foundation: true, ..descriptor } }
     }
 }
 

@@ -169,10 +169,10 @@ codes! {
         "The name is a word of the expression language, or already has another meaning there, so that nothing could read it.",
         "steps:\n  new: { uses: x.y@1 }",
         "Choose another name.";
-    Pivots, "LH0035", "a pivot", "a pivot cannot stand here",
-        "After its pivot a run only goes forward. A second pivot on the same branch would promise an undo that cannot be kept, and one that runs `always()`, or below `on_failure` or `always`, would start while the steps before it are undone.",
+    Pivots, "LH0035", "cannot stand here", "a pivot cannot stand here",
+        "After its pivot a run only goes forward, and what nothing can undo, such as `vm.move@1`, is a pivot whether its file says so or not. A second pivot on the same branch would promise an undo that cannot be kept; one that runs `always()`, or below `on_failure` or `always`, would start while the steps before it are undone; and what it stands on is no `scope`, which is taken away at the end.",
         "steps:\n  a: { uses: vm.move@1, pivot: true }\n  b: { needs: [a], uses: vm.move@1, pivot: true }",
-        "Leave one pivot, or split the workflow.";
+        "Leave one pivot, or split the workflow; ask how steps ended with `succeeded(\"copy\")` in place of `always()`; leave `scope` out.";
     Effects, "LH0036", "asserted here", "asserted effects are not the action's",
         "`effects` is an assertion. The action declares something else.",
         "uses: vm.move@1\neffects: none",
@@ -194,9 +194,9 @@ codes! {
         "triggers:\n  - schedule: { cron: \"0 25 * * *\" }",
         "Write minute, hour, day of the month, month and day of the week, such as `0 3 * * *`; `longhaul triggers` shows when it comes due.";
     NeverUndone, "LH0041", "never runs", "an undo would never run",
-        "Steps of `on_failure` and `always` are not undone, so what is written for their undo would never run.",
+        "Steps of `on_failure` and `always` are not undone, nor is a pivot, nor what nothing can undo, such as `vm.move@1`: what is written for their undo would never run.",
         "always:\n  ttl: { uses: gtm.prepare@1, with: { vm: vm-a, ttl: 5 }, compensate: { uses: report.write@1 } }",
-        "Leave it out, or make the step a `scope`: that is undone at the end of its block.";
+        "Leave it out. A step of a block may be a `scope`, which is undone at the end of its block. A VM goes back by a run of its own, such as `fail-back.yaml`: its disk has to be copied first.";
     NotAskedHere, "LH0042", "asks for a site", "nobody can be asked here",
         "`site_up` is asked when a decision is due that waits for the answer: a step's `if`, or what its undo requires. Everywhere else an expression has its value from what is known already.",
         "steps:\n  copy: { uses: x.y@1, with: { up: \"${{ site_up(\\\"tampa\\\") }}\" } }",
@@ -209,6 +209,14 @@ codes! {
         "An expression stands in `${{ }}`. `{{ }}` and `${ }`, which other engines have, would be text here, and unquoted YAML reads their braces as maps.",
         "with: { to: \"{{ inputs.to }}\" }",
         "Write `\"${{ inputs.to }}\"`.";
+    NoUndo, "LH0047", "takes nothing back", "an undo takes nothing back",
+        "What `compensate` names does not take back what the step did: it only looks, or it is itself something that nothing can undo, or it does the same once more. The run would say that all was undone, and it would not be.",
+        "copy:\n  uses: storage.prefetch@1\n  compensate: { uses: site.check@1 }",
+        "Name an action that takes back what the step did, with the values that were there before; or leave `compensate` out, and the action's own undo is used.";
+    IdleAnswer, "LH0059", "passes over nothing", "an answer that does not come would change nothing",
+        "`on_expire: skip` passes over a step and what needs it in its own graph. No step there needs this one, and nothing reads how it ended: all would go on as if somebody had said yes.",
+        "steps:\n  gate: { approve: { roles: [operator], expires: 2h, on_expire: skip } }\n  move: { uses: x.y@1 }",
+        "Let what waits for the answer need the step, or write `on_expire: fail`. In a workflow that runs as a step, an output can tell: `ok: ${{ steps.gate.status == \"succeeded\" }}`.";
     UnknownResource, "LH0048", "unknown", "a resource is unknown",
         "A step claims a part of something that the workflow does not declare below `resources`. A workflow that runs as a step declares what its own steps claim.",
         "resources:\n  wan: { kind: bandwidth, capacity: 1Gbit/s }\nsteps:\n  a: { uses: x.y@1, claims: { wam: elastic } }",

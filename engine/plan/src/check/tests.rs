@@ -297,7 +297,7 @@ fn defaulted_outputs_are_noted() {
     assert_eq!(serde_json::from_value::<Plan>(json).unwrap(), plan);
 }
 
-/// A scope is something that can be taken away, and no pivot.
+/// A scope is something that can be taken away, no pivot, and nothing that a hand-over stands on.
 #[test]
 fn scopes_can_be_closed() {
     let codes = |step: &str| {
@@ -306,37 +306,42 @@ fn scopes_can_be_closed() {
         found.iter().map(|one| one.code).collect::<Vec<_>>()
     };
     let moving = "    uses: vm.move@1\n    with: { vm: vm-a, from: a, to: b, max_pause: 1s }\n";
-    let undo = "    compensate: { uses: vm.move@1, with: { vm: vm-a, from: b, to: a, max_pause: 1s } }\n";
+    let undo = "    compensate: { uses: gtm.prepare@1, with: { vm: vm-a, ttl: 5 } }\n";
     assert_eq!(codes("    uses: gtm.prepare@1\n    with: { vm: vm-a, ttl: 5 }\n"), []);
     assert_eq!(codes("    uses: site.check@1\n    with: { from: a, to: b, vms: [] }\n"), [Code::Effects]);
     assert_eq!(codes(moving), [Code::Effects]);
-    assert_eq!(codes(&format!("{moving}{undo}")), []);
-    assert_eq!(codes(&format!("{moving}{undo}    pivot: true\n")), [Code::StepBody]);
+    assert_eq!(codes(&format!("{moving}{undo}")), [Code::NeverUndone]);
+    assert_eq!(codes(&format!("{moving}    pivot: true\n")), [Code::StepBody, Code::Effects]);
+    let copy =
+        "    uses: storage.prefetch@1\n    with: { vm: vm-a, from: a, to: b, until: { present: 1 } }\n";
+    let then =
+        |needs: &str| format!("{copy}  b: {{ needs: [a], wait: 1s }}\n  c:\n    needs: [{needs}]\n{moving}");
+    assert_eq!(codes(copy), []);
+    assert_eq!(codes(&then("")), [], "beside it");
+    assert_eq!(codes(&then("b")), [Code::Pivots], "through another step");
+    let before_both = "    uses: gtm.prepare@1\n    with: { vm: vm-a, ttl: 5 }\n  c:\n    needs: [a]\n";
+    assert_eq!(codes(&format!("{before_both}{moving}")), [], "nothing stands on that");
 }
 
-/// What nothing can undo is a pivot unless one stands before it, or it may run while others are undone.
+/// What nothing can undo is a pivot unless one stands before it.
 #[test]
 fn what_cannot_be_undone_is_a_pivot() {
     let moving = |keys: &str| {
         format!("{{ uses: vm.move@1, with: {{ vm: vm-a, from: a, to: b, max_pause: 1s }}, {keys} }}")
     };
-    let back = "compensate: { uses: vm.move@1, with: { vm: vm-a, from: b, to: a, max_pause: 1s } }";
     let text = format!(
-        "{HEAD}steps:\n  first: {}\n  second: {}\n  beside: {}\n  can_go_back: {}\n  anyhow: {}\n  each:\n    \
+        "{HEAD}steps:\n  first: {}\n  second: {}\n  beside: {}\n  each:\n    \
          foreach: ${{{{ [\"n\"] }}}}\n    needs: [beside]\n    as: n\n    steps: {{ inside: {} }}\n  alone:\n    \
-         foreach: ${{{{ [\"n\"] }}}}\n    as: n\n    steps: {{ inside: {} }}\nalways:\n  last: {}\n",
+         foreach: ${{{{ [\"n\"] }}}}\n    as: n\n    steps: {{ inside: {} }}\n",
         moving(""),
         moving("needs: [first]"),
-        moving(""),
-        moving(back),
-        moving("if: \"${{ always() }}\""),
         moving(""),
         moving(""),
         moving(""),
     );
     let plan = check(&document(&text), &Map::new(), &catalogue()).unwrap_or_else(|found| panic!("{found}"));
     let mut pivots = Vec::new();
-    for step in plan.graph.steps.iter().chain(&plan.always.steps) {
+    for step in &plan.graph.steps {
         match &step.body {
             Body::Action(action) => pivots.push((step.id.to_string(), action.pivot)),
             Body::Foreach(foreach) => {
@@ -346,16 +351,7 @@ fn what_cannot_be_undone_is_a_pivot() {
             Body::Workflow(_) | Body::Wait(_) | Body::Question(_) => {}
         }
     }
-    let expected = [
-        ("first", true),
-        ("second", false),
-        ("beside", true),
-        ("can_go_back", false),
-        ("anyhow", false),
-        ("each", false),
-        ("alone", true),
-        ("last", false),
-    ];
+    let expected = [("first", true), ("second", false), ("beside", true), ("each", false), ("alone", true)];
     assert_eq!(pivots, expected.map(|(id, is_pivot)| (id.to_owned(), is_pivot)));
 }
 

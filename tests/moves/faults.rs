@@ -176,6 +176,43 @@ fn carried_bytes(records: &[serde_json::Value]) -> u64 {
     kinds.unwrap().iter().map(|kind| kind["wire_bytes"].as_u64().unwrap()).sum()
 }
 
+/// A guest whose writes nobody counts for the target is not moved, nor is one whose disk is not all where it runs: the step says what
+/// has to come first, no packet is lost for it, and the guest stays where it is.
+#[test]
+fn a_guest_is_not_moved_without_its_disk() {
+    let Some(_turn) = shared_turn() else { return };
+    let mut rig = Rig::new("mvbare");
+    let said = run_of(&rig, "bare", &[&move_to(Side::B)], 1);
+    assert!(said.contains("run a storage.prefetch step to b before the move"), "{said}");
+    assert_eq!(rig.runs_at(), Some(Side::A));
+    let copy = "  copy:\n    uses: storage.prefetch@1\n    with: { vm: vm-a, from: a, to: b, until: { present: 0.85 } }";
+    let there = format!("{}\n    needs: [copy]", move_to(Side::B));
+    let back = format!("{}\n    needs: [to_b]", move_to(Side::A));
+    let said = run_of(&rig, "home", &[copy, &there, &back], 6);
+    assert!(said.contains("let a storage.settle step at site b end first"), "{said}");
+    assert_eq!(rig.runs_at(), Some(Side::B));
+    counts_on(&rig);
+    let (client, observer) = rig.watched();
+    assert!(observer.exactly_one(), "{observer:?}");
+    assert!(client.connection_intact(), "{client:?}");
+}
+
+fn move_to(side: Side) -> String {
+    let (from, to) = (side.other(), side);
+    let [from, to] = [from.as_str(), to.as_str()];
+    format!(
+        "  to_{to}:\n    uses: vm.move@1\n    with: {{ vm: vm-a, from: {from}, to: {to}, max_pause: 300ms }}"
+    )
+}
+
+/// Runs a workflow of these steps, and says what the run printed.
+fn run_of(rig: &Rig, name: &str, steps: &[&str], code: i32) -> String {
+    let head = format!("apiVersion: longhaul/v1\nkind: Workflow\nname: {name}\nversion: 1.0.0\nsteps:\n");
+    let file = state().join(format!("mv{name}.yaml"));
+    std::fs::write(&file, format!("{head}{}\n", steps.join("\n"))).unwrap();
+    rig.expect(&["run", file.to_str().unwrap(), "--id", name], code)
+}
+
 /// A guest that was moved away stays where it is when nothing comes of its way back: its client, who found it at its home,
 /// stays connected while its memory is copied, after every refused attempt, and when all is undone.
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use longhaul_dataplane::disk::Status;
 use longhaul_dataplane::tunnel::{Class as Priority, Stream};
-use longhaul_model::ids::{RunId, VmId};
+use longhaul_model::ids::{RunId, SiteId, VmId};
 use longhaul_model::vm::Vm;
 use longhaul_wire::v1;
 use longhaul_wire::v1::handover_reply::Fact;
@@ -173,7 +173,7 @@ impl Agent {
         asked: &Asked<'_>,
         epoch: Epoch,
     ) -> Result<Stream, Error> {
-        let origin = self.disk_status(&vm_id(&wanted.vm)?).await?.origin.unwrap_or_default();
+        let origin = counted(wanted, &self.disk_status(&vm_id(&wanted.vm)?).await?, &self.site.id)?;
         let request = v1::PrepareIncomingRequest {
             origin,
             vm: wanted.vm.clone(),
@@ -517,6 +517,24 @@ fn on_the_wire(progress: Progress) -> v1::Progress {
         phase: progress.phase.to_owned(),
     }
 }
+/// The dirty map that gives the last round. What the guest wrote is nowhere else than here where none runs, and where a part of the
+/// disk is at another site still.
+fn counted(wanted: &v1::MoveVm, status: &Status, here: &SiteId) -> Result<u64, Error> {
+    let (vm, target) = (&wanted.vm, &wanted.target);
+    let message = match (status.complete, status.origin) {
+        (true, Some(origin)) => return Ok(origin),
+        (false, _) => format!(
+            "a part of the disk of vm {vm} is still at the site that it came from: let a storage.settle step at site {here} end \
+             first"
+        ),
+        (true, None) => format!(
+            "site {target} has no copy of the disk of vm {vm} that site {here} counts for: run a storage.prefetch step to \
+             {target} before the move"
+        ),
+    };
+    Err(Error::new(Class::Precondition, message))
+}
+
 /// What was written between the end of one dirty map and the begin of the next is counted by neither: a copy that was fetched
 /// under another map than the one that gives the last round would be stale where it says that it is present.
 fn refuse_other_map(spec: &Vm, source: &str, status: &Status, origin: u64) -> Result<(), Error> {

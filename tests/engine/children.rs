@@ -2,7 +2,8 @@
 
 use longhaul_plan::Plan;
 use longhaul_run::{Control, Ended, Reporters};
-use longhaul_saga::{Entry, Event, Intent, Status};
+use longhaul_saga::intent::Instruction;
+use longhaul_saga::{Entry, Event, Intent, Report, Status};
 use serde_json::{Value, json};
 
 use super::crash::sweep;
@@ -33,6 +34,30 @@ fn undone(rig: &Rig) -> Vec<String> {
 fn states(rig: &Rig) -> Vec<(String, &'static str)> {
     let saga = longhaul_saga::Saga::fold(&rig.records()).unwrap().saga;
     saga.steps().map(|view| (view.step.to_string(), view.state)).collect()
+}
+
+/// Two items, of which the first goes forward for good and the second fails.
+fn half_moved() -> Value {
+    let fails_for_b = json!("${{ if vm == \"vm-b\" { [\"permanent\"] } else { [] } }}");
+    let mut go = pivot(item_step("go", &[], &fails_for_b));
+    // Late enough that the other item has started its pivot.
+    go["body"]["action"]["with"]["takes_ms"] = json!("${{ if vm == \"vm-b\" { 500 } else { 0 } }}");
+    foreach("each", &[], &["vm-a", "vm-b"], "fail", &[go])
+}
+
+/// What the run's last end asks of a person.
+fn instructions(rig: &Rig) -> Vec<Instruction> {
+    let records = rig.records();
+    let end = records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Intent(Intent::End(end)) => Some(end.instructions.clone()),
+        _ => None,
+    });
+    end.expect("the run has an end")
+}
+
+/// What the report calls safe.
+fn safe_now(rig: &Rig) -> String {
+    Report::fold(&rig.records()).expect("the run was created").safe_now.join("; ")
 }
 
 fn state_of(rig: &Rig, step: &str) -> &'static str {
@@ -214,6 +239,46 @@ async fn an_output_without_a_value_fails_it() {
     let saga = longhaul_saga::Saga::fold(&rig.records()).unwrap().saga;
     let one = saga.steps().find(|view| view.step.as_str() == "one").unwrap();
     assert!(one.failure.as_ref().unwrap().starts_with("output `made`: "), "{:?}", one.failure);
+}
+
+/// Behind a pivot nothing is undone for such an output: the run says that all is done and stays, which output has no value, and
+/// that a resume meets the same. It does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_without_a_value_behind_the_pivot_is_told_as_it_is() {
+    let rig = Rig::new();
+    let outputs = json!({ "outputs": [["made", "${{ inputs.none[3] }}"]], "with": { "none": [] }, "inputs": [{ "name": "none", "schema": {} }] });
+    let inner = [step("b", &[], &[]), pivot(step("go", &["b"], &[]))];
+    let steps = [step("a", &[], &[]), child("one", &["a"], &inner, &outputs), step("c", &["one"], &[])];
+    assert_eq!(rig.run(plan(&steps)).await, Ended::At(Status::NeedsOperator));
+    let told = instructions(&rig);
+    let [Instruction { step, problem, action }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(step.as_str(), "one");
+    let is_done =
+        "all that the steps of `workflow inner` did is done and stays, but it has no end: output `made`: ";
+    assert!(problem.starts_with(is_done) && problem.contains("has no value"), "{problem}");
+    let resumed = "a resume meets the same, for the workflow's text is pinned: mend the output in the file";
+    assert!(action.starts_with(resumed), "{action}");
+    assert!(!safe_now(&rig).contains("longhaul resume"), "{}", safe_now(&rig));
+    assert_eq!(rig.resume().await, Ended::At(Status::NeedsOperator));
+    assert_eq!(
+        (instructions(&rig), rig.world.effects()),
+        (told, ["a", "b", "go", "report"].map(str::to_owned).into())
+    );
+}
+
+/// What failed inside and left a part of itself is not told as something that left nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_stays_in_part_is_told_as_it_is() {
+    let rig = Rig::new();
+    let inner = [half_moved()];
+    let steps = [pivot(step("a", &[], &[])), child("one", &["a"], &inner, &json!({}))];
+    assert_eq!(rig.run(plan(&steps)).await, Ended::At(Status::NeedsOperator));
+    let told = instructions(&rig);
+    let [Instruction { step, problem, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(step.as_str(), "one");
+    let is_part =
+        "a part of `workflow inner` stays, and from here the run can only go forward: each: 1 of 2 items";
+    assert!(problem.starts_with(is_part), "{problem}");
 }
 
 /// Its own deadline bounds it and nothing else: what is under way is called off, what was done inside is undone.

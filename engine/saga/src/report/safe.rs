@@ -49,11 +49,21 @@ pub(super) fn safe_now(report: &Report) -> Vec<String> {
         Status::Partial => {
             "what went forward stays, and nothing was undone; it may be run again for the rest".to_owned()
         }
+        // Where a resume would meet the same, nobody is sent to it.
+        Status::NeedsOperator if !is_resumed(report, &resume) => {
+            "the run stopped and undoes nothing by itself; what is to be done is listed below".to_owned()
+        }
         Status::NeedsOperator => {
             format!("the run stopped and undoes nothing by itself; after the repair, {resume}")
         }
     });
     lines
+}
+
+/// Whether a resume is a part of what is to be done, as it is if nothing is.
+fn is_resumed(report: &Report, resume: &str) -> bool {
+    let mut to_do = report.instructions.iter().peekable();
+    to_do.peek().is_none() || to_do.any(|it| it.action.contains(resume))
 }
 
 /// Where each VM went last: an undo may have moved it once more.

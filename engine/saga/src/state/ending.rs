@@ -219,12 +219,7 @@ impl Saga {
                     "restore the way to whoever knows, then {resume}: it asks again and goes on from the answer"
                 ),
             ),
-            (Work::Forward, None) => (
-                format!("`{uses}` left nothing behind, but from here the run can only go forward: {failure}"),
-                format!(
-                    "remove the cause, then {resume}: it tries this step again and repeats no finished one"
-                ),
-            ),
+            (Work::Forward, None) => self.stopped_forward(node, &uses, failure),
             (Work::Undo, Some(_)) => (
                 format!("undoing `{uses}` did not succeed: {failure}"),
                 format!(
@@ -239,5 +234,28 @@ impl Saga {
             ),
         };
         Instruction { step: node.path.clone(), problem, action }
+    }
+    /// What to say of a step that did not succeed where only forward is allowed, and of which no effect is open.
+    fn stopped_forward(&self, node: &Node, uses: &str, failure: &Failure) -> (String, String) {
+        let ended = |end| move |item: &FrameId| self.frame(*item).mode == Mode::Ended(end);
+        let again = |what| format!("remove the cause, then `longhaul resume {}`: it {what}", self.run);
+        if node.workflow().is_some() && node.items.iter().any(ended(FrameEnd::Succeeded)) {
+            return (
+                format!("all that the steps of `{uses}` did is done and stays, but it has no end: {failure}"),
+                "a resume meets the same, for the workflow's text is pinned: mend the output in the file, and run what is \
+                 still to be done as a run of its own"
+                    .to_owned(),
+            );
+        }
+        if node.items.iter().any(|item| self.is_past(*item) || ended(FrameEnd::Partial)(item)) {
+            return (
+                format!("a part of `{uses}` stays, and from here the run can only go forward: {failure}"),
+                again("goes on with the rest of this step and repeats no finished one"),
+            );
+        }
+        (
+            format!("`{uses}` left nothing behind, but from here the run can only go forward: {failure}"),
+            again("tries this step again and repeats no finished one"),
+        )
     }
 }

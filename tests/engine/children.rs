@@ -228,6 +228,43 @@ async fn a_failure_of_it_is_answered() {
     );
 }
 
+/// One that failed and left a part of itself is `partial`, and no step beside it answers that; the report says why the one that asks
+/// for its failure never began, also in an item. Items of a foreach speak for themselves: its failure is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_in_part_is_not_answered() {
+    let answers = |of: &str| when(&format!("failed(\"{of}\")"), step("instead", &[of], &[]));
+    let one = child("one", &[], &[half_moved()], &json!({}));
+    let outputs = json!([["one", "${{ steps.one.status }}"]]);
+    let rig = Rig::new();
+    assert_eq!(
+        rig.run(plan_with(&[one.clone(), answers("one")], &outputs)).await,
+        Ended::At(Status::Partial)
+    );
+    assert_eq!((state_of(&rig, "one"), state_of(&rig, "instead")), ("partial", "waiting"));
+    let records = rig.records();
+    let Some(Entry::Intent(Intent::End(end))) = records.last().map(|record| &record.entry) else { panic!() };
+    assert_eq!(json!(end.outputs), json!({ "one": "partial" }));
+    let never = "What never began\n  instead: it answers a failure of one, which left a part of itself\n";
+    let text = Report::fold(&records).unwrap().text();
+    assert!(text.contains(never), "{text}");
+
+    let rig = Rig::new();
+    let items = [one, answers("one")];
+    let all = foreach("all", &[], &["vm-x"], "continue", &items);
+    assert_eq!(rig.run(plan(&[all])).await, Ended::At(Status::Partial));
+    let text = Report::fold(&rig.records()).unwrap().text();
+    let never = "What never began\n  all/vm-x/instead: it answers a failure of all/vm-x/one, which left a part of itself\n";
+    assert!(text.contains(never), "{text}");
+
+    let rig = Rig::new();
+    let outputs = json!([["each", "${{ steps.each.status }}"]]);
+    assert_eq!(
+        rig.run(plan_with(&[half_moved(), answers("each")], &outputs)).await,
+        Ended::At(Status::Partial)
+    );
+    assert_eq!((state_of(&rig, "each"), state_of(&rig, "instead")), ("failed", "succeeded"));
+}
+
 /// An output that has no value fails the step although its steps succeeded: they are undone.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_without_a_value_fails_it() {

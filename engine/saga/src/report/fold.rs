@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_model::ids::StepPath;
+use longhaul_plan::Plan;
 use serde_json::Value;
 
 use super::forecast::Forecast;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::event::{Decided, Failed, Observation, RunCreated};
 use crate::intent::{Answered, Cancel, Compensate, End, Instruction, Start};
-use crate::{Answer, Entry, Event, Failure, Intent, Record, Status, Work};
+use crate::{Answer, Entry, Event, Failure, Intent, Record, Saga, Status, Work};
 
 /// The source of the driver's estimates.
 const ESTIMATE: &str = "estimate";
@@ -27,7 +28,7 @@ struct Folding {
     started: BTreeMap<(StepPath, Work), (String, Value)>,
     /// The line of the step's effect that is open.
     open: BTreeMap<(StepPath, Work), usize>,
-    plan: longhaul_plan::Plan,
+    plan: Plan,
     /// What is to be done about VMs whose memory was lost.
     lost: Vec<Instruction>,
     /// Steps about which policies want people asked.
@@ -50,7 +51,15 @@ impl Report {
         for record in records {
             folding.record(record);
         }
-        Some(folding.finish())
+        let mut report = folding.finish();
+        // Only the state says what stays of a step; a run that was undone whole, or came through, has no such step.
+        if report.status == Status::Partial
+            && let Ok(fold) = Saga::fold(records)
+        {
+            let unanswered = fold.saga.unanswered();
+            report.unanswered = unanswered.map(|(step, of)| (step.to_string(), of.to_string())).collect();
+        }
+        Some(report)
     }
 }
 
@@ -80,6 +89,7 @@ impl Folding {
             owners: BTreeMap::new(),
             given_up: None,
             not_begun: Vec::new(),
+            unanswered: BTreeMap::new(),
             outputs_error: None,
             instructions: Vec::new(),
             safe_now: Vec::new(),

@@ -89,6 +89,10 @@ pub struct Report {
     /// Of a run that has ended: the steps that never began, and the items of which no step did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_begun: Vec<String>,
+    /// Of a run that has ended in part: steps that would have answered the failure of another one, which left a part of itself
+    /// and so is not answered; and that other one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unanswered: BTreeMap<String, String>,
     /// Why outputs of the workflow are missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs_error: Option<String>,

@@ -93,9 +93,17 @@ impl Report {
     }
 
     fn not_begun_lines(&self) -> Vec<String> {
-        let (shown, rest) = self.not_begun.split_at(self.not_begun.len().min(NOT_BEGUN_MAX));
+        let within = self.unanswered.keys().filter(|step| !self.not_begun.contains(step));
+        let steps: Vec<&String> = self.not_begun.iter().chain(within).collect();
+        let (shown, rest) = steps.split_at(steps.len().min(NOT_BEGUN_MAX));
         let more = (!rest.is_empty()).then(|| format!("and {} more", rest.len()));
-        shown.iter().cloned().chain(more).collect()
+        let line = |step: &&String| match self.unanswered.get(*step) {
+            Some(failed) => {
+                format!("{step}: it answers a failure of {failed}, which left a part of itself")
+            }
+            None => (*step).clone(),
+        };
+        shown.iter().map(line).chain(more).collect()
     }
 
     fn to_do(&self) -> Vec<String> {

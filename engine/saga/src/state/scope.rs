@@ -87,7 +87,7 @@ impl Saga {
     fn step_value(&self, id: NodeId) -> Value {
         let node = self.node(id);
         let outputs = node.outputs.clone().unwrap_or_else(|| node.absent_outputs());
-        let mut value = json!({ "status": node.state.as_str(), "outputs": outputs });
+        let mut value = json!({ "status": self.status_of(id), "outputs": outputs });
         if node.foreach().is_some() {
             value["items"] = node.items.iter().map(|item| self.item_value(*item)).collect();
         }

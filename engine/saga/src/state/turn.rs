@@ -7,6 +7,8 @@
 //! undoing what was done. A failure that left something behind is never answered. A step that says `always()` answers
 //! nothing: it runs before its frame unwinds.
 
+use longhaul_model::ids::StepPath;
+use longhaul_plan::StepStatus;
 use serde_json::Value;
 
 use super::{FrameId, NodeId, Saga, State};
@@ -150,13 +152,35 @@ impl Saga {
 
     /// Whether the `if` of a node asks for the failure of another one beside it.
     fn answers(&self, answering: NodeId, failed: NodeId) -> bool {
-        // Of another workflow something may be left, also when its step has failed.
-        if self.node(failed).workflow().is_some() && self.leaves_something(failed) {
-            return false;
-        }
+        !self.stays_in_part(failed) && self.asks_for_failure(answering, failed)
+    }
+
+    /// Whether a workflow has failed, and something of it is left: that is no failure that can be answered.
+    fn stays_in_part(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        matches!(node.state, State::Failed(_)) && node.workflow().is_some() && self.leaves_something(id)
+    }
+
+    fn asks_for_failure(&self, asking: NodeId, failed: NodeId) -> bool {
         let id = &self.node(failed).step.id;
-        let condition = self.node(answering).step.condition.as_ref();
+        let condition = self.node(asking).step.condition.as_ref();
         condition.is_some_and(|condition| condition.asked().failed.iter().any(|asked| asked == id.as_str()))
+    }
+
+    /// How a node stands, in the word that expressions see: what cannot be answered is not called failed.
+    pub(super) fn status_of(&self, id: NodeId) -> &'static str {
+        if self.stays_in_part(id) { StepStatus::Partial.as_str() } else { self.node(id).state.as_str() }
+    }
+
+    /// The steps that never began although their `if` asks for a failure, because what failed left a part of itself; and what that is.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (&StepPath, &StepPath)> {
+        let waiting = self.index.values().filter(|id| matches!(self.node(**id).state, State::Waiting));
+        waiting.filter_map(|id| {
+            let mut beside = self.frame(self.node(*id).frame).nodes.iter().copied();
+            let failed =
+                beside.find(|other| self.stays_in_part(*other) && self.asks_for_failure(*id, *other))?;
+            Some((&self.node(*id).path, &self.node(failed).path))
+        })
     }
 
     /// Whether a step that answers a failure stands behind this one, which therefore has to see it, too.

@@ -39,10 +39,11 @@ impl Saga {
             // A deadline is shown for as long as it is ahead.
             self.frame(node.frame).block != Block::Deadline || node.is_active()
         };
-        self.index.values().filter(shown).map(|id| self.view(self.node(*id)))
+        self.index.values().filter(shown).map(|id| self.view(*id))
     }
 
-    fn view(&self, node: &Node) -> StepView {
+    fn view(&self, id: NodeId) -> StepView {
+        let node = self.node(id);
         StepView {
             step: node.path.clone(),
             uses: node.action().map(|action| action.uses.clone()),
@@ -51,7 +52,7 @@ impl Saga {
             state: if node.held.is_some() && matches!(node.state, State::Done) {
                 "running"
             } else {
-                node.state.as_str()
+                self.status_of(id)
             },
             attempt: node.attempt,
             outputs: node.outputs.clone(),

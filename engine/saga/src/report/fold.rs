@@ -12,7 +12,7 @@ use super::{
     Client, DiskProof, GivenUp, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client,
     policies, verdict,
 };
-use crate::event::{Decided, Failed, Observation, RunCreated};
+use crate::event::{Decided, Failed, Observation, RunCreated, TimerFired};
 use crate::intent::{Answered, Cancel, Compensate, End, Instruction, Start};
 use crate::{Answer, Entry, Event, Failure, Intent, Record, Saga, Status, Work};
 
@@ -39,6 +39,8 @@ struct Folding {
     reached: BTreeSet<String>,
     /// Items of foreach steps, in their order.
     items: Vec<String>,
+    /// When the deadlines of workflows that run as steps have passed, by those steps' paths.
+    late: BTreeMap<String, u64>,
 }
 
 impl Report {
@@ -97,8 +99,8 @@ impl Folding {
         let plan = created.plan.clone();
         let (started, open, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (asked_by_policies, stopped) = (BTreeSet::new(), BTreeMap::new());
-        let (reached, items) = (BTreeSet::new(), Vec::new());
-        Self { report, started, open, plan, lost, asked_by_policies, stopped, reached, items }
+        let (reached, items, late) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
+        Self { report, started, open, plan, lost, asked_by_policies, stopped, reached, items, late }
     }
 
     fn record(&mut self, record: &Record) {
@@ -205,8 +207,8 @@ impl Folding {
             | Event::HandleGiven(_)
             | Event::Voted(_)
             | Event::Signalled(_)
-            | Event::Observed(_)
-            | Event::TimerFired(_) => {}
+            | Event::Observed(_) => {}
+            Event::TimerFired(fired) => self.timer_fired(fired, at_ms),
             Event::Decided(decided) => self.decided(decided),
         }
     }
@@ -216,6 +218,30 @@ impl Folding {
         let stopped = self.stopped.remove(&(failed.step.clone(), failed.work));
         let why = stopped.filter(|_| failed.failure.class == "cancelled").and_then(|it| it.failure());
         why.unwrap_or_else(|| failed.failure.clone())
+    }
+
+    /// Time that has passed for a step is told of only if it was the deadline of a workflow.
+    fn timer_fired(&mut self, fired: &TimerFired, at_ms: u64) {
+        if let Some((owner, Plan::DEADLINE)) = fired.step.as_str().rsplit_once('/') {
+            self.late.entry(owner.to_owned()).or_insert(at_ms);
+        }
+    }
+
+    /// Questions that have no answer when the run ends will have none: who asked is not there any more.
+    fn call_off_questions(&mut self) {
+        let is_open = |line: &&mut StepLine| line.state == "running" && !line.undo;
+        for line in self.report.steps.iter_mut().filter(is_open) {
+            let is_around = |owner: &str| line.step.strip_prefix(owner).is_some_and(|it| it.starts_with('/'));
+            let late = self.late.iter().find(|(owner, at_ms)| is_around(owner) && **at_ms >= line.from_ms);
+            let (to_ms, why) = match (late, &self.report.given_up) {
+                (Some((owner, at_ms)), _) => (Some(*at_ms), format!("the deadline of `{owner}` has passed")),
+                (None, Some(given_up)) if given_up.at_ms >= line.from_ms => {
+                    (Some(given_up.at_ms), given_up.reason.clone())
+                }
+                (None, _) => (None, "its graph turned round".to_owned()),
+            };
+            (line.to_ms, line.state, line.failure) = (to_ms, "called_off", Some(why));
+        }
     }
 
     /// The first reason stands: who gives up what is given up changes nothing more.
@@ -365,6 +391,7 @@ impl Folding {
         self.report.instructions.clone_from(&end.instructions);
         self.report.outputs_error.clone_from(&end.outputs_error);
         self.report.not_begun = self.not_begun();
+        self.call_off_questions();
     }
 
     fn finish(mut self) -> Report {

@@ -132,9 +132,9 @@ pub struct StepLine {
     pub to_ms: Option<u64>,
     /// How many attempts it took.
     pub attempts: u32,
-    /// `running`, `succeeded`, `failed`, `skipped`, `unknown` or `undone`.
+    /// `running`, `succeeded`, `failed`, `skipped`, `unknown`, `undone` or `called_off`.
     pub state: &'static str,
-    /// Why it failed.
+    /// Why it failed, or was called off.
     pub failure: Option<String>,
 }
 

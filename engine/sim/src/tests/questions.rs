@@ -1,7 +1,10 @@
 //! Steps that ask somebody outside: every answer, no answer, and controllers that die meanwhile.
 
+use std::sync::Arc;
+
 use longhaul_model::ids::StepPath;
-use longhaul_saga::{Entry, Event, Status, intent};
+use longhaul_plan::Plan;
+use longhaul_saga::{Entry, Event, Report, Status, intent};
 
 use super::{
     Asked, Behaviour, Fault, Halt, Invariant, Layout, Model, Ran, Side, Value, action, each, fine, invariant,
@@ -137,4 +140,35 @@ fn what_ends_with_a_lapsed_question_came_through() {
     let ran = run(&plan, &People, Fault::None, 1);
     assert_eq!((ran.status(), state(&ran, "last")), (Status::Succeeded, Some("succeeded")));
     assert_eq!(invariant::judge(&Layout::of(&plan), &ran, Invariant::ALL), []);
+}
+
+/// How the report shows a question, and when it ended.
+fn shown(ran: &Ran, step: &str) -> (&'static str, Option<u64>, String) {
+    let report = Report::fold(&ran.records).unwrap();
+    let line = report.steps.into_iter().find(|line| line.step == step).unwrap();
+    (line.state, line.to_ms, line.failure.unwrap_or_default())
+}
+
+/// A question that nobody will answer any more is not shown as open in a run that is over: it was called off when the deadline of
+/// the workflow that asks passed, the run was given up, or its graph turned round. In a run that is under way it is open.
+#[test]
+fn a_question_that_was_called_off_is_told() {
+    let silent = || approval("silent", &[], &json!({}));
+    let mut inner = child("inner", &[], &[action("copy", &[], "reversible", false), silent()]);
+    inner["body"]["workflow"]["deadline"] = json!("${{ now() + duration(\"1h\") }}");
+    let of_child = run(&plan(&json!([inner]), &[]), &People, Fault::None, 1);
+    let passed = "the deadline of `inner` has passed".to_owned();
+    assert_eq!(shown(&of_child, "inner/silent"), ("called_off", Some(3_600_000), passed));
+    let deadline = Some(serde_json::from_value(json!("${{ now() + duration(\"1h\") }}")).unwrap());
+    let late = Plan { deadline, ..Plan::clone(&plan(&json!([silent()]), &[])) };
+    let of_run = run(&Arc::new(late), &People, Fault::None, 1);
+    let passed = "its deadline has passed".to_owned();
+    assert_eq!(shown(&of_run, "silent"), ("called_off", Some(3_600_000), passed));
+    let beside = json!([silent(), approval("refused", &[], &json!({}))]);
+    let turned = run(&plan(&beside, &[]), &People, Fault::None, 1);
+    assert_eq!(shown(&turned, "silent"), ("called_off", None, "its graph turned round".to_owned()));
+    let until =
+        turned.records.iter().position(|it| matches!(it.entry, Entry::Event(Event::Voted(_)))).unwrap();
+    let open = Ran { records: turned.records[..until].to_vec(), ..turned };
+    assert_eq!(shown(&open, "silent").0, "running");
 }

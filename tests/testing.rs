@@ -52,6 +52,33 @@ impl Ground {
     }
 }
 
+/// A test of a workflow of its own.
+struct Own {
+    ground: Ground,
+}
+
+impl Own {
+    /// Of these files: `w.yaml`, which is tried, and what it uses.
+    fn new(files: &[(&str, &str)], cases: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, steps) in files {
+            let id = name.strip_suffix(".yaml").unwrap();
+            let head = "apiVersion: longhaul/v1\nkind: Workflow\nversion: 1.0.0\n";
+            std::fs::write(folder.path().join(name), format!("{head}name: {id}\n{steps}")).unwrap();
+        }
+        let head = "apiVersion: longhaul/v1\nkind: Test\nworkflow: w.yaml\n";
+        std::fs::write(folder.path().join("w.test.yaml"), format!("{head}{cases}")).unwrap();
+        Self { ground: Ground { folder } }
+    }
+
+    /// What is told of the cases, whose snapshots are accepted; and each snapshot.
+    fn accept(&self) -> (Option<i32>, String, Vec<String>) {
+        let (code, said) = self.ground.test(&["--accept"]);
+        let texts = self.ground.snapshots().iter().map(|it| std::fs::read_to_string(it).unwrap()).collect();
+        (code, said, texts)
+    }
+}
+
 /// What was printed without how long it took.
 fn timeless(text: &str) -> String {
     let (before, after) = text.rsplit_once(" in all, in ").unwrap();
@@ -246,6 +273,48 @@ fn junit_is_always_written() {
         code == Some(2) && page.contains("<error>there is no case whose name holds `zzz`</error>"),
         "{page}"
     );
+}
+
+const SCOPED: &str = r#"steps:
+  each:
+    foreach: ${{ ["vm-a"] }}
+    as: vm
+    steps:
+      dns: { uses: gtm.prepare@1, with: { vm: "${{ vm }}", ttl: 5 }, scope: true }
+      copy: { uses: storage.prefetch@1, with: { vm: "${{ vm }}", from: tampa, to: atlanta, until: { present: 1 } } }
+      move:
+        needs: [dns, copy]
+        uses: vm.move@1
+        with: { vm: "${{ vm }}", from: tampa, to: atlanta, max_pause: 300ms }
+  post: { needs: [each], uses: gtm.redirect@1, with: { vm: vm-a, to: atlanta } }
+"#;
+
+/// What stays for as long as its graph runs comes about exactly once if it is done once and taken away once, wherever the
+/// controller dies. Where a person has to go on it may be there, and what else was taken away is told as before.
+#[test]
+fn a_scope_comes_about_exactly_once() {
+    let cases = "cases:
+  - name: crash
+    sweep: { crash: { at: every-journal-write } }
+    expect: { status: succeeded, effects: exactly-once }
+  - name: waits for a person
+    mocks: { post: { error: { class: permanent } } }
+    expect: { status: needs_operator, effects: exactly-once }
+  - name: cannot be taken away yet
+    mocks: { each/*/dns: { undo: { error: { class: permanent } } } }
+    expect: { status: needs_operator, effects: exactly-once }
+  - name: undone
+    mocks: { each/*/move: { error: { class: permanent } } }
+    expect: { effects: exactly-once }
+";
+    let (code, said, _) = Own::new(&[("w.yaml", SCOPED)], cases).accept();
+    assert_eq!(code, Some(4), "{said}");
+    for fine in ["crash", "waits for a person", "cannot be taken away yet"] {
+        assert!(said.contains(&format!("  ok    {fine} (")), "{said}");
+    }
+    let wrong: Vec<&str> = said.lines().filter(|line| line.contains("expected")).map(str::trim).collect();
+    let copy = "w.test.yaml:16:24: expected each/vm-a/copy to come about exactly once, it is not there: done once, undone once";
+    assert_eq!(wrong, [copy], "{said}");
 }
 
 /// A thousand cases: how long they take is printed, and every one is run.

@@ -96,6 +96,11 @@ impl Layout {
         is_named_so && within == Some(true) && self.place(path.as_str()).is_none()
     }
 
+    /// Whether the step is undone at the end of its graph also when all went well.
+    pub(crate) fn is_scope(&self, path: &StepPath) -> bool {
+        self.place(path.as_str()).is_some_and(|place| place.node.is_scope())
+    }
+
     /// Whether the step leaves something behind that an undo takes away or a person sees: not a step that only looks, and
     /// not one of `on_failure` or `always`.
     pub(crate) fn has_effect(&self, path: &StepPath) -> bool {

@@ -317,6 +317,72 @@ fn a_scope_comes_about_exactly_once() {
     assert_eq!(wrong, [copy], "{said}");
 }
 
+/// An item that no run of a case had, and a site that nothing in one named, are told with those that there were: in the case's
+/// own mocks, its effects and orders, and in outages. What a list that was never worked out might have had is not told.
+#[test]
+fn names_that_nothing_has_are_told() {
+    let ground = Ground::new(
+        r"  - name: items
+    mocks: { move/vm-q/prefetch: { takes: 2h }, move/vm-b/prefetch: { takes: 1h } }
+    expect:
+      status: succeeded
+      effects: { move/vm-zz/move_vm: never }
+      before: { move/*/prefetch: move/vm-y/move_vm }
+  - name: sites
+    outages: [{ site: tmpa }, { site: tampa }]
+    expect: { status: succeeded }
+  - name: in a sweep
+    mocks: { move/vm-q/prefetch: { takes: 2h } }
+    sweep: { error: { at: [move/*/prefetch], classes: [permanent] } }
+    expect: {}
+  - name: ends before it
+    mocks: { preflight: { error: { class: permanent } }, move/vm-q/prefetch: { takes: 2h } }
+    expect: { status: failed, effects: { move/vm-zz/move_vm: never } }
+",
+    );
+    let (code, said) = ground.test(&["--accept"]);
+    assert_eq!(code, Some(4), "{said}");
+    for told in [
+        "7:14: expected an item `vm-q`, the items were vm-a, vm-b",
+        "10:18: expected an item `vm-zz`, the items were vm-a, vm-b",
+        "11:34: expected an item `vm-y`, the items were vm-a, vm-b",
+        "13:23: expected a site `tmpa`, the run named atlanta, tampa",
+        "16:14: expected an item `vm-q`, the items were vm-a, vm-b",
+    ] {
+        assert!(said.contains(&format!("evacuate.test.yaml:{told}\n")), "{told}\n{said}");
+    }
+    assert_eq!(
+        said.matches("expected an item").count() + said.matches("expected a site").count(),
+        5,
+        "{said}"
+    );
+    assert!(said.contains("  ok    ends before it ("), "{said}");
+}
+
+/// What a file's defaults name is meant for some of its cases: a mock for any of them, the site of an outage for those whose
+/// inputs name it.
+#[test]
+fn names_in_the_defaults_are_shared() {
+    let cases = r#"defaults:
+  mocks: { each/vm-q/dns: { takes: 1h } }
+  outages: [{ site: nowhere }, { site: boston }]
+cases:
+  - name: one
+    expect: { status: succeeded }
+  - name: two
+    inputs: { from: boston }
+    expect: { status: succeeded }
+"#;
+    let steps = SCOPED.replace("from: tampa", "from: \"${{ inputs.from }}\"");
+    let inputs = "inputs: { from: { type: string, format: site-id, default: tampa } }
+";
+    let (code, said, _) = Own::new(&[("w.yaml", &format!("{inputs}{steps}"))], cases).accept();
+    assert_eq!(code, Some(4), "{said}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("expected")).map(str::trim).collect();
+    let told = |sites: &str| format!("w.test.yaml:6:21: expected a site `nowhere`, the run named {sites}");
+    assert_eq!(lines, [told("atlanta, tampa"), told("atlanta, boston")], "{said}");
+}
+
 /// A thousand cases: how long they take is printed, and every one is run.
 #[test]
 fn a_thousand_cases_are_run() {

@@ -16,6 +16,7 @@ use longhaul_saga::{Decide, intent};
 use serde_json::{Map, Value};
 
 use super::mocks::Mocks;
+use super::names::Name;
 use crate::{Asked, Behaviour, Fault, Layout, Model, Ran, Reply, Setup, simulate};
 
 /// The id of every simulated run.
@@ -62,6 +63,8 @@ pub struct Case {
     pub(super) expect: ExpectSpec,
     pub(super) invariants: Vec<Invariant>,
     pub(super) sweep: SweepSpec,
+    /// What it names that only its runs can tell from a mistake.
+    pub(super) names: Vec<Name>,
     /// Who carries out the scripts of policies.
     pub(super) host: Arc<dyn Host>,
     /// Its plan with what the policies say of it at the case's time.

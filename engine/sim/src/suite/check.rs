@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::case::{Planning, slug};
 use super::mocks::{Mock, Mocks};
 use super::shape::{Shape, Step};
-use super::{Case, Suite, sample};
+use super::{Case, Suite, names, sample};
 
 /// When a run begins if nobody says so: 2026-01-01T00:00:00Z.
 const CLOCK_UNIX_MS: u64 = 1_767_225_600_000;
@@ -145,6 +145,7 @@ impl Checker<'_> {
                 |listed| listed.iter().map(|one| one.value).collect(),
             ),
             sweep: spec.sweep.clone(),
+            names: names::of(spec, self.file),
             host: Arc::new(NoHost),
             judged: OnceLock::new(),
         }

@@ -141,7 +141,7 @@ impl Case {
         found
     }
 
-    fn failing(&self, span: Span, text: String) -> Failing {
+    pub(super) fn failing(&self, span: Span, text: String) -> Failing {
         let place = self.source.place(span.start);
         Failing { line: place.line, column: place.column, text, step: None, record: None }
     }

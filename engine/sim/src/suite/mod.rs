@@ -10,6 +10,7 @@ mod case;
 mod check;
 mod judge;
 mod mocks;
+mod names;
 mod points;
 mod sample;
 mod shape;

@@ -2,6 +2,7 @@
 
 use longhaul_saga::{Record, Status};
 
+use super::names::Seen;
 use super::{Case, Failing};
 use crate::{Fault, Ran};
 
@@ -18,6 +19,8 @@ pub struct Verdict {
     pub failing: Vec<Failing>,
     /// Its records; none if everything came true.
     pub records: Vec<Record>,
+    /// What it shows of the case's names.
+    pub(super) seen: Vec<Seen>,
 }
 
 impl Verdict {
@@ -33,9 +36,9 @@ impl Case {
     /// Judges a run and keeps what a person needs to see of it.
     #[must_use]
     pub fn verdict(&self, ran: Ran) -> Verdict {
-        let failing = self.judge(&ran);
+        let (failing, seen) = (self.judge(&ran), self.seen_in(&ran.records));
         let (status, took_ms) = (ran.status(), ran.took_ms());
         let records = if failing.is_empty() { Vec::new() } else { ran.records };
-        Verdict { fault: ran.fault, status, took_ms, failing, records }
+        Verdict { fault: ran.fault, status, took_ms, failing, records, seen }
     }
 }

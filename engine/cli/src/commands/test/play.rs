@@ -88,6 +88,7 @@ fn played(chosen: &Chosen<'_>, undisturbed: Option<Ran>, swept: Vec<Verdict>) ->
     let mut verdicts: Vec<Verdict> = undisturbed.map(|ran| case.verdict(ran)).into_iter().collect();
     verdicts.extend(swept);
     let (line, column) = case.place();
+    let of_plan = case.judge_plan().into_iter().chain(case.judge_points(&points));
     Played {
         file: (*file).to_owned(),
         name: case.name().to_owned(),
@@ -95,7 +96,7 @@ fn played(chosen: &Chosen<'_>, undisturbed: Option<Ran>, swept: Vec<Verdict>) ->
         column,
         runs: verdicts.len(),
         simulated_ms: verdicts.iter().map(|verdict| verdict.took_ms).sum(),
-        of_case: case.judge_plan().into_iter().chain(case.judge_points(&points)).collect(),
+        of_case: of_plan.chain(case.judge_names(&verdicts)).collect(),
         wrong: verdicts.into_iter().filter(|verdict| !verdict.failing.is_empty()).collect(),
         summary,
         snapshot_file: snapshots::file(file, TEST_ENDING, &case.slug()),

@@ -12,7 +12,8 @@
 //! later one begins only with what is then still left. What is kept by steps whose effect is there, or held by one
 //! that needs an operator, does not come back by itself: a step that can begin only with that fails. A graph that turns round
 //! gives back what its steps have, so that is waited for, as long as anything at all is under way that can end; but not by a
-//! step inside that graph, for which it waits itself.
+//! step inside that graph, for which it waits itself. What a step kept in an earlier round of its graph counts as its own when
+//! it runs again: it never stands in its own way.
 //!
 //! **No overtaking by growth.** A share that shrinks is told before the step begins that it shrinks for; one that grows is told
 //! when it has grown by a tenth.
@@ -146,6 +147,7 @@ impl Saga {
         let beginning = self.whose_claims_fit();
         self.claiming.retain(|waiting| !beginning.contains(&waiting.id));
         for id in &beginning {
+            self.hand_on(*id);
             for grant in self.node(*id).grants.clone() {
                 self.pools[grant.pool].users.push(*id);
             }
@@ -156,6 +158,7 @@ impl Saga {
             if let Body::Action(action) = &step.body {
                 self.begin_effect(*id, action);
             }
+            self.give_back_earlier(*id);
             let frame = self.node(*id).frame;
             self.touch(frame);
         }
@@ -177,18 +180,50 @@ impl Saga {
         let mut free: Vec<u64> = (0..self.pools.len()).map(|pool| self.free(pool)).collect();
         let mut beginning = Vec::new();
         for Claimant { id, .. } in &self.claiming {
+            if self.node(*id).incarnation == 0 && free.iter().all(|free| *free == 0) {
+                continue;
+            }
+            let more = |grant: &Grant| grant.wanted.least.saturating_sub(self.kept_before(*id, grant.pool));
             let grants = &self.node(*id).grants;
-            if grants.iter().all(|grant| grant.wanted.least <= free[grant.pool]) {
+            if grants.iter().all(|grant| more(grant) <= free[grant.pool]) {
                 beginning.push(*id);
             }
             for grant in grants {
-                free[grant.pool] = free[grant.pool].saturating_sub(grant.wanted.least);
-            }
-            if free.iter().all(|free| *free == 0) {
-                break;
+                free[grant.pool] = free[grant.pool].saturating_sub(more(grant));
             }
         }
         beginning
+    }
+
+    /// What a step was in earlier rounds of its graph, as far as that keeps something of a pool.
+    fn earlier(&self, id: NodeId, pool: usize) -> impl Iterator<Item = NodeId> {
+        let node = self.node(id);
+        // The first round has the first number.
+        let users = self.pools[pool].users.iter().filter(|_| node.incarnation > 0);
+        users.copied().filter(move |user| *user != id && self.node(*user).path == node.path)
+    }
+
+    /// How much of a pool a step keeps from earlier rounds.
+    fn kept_before(&self, id: NodeId, pool: usize) -> u64 {
+        self.earlier(id, pool).filter_map(|it| self.node(it).wants(pool)).map(|wanted| wanted.least).sum()
+    }
+
+    /// What a step kept before becomes what it has now. What it kept beyond that is free when it has begun, and not before.
+    fn hand_on(&mut self, id: NodeId) {
+        for Grant { pool, wanted, .. } in self.node(id).grants.clone() {
+            for earlier in self.earlier(id, pool).collect::<Vec<_>>() {
+                let kept = self.node_mut(earlier).grants.iter_mut().filter(|kept| kept.pool == pool);
+                kept.for_each(|kept| kept.told = kept.told.saturating_sub(wanted.least));
+            }
+        }
+    }
+
+    fn give_back_earlier(&mut self, id: NodeId) {
+        for pool in 0..self.pools.len() {
+            for earlier in self.earlier(id, pool).collect::<Vec<_>>() {
+                self.release(earlier);
+            }
+        }
     }
 
     /// Waiting steps that can never begin as things are, because others keep what they need; and why.
@@ -202,13 +237,16 @@ impl Saga {
         let lacks = |Claimant { id, .. }: &Claimant| {
             let within = self.turning_around(*id);
             let waiter = Waiter { is_still, within };
-            let left = |pool| match waiter.within.is_empty() {
-                true => left[pool],
-                false => self.left_by_keepers(pool, &waiter),
+            let left = |pool| {
+                let by_others = match waiter.within.is_empty() {
+                    true => left[pool],
+                    false => self.left_by_keepers(pool, &waiter),
+                };
+                by_others + self.kept_before(*id, pool)
             };
             let grants = &self.node(*id).grants;
             let lacking = grants.iter().find(|grant| grant.wanted.least > left(grant.pool))?;
-            Some((*id, self.kept_from(lacking, left(lacking.pool), &waiter)))
+            Some((*id, self.kept_from(*id, lacking, left(lacking.pool), &waiter)))
         };
         self.claiming.iter().filter_map(lacks).collect()
     }
@@ -241,9 +279,10 @@ impl Saga {
         self.pools[pool].budget.to_give.saturating_sub(kept.sum())
     }
 
-    fn kept_from(&self, grant: &Grant, left: u64, waiter: &Waiter) -> String {
+    fn kept_from(&self, id: NodeId, grant: &Grant, left: u64, waiter: &Waiter) -> String {
         let budget = &self.pools[grant.pool].budget;
-        let mut keepers = self.keepers(grant.pool, waiter).map(|node| node.path.as_str());
+        let others = self.keepers(grant.pool, waiter).filter(|keeper| keeper.path != self.node(id).path);
+        let mut keepers = others.map(|node| node.path.as_str());
         let by = keepers.by_ref().take(KEEPERS_SHOWN).collect::<Vec<_>>().join(", ");
         let more = if keepers.next().is_some() { " and others" } else { "" };
         let (name, needs, left) =

@@ -6,7 +6,7 @@ use longhaul_model::policy::Hook;
 use longhaul_plan::Plan;
 use longhaul_saga::{Entry, Failure, Intent, Status, Work};
 
-use super::questions::child;
+use super::questions::{child, state};
 use super::{
     Asked, Behaviour, Ending, Fault, Halt, Invariant, Layout, Ran, Side, Value, action, each, fine,
     invariant, json, plan, run,
@@ -259,4 +259,38 @@ fn a_last_step_does_not_wait_for_its_own_graph() {
         refused.map(|it| it.at_unix_ms)
     );
     assert_eq!(ran.status(), Status::Failed);
+}
+
+/// A step of a last block that keeps what it claims gives it back before it runs again after a resume: it is never in its own
+/// way, in items and wherever the controller dies. What another step keeps is still in the way.
+#[test]
+fn a_step_that_runs_again_is_not_in_its_own_way() {
+    let keeps = |id: &str, needs: &[&str], amount: u32| {
+        claiming(id, needs, &json!([{ "resource": "slots", "fixed": { "amount": amount, "keep": true } }]))
+    };
+    let broken = |asked: &Asked<'_>| match (asked.step.as_str(), asked.time) {
+        ("behind", 1) => Behaviour::timed(5, Ending::Failed(Failure::new("permanent", "made up"))),
+        _ => fine(asked),
+    };
+    let steps =
+        json!([action("go", &[], "irreversible", true), action("behind", &["go"], "reversible", false)]);
+    let always = |steps: &Value| {
+        let always = serde_json::from_value(json!({ "steps": steps })).unwrap();
+        Arc::new(Plan { always, ..Plan::clone(&plan(&json!(steps), &[])) })
+    };
+    let with = |last: &Value| {
+        Arc::new(Plan { graph: plan(&steps, &[]).graph.clone(), ..Plan::clone(&always(last)) })
+    };
+    let alone = with(&json!([keeps("first", &[], 4), each("each", &["first"], &[keeps("second", &[], 3)])]));
+    let whole = run(&alone, &broken, Fault::None, 1);
+    let begun_twice = begun(&whole).iter().filter(|(step, ..)| step == "each/vm-b/second").count();
+    assert_eq!((whole.status(), begun_twice), (Status::Succeeded, 2), "{:?}", begun(&whole));
+    for write in 1..=whole.records.len() as u64 {
+        let ran = run(&alone, &broken, Fault::Crash { write, side: Side::After }, 1);
+        assert_eq!(ran.status(), Status::Succeeded, "{write}");
+        assert_eq!(state(&ran, "each/vm-b/second"), Some("succeeded"), "{write}");
+        assert_eq!(invariant::judge(&Layout::of(&alone), &ran, Invariant::ALL), [], "{write}");
+    }
+    let beside = with(&json!([keeps("first", &[], 6), keeps("second", &["first"], 6)]));
+    assert_eq!(state(&run(&beside, &broken, Fault::None, 1), "second"), Some("failed"));
 }

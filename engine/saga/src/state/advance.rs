@@ -10,7 +10,7 @@ use crate::{Failure, Intent, Work};
 
 impl Saga {
     pub(super) fn advance(&mut self, id: FrameId) {
-        match self.frame(id).mode {
+        match self.frame(id).mode() {
             Mode::Queued | Mode::Ended(_) => {}
             _ if self.is_left(id) => self.leave_frame(id),
             Mode::Forward => self.go_forward(id),
@@ -33,11 +33,6 @@ impl Saga {
         if !self.has_work(id) {
             self.end_forward(id);
         }
-    }
-
-    /// Whether something in this frame is under way.
-    fn has_work(&self, id: FrameId) -> bool {
-        self.frame(id).nodes.iter().any(|node| self.node(*node).is_active())
     }
 
     /// Nothing is under way and nothing more can start.
@@ -120,15 +115,17 @@ impl Saga {
     }
 
     /// Whether this frame has to turn round, and may.
-    fn must_unwind(&self, id: FrameId) -> bool {
+    fn must_unwind(&mut self, id: FrameId) -> bool {
+        let (failed, is_objected) = (self.failed_in(id), self.is_objected(id));
         let frame = self.frame(id);
         if frame.block.is_apart() || self.is_forward_only(frame) {
             return false;
         }
         let asked = frame.wind || (self.cancelled && frame.item.is_none());
-        let failed = |node: &&NodeId| self.is_unanswered(**node) && !self.stands_on_pivot(**node);
-        let objected = |id: NodeId| self.node(id).objection.is_some() && !self.carries_or_stands_on_pivot(id);
-        asked || frame.nodes.iter().any(|node| failed(&node) || objected(*node))
+        let failed_for_good = |node: &NodeId| self.is_unanswered(*node) && !self.stands_on_pivot(*node);
+        let objected =
+            |id: &NodeId| self.node(*id).objection.is_some() && !self.carries_or_stands_on_pivot(*id);
+        asked || failed.iter().any(failed_for_good) || (is_objected && frame.nodes.iter().any(objected))
     }
 
     /// Whether a pivot of this very frame, or of a workflow that one of its steps runs, has happened, or may have.
@@ -137,7 +134,7 @@ impl Saga {
             let node = self.node(id);
             node.workflow().is_some() && node.items.iter().any(|it| self.is_forward_only(self.frame(*it)))
         };
-        frame.nodes.iter().any(|node| self.is_passed_pivot(*node) || inside(*node))
+        frame.carriers.iter().any(|node| self.is_passed_pivot(*node) || inside(*node))
     }
 
     fn is_passed_pivot(&self, id: NodeId) -> bool {
@@ -168,7 +165,7 @@ impl Saga {
 
     /// Whether a pivot in this frame or below it has happened, or may have.
     pub(super) fn is_past(&self, id: FrameId) -> bool {
-        self.frame(id).nodes.iter().any(|node| self.holds_pivot(*node))
+        self.frame(id).carriers.iter().any(|node| self.holds_pivot(*node))
     }
 
     /// Whether something this node needs, directly or not, holds a pivot that has happened.
@@ -256,7 +253,7 @@ impl Saga {
     }
 
     pub(super) fn set_mode(&mut self, id: FrameId, mode: Mode) {
-        self.frame_mut(id).mode = mode;
+        self.put_mode(id, mode);
         if let Some(item) = &self.frame(id).item {
             let owner = item.owner;
             self.settle_inside(owner);

@@ -10,9 +10,10 @@ use crate::Work;
 impl Saga {
     /// What is in effect stays, and everything else runs once more, under new keys where it was undone.
     pub(super) fn go_on_again(&mut self, id: FrameId) {
+        self.put_mode(id, Mode::Forward);
         let frame = self.frame_mut(id);
         // A written undo has used the number after an effect's own.
-        (frame.mode, frame.wind, frame.incarnation) = (Mode::Forward, false, frame.incarnation + 2);
+        (frame.wind, frame.incarnation) = (false, frame.incarnation + 2);
         for node in self.frame(id).nodes.clone() {
             self.begin_again(node);
         }
@@ -65,7 +66,7 @@ impl Saga {
         self.node_mut(id).state = State::Items(Work::Forward);
         self.run_items_again(id);
         for item in self.node(id).items.clone() {
-            if self.frame(item).mode == Mode::Ended(FrameEnd::Partial) {
+            if self.frame(item).mode() == Mode::Ended(FrameEnd::Partial) {
                 self.go_on_again(item);
             }
         }

@@ -54,7 +54,7 @@ impl Saga {
 
     fn run_workflow(&mut self, id: NodeId, child: &Child, inputs: Map<String, Value>, incarnation: u32) {
         let steps = self.add_frame(&child.graph, Some(Item::of_workflow(id)), incarnation);
-        self.frame_mut(steps).mode = Mode::Forward;
+        self.put_mode(steps, Mode::Forward);
         let node = self.node_mut(id);
         (node.items, node.within) = (vec![steps], Some(Within::new(inputs)));
         node.state = State::Items(Work::Forward);
@@ -85,7 +85,7 @@ impl Saga {
         let (State::Items(work), Some(steps)) = (&self.node(id).state, self.node(id).items.first()) else {
             return;
         };
-        match (*work, self.frame(*steps).mode) {
+        match (*work, self.frame(*steps).mode()) {
             (Work::Undo, Mode::Ended(end)) => self.workflow_undone(id, end),
             (Work::Forward, Mode::Ended(end)) => self.workflow_ended(id, *steps, end),
             (Work::Forward, Mode::Forward) => self.heed_deadline(id, *steps),
@@ -151,7 +151,7 @@ impl Saga {
         if let Some(within) = &mut self.node_mut(id).within {
             within.failure = Some(failure);
         }
-        self.frame_mut(steps).mode = Mode::Draining;
+        self.put_mode(steps, Mode::Draining);
         self.touch(steps);
     }
 
@@ -159,7 +159,7 @@ impl Saga {
     fn begin_next_block(&mut self, id: NodeId, end: FrameEnd) -> bool {
         let node = self.node(id);
         let (Some(child), Some(within)) = (node.workflow(), &node.within) else { return false };
-        if within.blocks.iter().any(|(_, frame)| !self.frame(*frame).mode.is_ended()) {
+        if within.blocks.iter().any(|(_, frame)| !self.frame(*frame).mode().is_ended()) {
             return true;
         }
         let failed = end != FrameEnd::Succeeded;
@@ -204,7 +204,7 @@ impl Saga {
     /// Turns the workflow round whose time has come; what is past its pivot goes on.
     fn heed_deadline(&mut self, id: NodeId, steps: FrameId) {
         let Some(wait) = self.node(id).within.as_ref().and_then(|within| within.deadline) else { return };
-        if self.frame(steps).wind || !self.frame(wait).mode.is_ended() {
+        if self.frame(steps).wind || !self.frame(wait).mode().is_ended() {
             return;
         }
         let reason = match &self.node(self.frame(wait).nodes[0]).state {
@@ -221,10 +221,10 @@ impl Saga {
     /// Nobody waits for the deadline of a workflow whose steps have ended.
     fn forget_deadline(&mut self, id: NodeId) {
         let Some(wait) = self.node(id).within.as_ref().and_then(|within| within.deadline) else { return };
-        if self.frame(wait).mode.is_ended() {
+        if self.frame(wait).mode().is_ended() {
             return;
         }
-        self.frame_mut(wait).mode = Mode::Ended(FrameEnd::Succeeded);
+        self.put_mode(wait, Mode::Ended(FrameEnd::Succeeded));
         for node in self.frame(wait).nodes.clone() {
             self.node_mut(node).state = State::Failed(Failure::new("cancelled", "called off"));
         }
@@ -238,7 +238,7 @@ impl Saga {
             return;
         };
         self.node_mut(id).state = State::Items(work);
-        match (work, self.frame(steps).mode) {
+        match (work, self.frame(steps).mode()) {
             (Work::Forward, Mode::Ended(FrameEnd::Unwound | FrameEnd::NeverRan)) => {
                 // A written undo has used the number after the effect's own.
                 let incarnation = self.frame(steps).incarnation + 2;

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use longhaul_model::ids::StepPath;
 use longhaul_plan::{ActionStep, Body, Budget, Resource, Wanted};
 
-use super::{Frame, FrameId, Node, NodeId, Saga, State};
+use super::{FrameId, Node, NodeId, Saga, State};
 use crate::intent::{Queue, Share, Wish};
 use crate::{Failure, Intent, Work};
 
@@ -256,9 +256,9 @@ impl Saga {
         let mut around = Some(self.node(id).frame);
         let mut turning = Vec::new();
         while let Some(frame) = around {
-            let Frame { mode, item, .. } = self.frame(frame);
-            turning.extend(mode.is_winding().then_some(frame));
-            around = item.as_ref().map(|item| self.node(item.owner).frame);
+            let seen = self.frame(frame);
+            turning.extend(seen.mode().is_winding().then_some(frame));
+            around = seen.item.as_ref().map(|item| self.node(item.owner).frame);
         }
         turning
     }
@@ -268,7 +268,7 @@ impl Saga {
     fn keepers(&self, pool: usize, waiter: &Waiter) -> impl Iterator<Item = &Node> {
         let users = self.pools[pool].users.iter().map(|user| self.node(*user));
         let comes_back = |node: &Node| {
-            let turns = self.frame(node.frame).mode.is_winding();
+            let turns = self.frame(node.frame).mode().is_winding();
             turns && !waiter.is_still && !waiter.within.contains(&node.frame)
         };
         users.filter(move |node| node.is_settled() && !comes_back(node))

@@ -42,13 +42,13 @@ impl Saga {
     }
 
     fn let_in(&mut self) {
-        self.frame_mut(ROOT).mode = Mode::Forward;
+        self.put_mode(ROOT, Mode::Forward);
         self.touch(ROOT);
     }
 
     /// The steps never begin.
     pub(super) fn turn_away(&mut self) {
-        if self.frame(ROOT).mode == Mode::Queued {
+        if self.frame(ROOT).mode() == Mode::Queued {
             self.close_questions();
             self.end_frame(ROOT, FrameEnd::NeverRan);
         }
@@ -64,12 +64,13 @@ impl Saga {
     /// Nobody waits for the answers to these any more.
     pub(super) fn close_questions(&mut self) {
         for index in 0..self.frames.len() {
-            let frame = &mut self.frames[index];
-            if !frame.block.is_of_policies() || frame.mode.is_ended() {
+            let frame = &self.frames[index];
+            if !frame.block.is_of_policies() || frame.mode().is_ended() {
                 continue;
             }
-            frame.mode = Mode::Ended(FrameEnd::Succeeded);
-            for node in frame.nodes.clone() {
+            let nodes = frame.nodes.clone();
+            self.put_mode(FrameId(index), Mode::Ended(FrameEnd::Succeeded));
+            for node in nodes {
                 if matches!(self.node(node).state, State::Asking(_)) {
                     self.node_mut(node).state = State::Failed(Failure::new("cancelled", "called off"));
                 }
@@ -146,7 +147,7 @@ impl Saga {
 
     fn go_on_undoing(&mut self) {
         for index in 0..self.frames.len() {
-            if self.frames[index].mode == Mode::Draining {
+            if self.frames[index].mode() == Mode::Draining {
                 self.touch(FrameId(index));
             }
         }

@@ -1,6 +1,6 @@
 //! Making a saga, its frames and its nodes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use longhaul_expr::{Expression, Template};
@@ -8,6 +8,7 @@ use longhaul_model::ids::{RunId, StepId, StepPath};
 use longhaul_plan::{Body, Graph, Plan, Wait};
 use serde_json::Value;
 
+use super::tally::{Crowd, Part};
 use super::{Block, Frame, FrameId, Item, Mode, Node, NodeId, Phase, Saga, State};
 use crate::{Command, Illegal};
 
@@ -49,6 +50,7 @@ impl Saga {
             pools: Vec::new(),
             claiming: Vec::new(),
             touched: VecDeque::new(),
+            changed: Vec::new(),
             outbox: Vec::new(),
         };
         let plan = Arc::clone(&saga.plan);
@@ -73,24 +75,25 @@ impl Saga {
 
     /// Begins a graph instance that never unwinds.
     pub(super) fn begin_apart(&mut self, id: FrameId, block: Block) {
-        let frame = self.frame_mut(id);
-        (frame.block, frame.mode) = (block, Mode::Forward);
+        self.frame_mut(id).block = block;
+        self.put_mode(id, Mode::Forward);
         self.touch(id);
     }
 
     /// Adds a graph instance, queued. A path that is there already is taken over by the new node.
     pub(super) fn add_frame(&mut self, graph: &Graph, item: Option<Item>, incarnation: u32) -> FrameId {
         let frame = FrameId(self.frames.len());
-        let mode = Mode::Queued;
         let around = item.as_ref().filter(|item| item.key.is_some());
         let block = around.map_or(Block::Steps, |item| self.frame(self.node(item.owner).frame).block);
-        self.frames.push(Frame { item, nodes: Vec::new(), mode, wind: false, block, incarnation });
+        self.frames.push(Frame::new(item, block, incarnation));
+        let mut known = HashMap::with_capacity(graph.steps.len());
         for step in &graph.steps {
             let path = self.path_in(frame, &step.id);
-            let known = self.frame(frame).nodes.iter();
-            let needs =
-                known.copied().filter(|node| step.needs.contains(&self.node(*node).step.id)).collect();
-            self.add_node(frame, path, Arc::new(step.clone()), needs);
+            let mut needs: Vec<NodeId> = step.needs.iter().filter_map(|id| known.get(id).copied()).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            let node = self.add_node(frame, path, Arc::new(step.clone()), needs);
+            known.insert(&step.id, node);
         }
         frame
     }
@@ -110,17 +113,26 @@ impl Saga {
         path: StepPath,
         step: Arc<longhaul_plan::Step>,
         needs: Vec<NodeId>,
-    ) {
+    ) -> NodeId {
         let id = NodeId(self.nodes.len());
         let incarnation = self.frame(frame).incarnation;
         self.index.insert(path.clone(), id);
-        self.frame_mut(frame).nodes.push(id);
+        let may_carry = match &step.body {
+            Body::Action(action) => action.pivot,
+            Body::Foreach(_) | Body::Workflow(_) => true,
+            Body::Wait(_) | Body::Question(_) => false,
+        };
+        let home = self.frame_mut(frame);
+        home.nodes.push(id);
+        home.carriers.extend(may_carry.then_some(id));
         self.nodes.push(Node {
             path,
             step,
             frame,
+            part: Part::new(needs.len()),
             needs,
             items: Vec::new(),
+            crowd: Crowd::default(),
             within: None,
             state: State::Waiting,
             params: Value::Null,
@@ -136,6 +148,8 @@ impl Saga {
             is_admitted: false,
             objection: None,
         });
+        self.count_in(id);
+        id
     }
 }
 

@@ -44,10 +44,7 @@ impl Saga {
         // After an operator's resume it runs again, which is a new effect under the same path; a written undo has used the
         // number after an effect's own.
         let id = self.add_frame(graph, None, 2 * self.stops);
-        let frame = self.frame_mut(id);
-        frame.block = block;
-        frame.mode = Mode::Forward;
-        self.touch(id);
+        self.begin_apart(id, block);
     }
 
     fn verdict(&self, root: FrameEnd) -> Status {
@@ -62,7 +59,7 @@ impl Saga {
 
     /// Whether nothing was done in part below a graph that came through. What stands in one that was undone says nothing of it.
     pub(super) fn agrees(&self, id: FrameId) -> bool {
-        let succeeded = |item: &&FrameId| self.frame(**item).mode == Mode::Ended(FrameEnd::Succeeded);
+        let succeeded = |item: &&FrameId| self.frame(**item).mode() == Mode::Ended(FrameEnd::Succeeded);
         self.frame(id).nodes.iter().map(|node| self.node(*node)).all(|node| {
             self.items_agree(node) && node.items.iter().filter(succeeded).all(|item| self.agrees(*item))
         })
@@ -73,7 +70,7 @@ impl Saga {
         let all = |ends: &[FrameEnd]| {
             node.items
                 .iter()
-                .all(|item| matches!(self.frame(*item).mode, Mode::Ended(end) if ends.contains(&end)))
+                .all(|item| matches!(self.frame(*item).mode(), Mode::Ended(end) if ends.contains(&end)))
         };
         // What is inside another workflow speaks for itself.
         if node.workflow().is_some() {
@@ -102,7 +99,7 @@ impl Saga {
     /// that read nothing else than what did.
     fn outputs(&self) -> (Map<String, serde_json::Value>, Option<String>) {
         let mut outputs = Map::new();
-        let mode = self.frame(ROOT).mode;
+        let mode = self.frame(ROOT).mode();
         let is_whole = mode == Mode::Ended(FrameEnd::Succeeded);
         if !is_whole && mode != Mode::Ended(FrameEnd::Partial) {
             return (outputs, None);
@@ -182,7 +179,7 @@ impl Saga {
     }
 
     fn is_stopped(&self, id: FrameId) -> bool {
-        matches!(self.frame(id).mode, Mode::Ended(FrameEnd::Stuck { .. }))
+        matches!(self.frame(id).mode(), Mode::Ended(FrameEnd::Stuck { .. }))
     }
 
     fn objected(&self, node: &Node, why: &Failure) -> Instruction {
@@ -200,7 +197,7 @@ impl Saga {
 
     /// A step that waits for the operator of what is inside it has nothing to say of its own.
     fn is_cause(&self, node: &Node) -> bool {
-        let stuck = |item: &FrameId| matches!(self.frame(*item).mode, Mode::Ended(FrameEnd::Stuck { .. }));
+        let stuck = |item: &FrameId| matches!(self.frame(*item).mode(), Mode::Ended(FrameEnd::Stuck { .. }));
         !node.items.iter().any(stuck)
     }
 
@@ -237,7 +234,7 @@ impl Saga {
     }
     /// What to say of a step that did not succeed where only forward is allowed, and of which no effect is open.
     fn stopped_forward(&self, node: &Node, uses: &str, failure: &Failure) -> (String, String) {
-        let ended = |end| move |item: &FrameId| self.frame(*item).mode == Mode::Ended(end);
+        let ended = |end| move |item: &FrameId| self.frame(*item).mode() == Mode::Ended(end);
         let again = |what| format!("remove the cause, then `longhaul resume {}`: it {what}", self.run);
         if node.workflow().is_some() && node.items.iter().any(ended(FrameEnd::Succeeded)) {
             return (

@@ -33,7 +33,9 @@ impl Saga {
             let item = Item { owner: id, key: Some(key), value };
             let frame =
                 self.add_frame(&foreach.graph, Some(item), self.frame(self.node(id).frame).incarnation);
-            self.node_mut(id).items.push(frame);
+            let node = self.node_mut(id);
+            node.items.push(frame);
+            node.crowd.add(frame, Mode::Queued);
         }
         self.node_mut(id).state = State::Items(Work::Forward);
         self.settle_items(id);
@@ -44,12 +46,16 @@ impl Saga {
         let step = Arc::clone(&self.node(id).step);
         let longhaul_plan::Body::Foreach(foreach) = &step.body else { return };
         for place in 0..self.node(id).items.len() {
-            let before = self.frame(self.node(id).items[place]).clone();
-            if matches!(before.mode, Mode::Ended(FrameEnd::Unwound | FrameEnd::NeverRan)) {
+            let before = self.frame(self.node(id).items[place]);
+            let (mode, item) = (before.mode(), before.item.clone());
+            if matches!(mode, Mode::Ended(FrameEnd::Unwound | FrameEnd::NeverRan)) {
                 // A written undo has used the number after the effect's own.
                 let incarnation = before.incarnation + 2;
-                let frame = self.add_frame(&foreach.graph, before.item, incarnation);
-                self.node_mut(id).items[place] = frame;
+                let frame = self.add_frame(&foreach.graph, item, incarnation);
+                let node = self.node_mut(id);
+                let replaced = std::mem::replace(&mut node.items[place], frame);
+                node.crowd.remove(replaced, mode);
+                node.crowd.add(frame, Mode::Queued);
             }
         }
     }
@@ -61,29 +67,21 @@ impl Saga {
         };
         let State::Items(work) = self.node(id).state else { return };
         if work == Work::Forward && !self.is_left(self.node(id).frame) {
-            if policy == OnItemFailure::Fail && self.some_item_failed(id) {
+            if policy == OnItemFailure::Fail && self.node(id).crowd.has_failed() {
                 self.wind_items(id);
             }
             self.start_queued(id, max);
         }
-        if self.node(id).items.iter().all(|item| self.frame(*item).mode.is_ended()) {
+        if self.node(id).crowd.has_ended() {
             self.end_items(id, work, policy);
         }
-    }
-
-    fn some_item_failed(&self, id: NodeId) -> bool {
-        self.node(id).items.iter().any(|item| match self.frame(*item).mode {
-            Mode::Draining | Mode::Unwinding => true,
-            Mode::Ended(end) => end != FrameEnd::Succeeded,
-            Mode::Queued | Mode::Forward => false,
-        })
     }
 
     /// Turns every item round that may still turn, and starts no further one.
     pub(super) fn wind_items(&mut self, id: NodeId) {
         for item in self.node(id).items.clone() {
-            match self.frame(item).mode {
-                Mode::Queued => self.frame_mut(item).mode = Mode::Ended(FrameEnd::NeverRan),
+            match self.frame(item).mode() {
+                Mode::Queued => self.put_mode(item, Mode::Ended(FrameEnd::NeverRan)),
                 Mode::Forward => {
                     self.frame_mut(item).wind = true;
                     self.touch(item);
@@ -94,12 +92,8 @@ impl Saga {
     }
 
     fn start_queued(&mut self, id: NodeId, max_parallel: u32) {
-        let items = self.node(id).items.clone();
-        let active = items.iter().filter(|item| self.frame(**item).mode.is_active()).count();
-        let free = (max_parallel as usize).saturating_sub(active);
-        let queued = items.into_iter().filter(|item| self.frame(*item).mode == Mode::Queued);
-        for item in queued.take(free).collect::<Vec<_>>() {
-            self.frame_mut(item).mode = Mode::Forward;
+        for item in self.node(id).crowd.next(max_parallel) {
+            self.put_mode(item, Mode::Forward);
             self.touch(item);
         }
     }
@@ -128,7 +122,7 @@ impl Saga {
     }
 
     fn items_state(&self, id: NodeId, work: Work, policy: OnItemFailure) -> State {
-        let ends: Vec<_> = self.node(id).items.iter().map(|item| self.frame(*item).mode).collect();
+        let ends: Vec<_> = self.node(id).items.iter().map(|item| self.frame(*item).mode()).collect();
         if ends.iter().any(|mode| matches!(mode, Mode::Ended(FrameEnd::Stuck { .. }))) {
             let failure = Failure::new("precondition", "an item needs an operator");
             return State::Stuck(Stuck { failure, work, effect: None });
@@ -153,7 +147,7 @@ impl Saga {
     fn undo_finished(&mut self, id: NodeId) -> bool {
         let items = self.undoable_items(id);
         for item in &items {
-            self.frame_mut(*item).mode = Mode::Unwinding;
+            self.put_mode(*item, Mode::Unwinding);
             self.touch(*item);
         }
         !items.is_empty()
@@ -164,6 +158,6 @@ impl Saga {
     }
 
     fn is_undoable(&self, item: FrameId) -> bool {
-        self.frame(item).mode == Mode::Ended(FrameEnd::Succeeded) && !self.is_past(item)
+        self.frame(item).mode() == Mode::Ended(FrameEnd::Succeeded) && !self.is_past(item)
     }
 }

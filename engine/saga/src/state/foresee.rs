@@ -27,7 +27,7 @@ impl Saga {
         let mut seen = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let frame = self.frame(node.frame);
-            let open = matches!(frame.mode, Mode::Queued | Mode::Forward) && !frame.block.is_apart();
+            let open = matches!(frame.mode(), Mode::Queued | Mode::Forward) && !frame.block.is_apart();
             if open && matches!(node.state, State::Waiting) {
                 self.foresee_node(NodeId(index), &mut seen);
             }

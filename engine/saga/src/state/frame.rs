@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::node::NodeId;
+use super::tally::Tally;
 
 /// Place of a frame in the saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,13 +31,46 @@ pub(super) struct Frame {
     pub(super) item: Option<Item>,
     /// In topological order.
     pub(super) nodes: Vec<NodeId>,
-    pub(super) mode: Mode,
+    /// Those of them that may hold a pivot, themselves or inside them.
+    pub(super) carriers: Vec<NodeId>,
+    /// What is counted of them.
+    pub(super) tally: Tally,
+    /// It has to be looked at again.
+    pub(super) is_touched: bool,
+    mode: Mode,
     /// Something around it failed: it unwinds as soon as it may.
     pub(super) wind: bool,
     /// Which part of the workflow it belongs to; an item's is that of its foreach step.
     pub(super) block: Block,
     /// Third part of its effects' keys; raised when a graph runs again under the same paths.
     pub(super) incarnation: u32,
+}
+
+impl Frame {
+    /// A graph instance without nodes that waits for its turn.
+    pub(super) fn new(item: Option<Item>, block: Block, incarnation: u32) -> Self {
+        Self {
+            item,
+            nodes: Vec::new(),
+            carriers: Vec::new(),
+            tally: Tally::default(),
+            is_touched: false,
+            mode: Mode::Queued,
+            wind: false,
+            block,
+            incarnation,
+        }
+    }
+
+    /// What it is doing.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Puts it into a mode and gives the one before. [`put_mode`](super::Saga::put_mode) counts it as well.
+    pub(super) fn replace_mode(&mut self, mode: Mode) -> Mode {
+        std::mem::replace(&mut self.mode, mode)
+    }
 }
 
 /// A part of a workflow that holds steps.

@@ -14,7 +14,7 @@ impl Saga {
         self.close_questions();
         for index in 0..self.frames.len() {
             let id = FrameId(index);
-            if self.is_left(id) && self.frame(id).mode.is_active() {
+            if self.is_left(id) && self.frame(id).mode().is_active() {
                 self.touch(id);
             }
         }
@@ -31,7 +31,7 @@ impl Saga {
         for node in self.frame(id).nodes.clone() {
             self.let_go(node);
         }
-        if !self.frame(id).nodes.iter().any(|node| self.node(*node).is_active()) {
+        if !self.has_work(id) {
             self.end_frame(id, FrameEnd::Left);
         }
     }
@@ -48,8 +48,8 @@ impl Saga {
             State::Claiming => self.call_claim_off(id),
             State::Items(_) => {
                 for item in node.items.clone() {
-                    if self.frame(item).mode == Mode::Queued {
-                        self.frame_mut(item).mode = Mode::Ended(FrameEnd::NeverRan);
+                    if self.frame(item).mode() == Mode::Queued {
+                        self.put_mode(item, Mode::Ended(FrameEnd::NeverRan));
                     }
                 }
                 self.settle_inside(id);

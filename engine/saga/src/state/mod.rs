@@ -45,6 +45,7 @@ mod policy;
 mod question;
 mod resume;
 mod scope;
+mod tally;
 mod turn;
 mod unwind;
 mod view;
@@ -106,6 +107,8 @@ pub struct Saga {
     claiming: Vec<claim::Claimant>,
     /// Frames that must be looked at again.
     touched: VecDeque<FrameId>,
+    /// Nodes that have to be counted again.
+    changed: Vec<NodeId>,
     /// Commands of the event being applied.
     outbox: Vec<Command>,
 }
@@ -196,6 +199,7 @@ impl Saga {
         }
         loop {
             while let Some(frame) = self.touched.pop_front() {
+                self.frame_mut(frame).is_touched = false;
                 self.advance(frame);
             }
             if !self.pack() {
@@ -229,7 +233,7 @@ impl Saga {
     }
 
     fn touch(&mut self, frame: FrameId) {
-        if !self.touched.contains(&frame) {
+        if !std::mem::replace(&mut self.frame_mut(frame).is_touched, true) {
             self.touched.push_back(frame);
         }
     }
@@ -264,10 +268,6 @@ impl Saga {
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
-    }
-
-    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        &mut self.nodes[id.0]
     }
 
     fn frame(&self, id: FrameId) -> &Frame {

@@ -15,6 +15,7 @@ use super::frame::FrameId;
 use super::pause::Paused;
 use super::policy::Held;
 use super::question::Open;
+use super::tally::{Crowd, Part};
 use crate::intent::Because;
 use crate::{Failure, Observe, Work};
 
@@ -28,10 +29,14 @@ pub(crate) struct Node {
     pub(super) path: StepPath,
     pub(super) step: Arc<Step>,
     pub(super) frame: FrameId,
+    /// What is counted of it.
+    pub(super) part: Part,
     /// Nodes of the same frame that must be done before.
     pub(super) needs: Vec<NodeId>,
     /// The frames of a foreach step's items; of a step that runs another workflow the one of its steps.
     pub(super) items: Vec<FrameId>,
+    /// What is counted of the items.
+    pub(super) crowd: Crowd,
     /// What else there is of that workflow, once it has begun.
     pub(super) within: Option<Within>,
     pub(super) state: State,

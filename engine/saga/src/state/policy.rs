@@ -53,7 +53,7 @@ impl Saga {
     /// Asks the policies about a step that is done.
     pub(super) fn hold_after(&mut self, id: NodeId) {
         let frame = self.node(id).frame;
-        if self.frame(frame).mode == super::Mode::Forward && !self.is_left(frame) {
+        if self.frame(frame).mode() == super::Mode::Forward && !self.is_left(frame) {
             self.hold(id, Hook::AfterStep);
         }
     }
@@ -157,11 +157,6 @@ impl Saga {
             Hook::Plan | Hook::BeforeStep | Hook::OnFailure => self.refuse(id, failure),
         }
         self.touch(frame);
-    }
-
-    /// Whether something in this frame is objected to where it cannot turn round: then nothing more begins in it.
-    pub(super) fn is_objected(&self, id: FrameId) -> bool {
-        self.frame(id).nodes.iter().any(|node| self.node(*node).objection.is_some())
     }
 
     /// An operator goes on with what was objected to.

@@ -15,7 +15,7 @@ impl Saga {
         }
         for index in 0..self.nodes.len() {
             let id = NodeId(index);
-            if !self.frame(self.node(id).frame).mode.is_ended() {
+            if !self.frame(self.node(id).frame).mode().is_ended() {
                 self.take_up_again(id);
             }
         }
@@ -24,12 +24,12 @@ impl Saga {
     }
 
     fn reopen(&mut self, id: FrameId) {
-        let mode = self.frame(id).mode;
+        let mode = self.frame(id).mode();
         // While `always` runs, the verdict on the steps stands: what is stuck is lifted once the run has stopped.
         if let (Phase::Main, Mode::Ended(FrameEnd::Stuck { unwinding })) = (self.phase, mode)
             && self.is_in_steps(id)
         {
-            self.frame_mut(id).mode = if unwinding { Mode::Draining } else { Mode::Forward };
+            self.put_mode(id, if unwinding { Mode::Draining } else { Mode::Forward });
             self.overrule(id);
         }
         self.touch(id);
@@ -39,7 +39,7 @@ impl Saga {
         if let State::Stuck(stuck) = self.node(id).state.clone() {
             self.lift(id, stuck);
             // What is inside it may have stopped before its graph turned round.
-            if self.frame(self.node(id).frame).mode.is_winding() {
+            if self.frame(self.node(id).frame).mode().is_winding() {
                 self.call_off(id);
             }
         }
@@ -96,7 +96,7 @@ impl Saga {
     }
 
     fn items_have_ended(&self, id: NodeId) -> bool {
-        self.node(id).items.iter().all(|item| self.frame(*item).mode.is_ended())
+        self.node(id).items.iter().all(|item| self.frame(*item).mode().is_ended())
     }
 
     fn half_done(node: &super::Node, failure: Failure) -> State {

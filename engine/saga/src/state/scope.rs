@@ -100,8 +100,8 @@ impl Saga {
         let outputs: Map<String, Value> =
             frame.nodes.iter().filter_map(|node| self.named_outputs(*node)).collect();
         // What came through, and did a part of itself in part, is no success one level up either.
-        let is_partial = frame.mode == Mode::Ended(FrameEnd::Succeeded) && !self.agrees(id);
-        let status = if is_partial { Mode::Ended(FrameEnd::Partial) } else { frame.mode }.as_str();
+        let is_partial = frame.mode() == Mode::Ended(FrameEnd::Succeeded) && !self.agrees(id);
+        let status = if is_partial { Mode::Ended(FrameEnd::Partial) } else { frame.mode() }.as_str();
         json!({ "key": key, "status": status, "outputs": outputs })
     }
 

@@ -38,7 +38,9 @@ impl Saga {
     /// Begins or passes over every waiting node of a frame whose turn has come. The nodes stand in topological order, so
     /// what one of them unlocks comes behind it.
     pub(super) fn take_turns(&mut self, frame: FrameId) {
-        for node in self.frame(frame).nodes.clone() {
+        let mut last = None;
+        while let Some(node) = self.next_ready(frame, last) {
+            last = Some(node);
             if self.awaits_its_turn(node) {
                 let turn = self.turn(node);
                 self.take_turn(node, turn);

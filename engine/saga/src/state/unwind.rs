@@ -26,7 +26,9 @@ impl Saga {
     }
 
     pub(super) fn unwind(&mut self, id: FrameId) {
-        for node in self.frame(id).nodes.clone().into_iter().rev() {
+        let mut last = None;
+        while let Some(node) = self.last_standing(id, last) {
+            last = Some(node);
             match self.undo(node) {
                 Step::Past => {}
                 Step::Wait => return,
@@ -40,12 +42,12 @@ impl Saga {
     /// Whether a node's forward effect is not wanted any more.
     pub(super) fn is_called_off(&self, id: NodeId) -> bool {
         let node = self.node(id);
-        self.is_left(node.frame) || (self.frame(node.frame).mode.is_winding() && !node.runs_always())
+        self.is_left(node.frame) || (self.frame(node.frame).mode().is_winding() && !node.runs_always())
     }
 
     /// Whether an unwound frame still has an effect of this node.
     pub(super) fn leaves_something(&self, id: NodeId) -> bool {
-        let partial = |item: &FrameId| self.frame(*item).mode == Mode::Ended(FrameEnd::Partial);
+        let partial = |item: &FrameId| self.frame(*item).mode() == Mode::Ended(FrameEnd::Partial);
         matches!(self.node(id).state, State::Kept)
             || self.node(id).is_half_done
             || self.holds_pivot(id)
@@ -105,7 +107,7 @@ impl Saga {
         }
         self.node_mut(id).state = State::Items(Work::Undo);
         for item in items {
-            self.frame_mut(item).mode = Mode::Unwinding;
+            self.put_mode(item, Mode::Unwinding);
             self.touch(item);
         }
         Step::Wait
@@ -117,7 +119,7 @@ impl Saga {
     }
 
     fn is_stood_on_by_pivot(&self, id: NodeId) -> bool {
-        let siblings = &self.frame(self.node(id).frame).nodes;
+        let siblings = &self.frame(self.node(id).frame).carriers;
         siblings.iter().any(|other| self.holds_pivot(*other) && self.reaches(*other, id))
     }
 

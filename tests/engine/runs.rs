@@ -224,6 +224,25 @@ async fn what_a_timeout_left_is_taken_up() {
     assert_eq!(undone(&rig), ["a"]);
 }
 
+/// An action that panics takes nobody with it: its step's outcome is unknown, it is asked about, and the run comes to an end
+/// that says what happened. Where it panics while it is polled by the driver itself, and where it does so later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_failure_of_its_step() {
+    for takes_ms in [0, 5] {
+        let rig = Rig::new();
+        let mut broken = step("b", &["a"], &["panic"]);
+        broken["body"]["action"]["with"]["takes_ms"] = json!(takes_ms);
+        let ended = rig.run(plan(&[step("a", &[], &[]), broken])).await;
+        assert_eq!(ended, Ended::At(Status::Failed));
+        assert_eq!(rig.world.effects(), ["report"], "what was done was undone");
+        let said = rig.records().iter().find_map(|record| match &record.entry {
+            Entry::Event(Event::Unknown(unknown)) => Some(unknown.failure.to_string()),
+            _ => None,
+        });
+        assert_eq!(said.as_deref(), Some("its action panicked (internal)"));
+    }
+}
+
 /// An action that gives no sign of life is not waited for until its timeout: it is asked about, and taken up where it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_action_is_asked_about() {

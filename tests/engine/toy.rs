@@ -185,6 +185,10 @@ impl Write1 {
                 Outcome::Unknown(lost())
             }
             "half" => Outcome::Unknown(lost()),
+            "panic" => {
+                let _ = fs::remove_file(self.world.op(file));
+                panic!("the script says so");
+            }
             "vanished" => {
                 let _ = fs::remove_file(self.world.op(file));
                 Outcome::Unknown(lost())

@@ -131,6 +131,9 @@ pub struct Context {
 ///
 /// Every call may be cut off at any await by the death of the process, and is then made again with the same arguments
 /// by the next one.
+///
+/// A call begins on the task that drives the whole run, and becomes a task of its own when it waits for the first time: what
+/// keeps a thread busy or blocks it belongs into one that it spawns. One that panics has an unknown outcome.
 #[async_trait::async_trait]
 pub trait Action: Send + Sync {
     /// What it is and what it takes; constant.

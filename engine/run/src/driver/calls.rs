@@ -1,12 +1,19 @@
 //! The calls and timers under way, at most one of each per step.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{self, Poll, Waker};
+
+use futures_util::FutureExt;
 
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Budget;
+use longhaul_saga::event::{Failed, Observed, Probed, Unknown};
 use longhaul_saga::intent::{Compensate, Share, Start};
-use longhaul_saga::{Event, Inquire, Observe, Probe, Wait};
+use longhaul_saga::{Answer, Event, Failure, Inquire, Observe, Probe, Wait, Work};
 use longhaul_step::{Claims, Context, Key, Lookout, Registry, RunRecords};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
@@ -15,6 +22,7 @@ use super::Driver;
 use super::effect::Call;
 use super::looping::News;
 use super::records::JournalRecords;
+use super::timers::Timers;
 use crate::{Clock, convert};
 
 /// The last part of the path under which a step's own probe has its key.
@@ -32,22 +40,52 @@ pub(super) struct Calls {
     /// Number of the last call.
     last: u64,
     calls: BTreeMap<StepPath, Running>,
-    timers: BTreeMap<StepPath, AbortHandle>,
+    pub(super) timers: Timers,
     /// Whether the operator's wish to give the run up was passed on.
     pub(super) cancelled: bool,
 }
 
 struct Running {
     number: u64,
-    task: AbortHandle,
+    place: Place,
+    /// It waits for nothing but that its handle is durable.
+    is_parked: Arc<AtomicBool>,
     cancel: Arc<Notify>,
     claims: watch::Sender<Claims>,
 }
 
-impl Drop for Calls {
+/// What a call does, from its first to its last word.
+type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where a call goes on. It begins with us, because most starts are answered at once and waking another thread takes longer
+/// than they do; as soon as it waits for anything but the journal, it becomes a task of its own.
+enum Place {
+    Here(Doing),
+    Away(AbortHandle),
+    /// It has said its last word.
+    Over,
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.calls.values().for_each(|running| running.task.abort());
-        self.timers.values().for_each(AbortHandle::abort);
+        if let Place::Away(task) = &self.place {
+            task.abort();
+        }
+    }
+}
+
+impl Running {
+    /// Lets it go on as far as it can without waiting.
+    fn go_on(&mut self) {
+        let Place::Here(mut doing) = std::mem::replace(&mut self.place, Place::Over) else { return };
+        self.is_parked.store(false, Ordering::Relaxed);
+        // Whoever makes the handle durable lets it go on; what waits for anything else is polled again as a task.
+        let mut nobody = task::Context::from_waker(Waker::noop());
+        self.place = match doing.as_mut().poll(&mut nobody) {
+            Poll::Ready(()) => Place::Over,
+            Poll::Pending if self.is_parked.load(Ordering::Relaxed) => Place::Here(doing),
+            Poll::Pending => Place::Away(tokio::spawn(doing).abort_handle()),
+        };
     }
 }
 
@@ -66,7 +104,7 @@ impl Calls {
             outbox,
             last: 0,
             calls: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
             cancelled: false,
         }
     }
@@ -84,29 +122,37 @@ impl Calls {
     pub(super) fn settled(&mut self, event: &Event) {
         let Some(step) = event.settles() else { return };
         self.calls.remove(step);
-        if let Some(timer) = self.timers.remove(step) {
-            timer.abort();
+        self.timers.forget(step);
+    }
+
+    /// The call's handle is durable: it goes on, unless it was replaced.
+    pub(super) fn handle_is_durable(&mut self, step: &StepPath, call: u64) {
+        if let Some(running) = self.calls.get_mut(step).filter(|running| running.number == call)
+            && let Place::Here(_) = running.place
+        {
+            running.go_on();
         }
     }
 
     /// Gives up the step's call without hearing it out.
     pub(super) fn give_up(&mut self, step: &StepPath) {
-        if let Some(running) = self.calls.remove(step) {
-            running.task.abort();
-        }
+        self.calls.remove(step);
     }
 
     pub(super) fn start(&mut self, start: Start, budgets: &[&Budget]) {
         let mut context = self.context(&start.step, start.incarnation, start.attempt);
         context.claims = convert::claims(&start.claims, budgets);
         let call = self.call(context, start.step.clone());
-        self.spawn(call, |call| super::effect::start(call, start));
+        let (step, work) = (start.step.clone(), start.work);
+        let panicked = Event::Unknown(Unknown { step, work, failure: panicked() });
+        self.begin(call, panicked, |call| super::effect::start(call, start));
     }
 
     pub(super) fn probe(&mut self, probe: Probe) {
         let context = self.context(&probe.step, probe.incarnation, probe.attempt);
         let call = self.call(context, probe.step.clone());
-        self.spawn(call, |call| super::effect::probe(call, probe));
+        let panicked = cannot_tell(probe.step.clone(), probe.work);
+        self.begin(call, panicked, |call| super::effect::probe(call, probe));
     }
 
     /// The look has a key of its own, of which every number is another attempt: nothing that was found before answers it.
@@ -114,19 +160,25 @@ impl Calls {
         let probe = PROBE.parse().expect("it is well-formed");
         let context = self.context(&inquire.step.child(&probe), inquire.incarnation, inquire.number);
         let call = self.call(context, inquire.step.clone());
-        self.spawn(call, |call| super::effect::inquire(call, inquire));
+        let panicked = cannot_tell(inquire.step.clone(), Work::Forward);
+        self.begin(call, panicked, |call| super::effect::inquire(call, inquire));
     }
 
     pub(super) fn observe(&mut self, observe: Observe) {
         let lookout = Arc::clone(&self.lookout);
         let call = self.call(self.context(&observe.step, 0, 0), observe.step.clone());
-        self.spawn(call, |call| super::effect::observe(call, observe, lookout));
+        let Observe { step, work, site } = observe.clone();
+        let seen = longhaul_step::Sight::Unknown(PANICKED.to_owned());
+        let panicked = Event::Observed(Observed { step, work, site, seen });
+        self.begin(call, panicked, |call| super::effect::observe(call, observe, lookout));
     }
 
     pub(super) fn compensate(&mut self, compensate: Compensate) {
         let context = self.context(&compensate.step, compensate.incarnation, compensate.attempt);
         let call = self.call(context, compensate.step.clone());
-        self.spawn(call, |call| super::effect::compensate(call, compensate));
+        let (step, work) = (compensate.step.clone(), Work::Undo);
+        let panicked = Event::Failed(Failed { step, work, failure: panicked(), draw_permille: 1_000 });
+        self.begin(call, panicked, |call| super::effect::compensate(call, compensate));
     }
 
     /// Tells a call what its step has now of what steps share.
@@ -144,18 +196,8 @@ impl Calls {
 
     /// Waits, counted from the time of the event that asked for it.
     pub(super) fn wait(&mut self, wait: Wait, at_unix_ms: u64) {
-        let (clock, outbox) = (Arc::clone(&self.clock), self.outbox.clone());
         let Wait { step, timer, millis } = wait;
-        let until = at_unix_ms.saturating_add(millis);
-        let news = News::Timer { step: step.clone(), timer };
-        let task = tokio::spawn(async move {
-            clock.sleep_until_unix_ms(until).await;
-            // A driver that has stopped needs no timers.
-            let _ = outbox.send(news).await;
-        });
-        if let Some(before) = self.timers.insert(step, task.abort_handle()) {
-            before.abort();
-        }
+        self.timers.set(step, timer, at_unix_ms.saturating_add(millis));
     }
 
     fn context(&self, step: &StepPath, incarnation: u32, attempt: u32) -> Context {
@@ -174,6 +216,7 @@ impl Calls {
             clock: Arc::clone(&self.clock),
             outbox: self.outbox.clone(),
             cancel: Arc::new(Notify::new()),
+            is_parked: Arc::default(),
             claims: watch::Sender::new(Claims::new()),
             random: self
                 .seed
@@ -181,13 +224,35 @@ impl Calls {
         }
     }
 
-    /// Runs a call in place of the step's present one, which is given up.
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&mut self, call: Call, go: impl FnOnce(Call) -> F) {
+    /// Begins a call in place of the step's present one, which is given up. One that panics says what stands for it.
+    fn begin<F>(&mut self, call: Call, panicked: Event, go: impl FnOnce(Call) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (step, cancel, claims) = (call.step.clone(), Arc::clone(&call.cancel), call.claims.clone());
-        let task = tokio::spawn(go(call)).abort_handle();
-        let running = Running { number: self.last, task, cancel, claims };
-        if let Some(before) = self.calls.insert(step, running) {
-            before.task.abort();
-        }
+        let (number, is_parked, outbox) = (call.number, Arc::clone(&call.is_parked), call.outbox.clone());
+        let last_word = News::Event { step: step.clone(), call: number, event: panicked, durable: None };
+        let doing = AssertUnwindSafe(go(call)).catch_unwind();
+        let doing: Doing = Box::pin(async move {
+            if doing.await.is_err() {
+                // A driver that has stopped will ask again when the run is resumed.
+                let _ = outbox.send(last_word).await;
+            }
+        });
+        let mut running = Running { number, place: Place::Here(doing), is_parked, cancel, claims };
+        running.go_on();
+        self.calls.insert(step, running);
     }
+}
+
+/// What is said for a call that panicked; the panic itself is in the log.
+const PANICKED: &str = "its action panicked";
+
+fn panicked() -> Failure {
+    Failure::new("internal", PANICKED)
+}
+
+fn cannot_tell(step: StepPath, work: Work) -> Event {
+    let answer = Answer::CannotTell(panicked());
+    Event::Probed(Probed { step, work, answer, found: None, draw_permille: 1_000 })
 }

@@ -1,6 +1,7 @@
 //! One call of an action, from its arguments to its news.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use longhaul_model::action::ActionName;
@@ -35,6 +36,8 @@ pub(super) struct Call {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) outbox: mpsc::Sender<News>,
     pub(super) cancel: Arc<Notify>,
+    /// Whether it waits for nothing but that its handle is durable.
+    pub(super) is_parked: Arc<AtomicBool>,
     /// What its step has of what steps share, when that has changed since it began.
     pub(super) claims: watch::Sender<Claims>,
     pub(super) random: fastrand::Rng,
@@ -108,6 +111,7 @@ async fn follow(call: &Call, action: &dyn Action, start: &Start, handle: Handle)
         handle: handle.0.clone(),
     };
     call.say(Event::HandleGiven(given), Some(durable)).await;
+    call.is_parked.store(true, Ordering::Relaxed);
     is_durable.await.ok()?;
     let mut claims = call.claims.subscribe();
     // What came before somebody listened counts as well.

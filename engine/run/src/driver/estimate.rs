@@ -3,8 +3,7 @@
 //! The record is an observation with the source `estimate`: `{"steps": {PATH: {"uses", "duration_ms", "wire_bytes",
 //! "pause_ms"}}}`. No decision depends on it.
 
-use longhaul_model::action::{ActionName, Effects};
-use longhaul_plan::{Body, Graph};
+use longhaul_model::action::ActionName;
 use longhaul_saga::event::Observation;
 use longhaul_saga::{Command, Event, Intent, Saga, Work};
 use longhaul_step::{Estimate, Registry};
@@ -13,22 +12,28 @@ use serde_json::{Map, Value, json};
 /// The source of these observations.
 pub(super) const SOURCE: &str = "estimate";
 
-/// Whether a step that only looks has ended: then more is known of the others.
-pub(super) fn brings_facts(saga: &Saga, event: &Event) -> bool {
-    let Event::Done(done) = event else { return false };
-    looks_only(&saga.plan().graph, done.step.as_str())
+/// How often what is expected is worked out anew in a run of many steps: each time looks at all of them.
+const TIMES_MAX: usize = 64;
+
+/// When what is expected is worked out anew.
+#[derive(Debug, Default)]
+pub(super) struct Estimates {
+    /// So many steps that only look have ended since.
+    looks: usize,
 }
 
-/// Whether the step of that path only looks, and is not one of an item.
-fn looks_only(graph: &Graph, path: &str) -> bool {
-    let (own, inside) = path.split_once('/').map_or((path, None), |(own, inside)| (own, Some(inside)));
-    let Some(step) = graph.steps.iter().find(|step| step.id.as_str() == own) else { return false };
-    match (&step.body, inside) {
-        (Body::Action(action), None) => action.effects == Effects::None,
-        (Body::Workflow(child), Some(inside)) => looks_only(&child.graph, inside),
-        (Body::Action(_) | Body::Foreach(_) | Body::Wait(_) | Body::Question(_) | Body::Workflow(_), _) => {
-            false
+impl Estimates {
+    /// Whether enough more is known of the steps to come: a step that only looks has ended, or one of so many in a long run.
+    pub(super) fn are_due(&mut self, saga: &Saga, event: &Event) -> bool {
+        if !matches!(event, Event::Done(done) if saga.looks_only(&done.step)) {
+            return false;
         }
+        self.looks += 1;
+        let is_due = self.looks * TIMES_MAX >= saga.size();
+        if is_due {
+            self.looks = 0;
+        }
+        is_due
     }
 }
 

@@ -9,8 +9,9 @@ use longhaul_step::Progress;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::calls::Calls;
+use super::estimate::{Estimates, estimates};
 use super::mail::Postman;
-use super::{Driver, Ended, Error, estimate};
+use super::{Driver, Ended, Error};
 use crate::control::Wanted;
 use crate::inbox::{Letter, Message};
 use crate::statement;
@@ -28,8 +29,6 @@ pub(super) enum News {
     Event { step: StepPath, call: u64, event: Event, durable: Option<oneshot::Sender<()>> },
     /// How far a call is; may be lost.
     Progress { step: StepPath, call: u64, progress: Progress },
-    /// A timer ran out.
-    Timer { step: StepPath, timer: u64 },
     /// A message lay in the inbox.
     Letter(Letter),
 }
@@ -39,6 +38,7 @@ pub(super) struct Loop<'a> {
     saga: Saga,
     reporters: &'a mut Reporters,
     calls: Calls,
+    estimates: Estimates,
     inbox: mpsc::Receiver<News>,
     _postman: Postman,
 }
@@ -46,7 +46,8 @@ pub(super) struct Loop<'a> {
 /// What was applied and is not durable yet.
 struct Pending {
     batch: Batch,
-    durable: Vec<oneshot::Sender<()>>,
+    /// Calls whose handle becomes durable with it.
+    durable: Vec<(StepPath, u64, oneshot::Sender<()>)>,
 }
 
 impl<'a> Loop<'a> {
@@ -61,7 +62,8 @@ impl<'a> Loop<'a> {
         let run = saga.run().clone();
         let postman = Postman::start(driver.journal.directory(), run.clone(), last_taken, outbox.clone())?;
         let calls = Calls::new(driver, run, outbox);
-        Ok(Self { driver, saga, reporters, calls, inbox, _postman: postman })
+        let estimates = Estimates::default();
+        Ok(Self { driver, saga, reporters, calls, estimates, inbox, _postman: postman })
     }
 
     /// Drives the run from its first batch until it ends or is asked to stop.
@@ -97,7 +99,19 @@ impl<'a> Loop<'a> {
                 self.apply(Event::CancelRequested(event), &mut pending)?;
                 return Ok(Some(pending));
             }
+            if let Some(pending) = self.fire()? {
+                return Ok(Some(pending));
+            }
+            let next = self.calls.timers.next_unix_ms();
+            let clock = &*self.driver.clock;
+            let passed = async {
+                match next {
+                    Some(until) => clock.sleep_until_unix_ms(until).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                biased;
                 // The controls are held by the caller for as long as we run; if not, nobody can ask any more.
                 Ok(()) = wanted.changed() => {}
                 Some(news) = self.inbox.recv() => {
@@ -106,8 +120,20 @@ impl<'a> Loop<'a> {
                         return Ok(Some(pending));
                     }
                 }
+                () = passed => {}
             }
         }
+    }
+
+    /// What follows from the waits that have ended by now; none if nobody waits for them any more.
+    fn fire(&mut self) -> Result<Option<Pending>, Error> {
+        let mut pending = self.pending();
+        while let Some((step, timer)) = self.calls.timers.take(pending.batch.at_unix_ms) {
+            if self.saga.awaits(&step, timer) {
+                self.apply(Event::TimerFired(TimerFired { step, timer }), &mut pending)?;
+            }
+        }
+        Ok((!pending.batch.entries.is_empty()).then_some(pending))
     }
 
     fn pending(&self) -> Pending {
@@ -129,7 +155,7 @@ impl<'a> Loop<'a> {
         match news {
             News::Event { step, call, event, durable } => {
                 if self.calls.is_current(&step, call) && self.is_wanted(&event) {
-                    pending.durable.extend(durable);
+                    pending.durable.extend(durable.map(|durable| (step, call, durable)));
                     self.apply(event, pending)?;
                 }
             }
@@ -138,11 +164,6 @@ impl<'a> Loop<'a> {
                     self.reporters.progress(&step, &progress);
                     let now = self.driver.clock.now_unix_ms();
                     self.driver.journal.recording(self.saga.run(), now, step.as_str(), &progress);
-                }
-            }
-            News::Timer { step, timer } => {
-                if self.saga.awaits(&step, timer) {
-                    self.apply(Event::TimerFired(TimerFired { step, timer }), pending)?;
                 }
             }
             News::Letter(letter) => match self.event_of(&letter) {
@@ -189,7 +210,7 @@ impl<'a> Loop<'a> {
     fn apply(&mut self, event: Event, pending: &mut Pending) -> Result<(), Error> {
         let illegal = |source| Error::Illegal { run: self.calls.run().clone(), source };
         let commands = self.saga.apply(&event, pending.batch.at_unix_ms).map_err(illegal)?;
-        let new_facts = estimate::brings_facts(&self.saga, &event);
+        let new_facts = self.estimates.are_due(&self.saga, &event);
         self.calls.settled(&event);
         if let Event::TimerFired(fired) = &event
             && !self.saga.hears(&fired.step)
@@ -214,7 +235,7 @@ impl<'a> Loop<'a> {
     /// Writes down what is expected of the steps to come before any of them starts.
     fn add_estimates(&self, pending: &mut Pending) {
         let starting = pending.batch.commands.iter();
-        if let Some(event) = estimate::estimates(&self.saga, starting, &self.driver.registry) {
+        if let Some(event) = estimates(&self.saga, starting, &self.driver.registry) {
             pending.batch.entries.push(Entry::Event(event));
         }
     }
@@ -224,9 +245,10 @@ impl<'a> Loop<'a> {
         let Pending { batch, durable } = pending;
         let records = self.driver.journal.append(self.saga.run(), batch.at_unix_ms, batch.entries).await?;
         records.iter().for_each(|record| self.reporters.record(record));
-        for durable in durable {
+        for (step, call, durable) in durable {
             // A call that was replaced in the meantime does not listen any more.
             let _ = durable.send(());
+            self.calls.handle_is_durable(&step, call);
         }
         for command in batch.commands {
             self.carry_out(command, batch.at_unix_ms);

@@ -9,6 +9,7 @@ mod estimate;
 mod looping;
 mod mail;
 mod records;
+mod timers;
 
 use std::sync::Arc;
 

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use longhaul_model::ids::RunId;
 use longhaul_saga::{Entry, Record};
 use rusqlite::{Connection, Transaction};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chain::{self, Head};
@@ -15,6 +17,9 @@ use super::{Error, Stored, owner, reader};
 
 /// The most jobs in one commit: bounds how long the first of them waits.
 const JOBS_MAX: usize = 256;
+
+/// How long the thread looks for more before it sleeps: what a short step takes, and no more of a core than that per commit.
+const AWAKE: Duration = Duration::from_micros(50);
 
 /// What the thread is asked to do.
 pub(super) enum Job {
@@ -30,7 +35,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What waits for the commit.
 enum Promise {
-    Records(Vec<Stored>, Answer<Vec<Record>>),
+    Records(Vec<Record>, Answer<Vec<Record>>),
     Import(Answer<()>),
 }
 
@@ -51,7 +56,7 @@ impl Committer {
 
     /// Works until every handle is gone.
     pub(super) fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.blocking_recv() {
+        while let Some(first) = next(&mut jobs) {
             let mut batch = vec![first];
             while batch.len() < JOBS_MAX
                 && let Ok(job) = jobs.try_recv()
@@ -114,9 +119,9 @@ impl Committer {
     fn carry_out(&mut self, tx: &Transaction<'_>, job: Work, promises: &mut [Promise]) -> Result<(), Error> {
         match job {
             Work::Append { run, at_unix_ms, entries, promise } => {
-                let stored = self.append(tx, &run, at_unix_ms, &entries)?;
+                let records = self.append(tx, &run, at_unix_ms, entries)?;
                 if let Promise::Records(slot, _) = &mut promises[promise] {
-                    *slot = stored;
+                    *slot = records;
                 }
                 Ok(())
             }
@@ -141,18 +146,26 @@ impl Committer {
         tx: &Transaction<'_>,
         run: &RunId,
         at_unix_ms: u64,
-        entries: &[Entry],
-    ) -> Result<Vec<Stored>, Error> {
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Record>, Error> {
         let mut head = match self.heads.get(run) {
             Some(head) => head.clone(),
             None => reader::head(tx, run)?.unwrap_or_else(Head::empty),
         };
-        let stored: Vec<_> = entries.iter().map(|entry| head.append(run, at_unix_ms, entry)).collect();
-        for record in &stored {
-            insert(tx, record)?;
+        let mut records = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let stored = head.append(run, at_unix_ms, &entry);
+            insert(tx, &stored)?;
+            let record = Record { run: run.clone(), seq: stored.header.seq, at_unix_ms, entry };
+            debug_assert_eq!(
+                Record::read(stored.header).ok().as_ref(),
+                Some(&record),
+                "it is not read as written"
+            );
+            records.push(record);
         }
         self.move_head(tx, run, head)?;
-        Ok(stored)
+        Ok(records)
     }
 
     fn import(&mut self, tx: &Transaction<'_>, records: &[Stored]) -> Result<(), Error> {
@@ -184,6 +197,20 @@ impl Committer {
             }
         }
     }
+}
+
+/// The next job. One that comes soon, as it does when a short step follows another, finds this thread awake: waking it takes
+/// longer than the step.
+fn next(jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    let until = Instant::now() + AWAKE;
+    while Instant::now() < until {
+        match jobs.try_recv() {
+            Ok(job) => return Some(job),
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+            Err(TryRecvError::Disconnected) => return None,
+        }
+    }
+    jobs.blocking_recv()
 }
 
 /// A job without its answer.
@@ -225,9 +252,8 @@ fn record(tx: &Transaction<'_>, run: &RunId, at_unix_ms: u64, step: &str, payloa
 fn keep(promise: Promise) {
     // An asker that has gone away in the meantime needs no answer.
     match promise {
-        Promise::Records(stored, done) => {
-            let records = stored.into_iter().map(|stored| Record::read(stored.header).map_err(Error::from));
-            let _ = done.send(records.collect());
+        Promise::Records(records, done) => {
+            let _ = done.send(Ok(records));
         }
         Promise::Import(done) => {
             let _ = done.send(Ok(()));

@@ -1,6 +1,8 @@
 //! The tables, and opening a database that has them.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -33,17 +35,47 @@ CREATE TRIGGER records_stay BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, '
 CREATE TRIGGER records_remain BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
 ";
 
-/// Opens for writing; makes the tables if there are none.
+/// The write-ahead log grows to this before SQLite begins it anew: 1,000 pages of 4 KiB with their headers, and the commit that
+/// comes to them.
+const LOG_BYTES: usize = 1_010 * (4_096 + 24);
+
+/// Opens for writing; makes the tables if there are none. The caller holds the directory's lock.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
-    let db = Connection::open(path).map_err(database("open the journal"))?;
-    db.busy_timeout(BUSY).map_err(database("open the journal"))?;
-    db.pragma_update(None, "journal_mode", "WAL").map_err(database("open the journal"))?;
-    db.pragma_update(None, "synchronous", "FULL").map_err(database("open the journal"))?;
+    let db = connect(path)?;
     if format_of(&db)? == 0 {
         let sql = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;");
         db.execute_batch(&sql).map_err(database("make the journal's tables"))?;
     }
+    // The last connection takes the log with it, unless another process reads.
+    drop(db);
+    lay_out_log(path)?;
+    connect(path)
+}
+
+fn connect(path: &Path) -> Result<Connection, Error> {
+    let db = Connection::open(path).map_err(database("open the journal"))?;
+    db.busy_timeout(BUSY).map_err(database("open the journal"))?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(database("open the journal"))?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(database("open the journal"))?;
     Ok(db)
+}
+
+/// Writes the log's bytes before they are used, if there is no log: a commit that makes the file longer takes twice the time
+/// (measured on ext4: 230 us against 110 us). For SQLite a log of zeroes is an empty one.
+fn lay_out_log(path: &Path) -> Result<(), Error> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    let write = || {
+        let mut file = File::create_new(&log)?;
+        file.write_all(&vec![0; LOG_BYTES])?;
+        file.sync_all()
+    };
+    match write() {
+        // A reader, or what a controller that died has left there.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        done => done.map_err(|source| Error::Io { path: log.clone(), source }),
+    }
 }
 
 /// Opens for reading.

@@ -1,13 +1,13 @@
 //! Which effects are to come, as far as their parameters are known now. Estimates are made from this.
 
 use longhaul_expr::Scope;
-use longhaul_model::action::ActionName;
+use longhaul_model::action::{ActionName, Effects};
 use longhaul_model::ids::{StepId, StepPath};
 use longhaul_plan::{Body, Child, Graph};
 use serde_json::Value;
 
 use super::child::inputs_of;
-use super::{Mode, NodeId, Saga, State};
+use super::{FrameId, Mode, NodeId, Saga, State};
 
 /// An effect that is to come.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,28 @@ pub struct Foreseen {
 }
 
 impl Saga {
+    /// How many step instances there are so far.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether the step of that path only looks, and is not one of an item: what it finds may be known before others begin.
+    #[must_use]
+    pub fn looks_only(&self, step: &StepPath) -> bool {
+        let Some(id) = self.index.get(step) else { return false };
+        let node = self.node(*id);
+        let looks = node.action().is_some_and(|action| action.effects == Effects::None);
+        looks && !self.is_in_item(node.frame)
+    }
+
+    fn is_in_item(&self, frame: FrameId) -> bool {
+        self.frame(frame)
+            .item
+            .as_ref()
+            .is_some_and(|item| item.key.is_some() || self.is_in_item(self.node(item.owner).frame))
+    }
+
     /// The steps that have not started and whose parameters can be evaluated already, in plan order.
     #[must_use]
     pub fn foresee(&self) -> Vec<Foreseen> {

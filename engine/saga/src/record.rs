@@ -2,8 +2,6 @@
 //!
 //! The hash is over the stored text, never over a value that was parsed and written again.
 
-use std::fmt::Write;
-
 use longhaul_model::ids::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,15 +41,13 @@ impl Entry {
         (kind, value["payload"].take())
     }
 
-    fn join(kind: &str, payload: Value) -> serde_json::Result<Self> {
-        let mut tagged = serde_json::Map::new();
-        tagged.insert("kind".to_owned(), Value::from(kind));
-        tagged.insert("payload".to_owned(), payload);
-        let tagged = Value::Object(tagged);
+    /// Reads a payload as it is stored.
+    fn join(kind: &str, payload: &str) -> serde_json::Result<Self> {
+        let tagged = format!(r#"{{"kind":{},"payload":{payload}}}"#, Value::from(kind));
         if INTENTS.contains(&kind) {
-            serde_json::from_value(tagged).map(Self::Intent)
+            serde_json::from_str(&tagged).map(Self::Intent)
         } else {
-            serde_json::from_value(tagged).map(Self::Event)
+            serde_json::from_str(&tagged).map(Self::Event)
         }
     }
 }
@@ -145,16 +141,18 @@ impl Header {
     pub fn digest(&self, payload: &str) -> String {
         let mut hash = Sha256::new();
         let Self { run, seq, version, saga, at_unix_ms, kind, previous, payload: _ } = self;
-        hash.update(format!("{run}\n{seq}\n{version}\n{saga}\n{at_unix_ms}\n{kind}\n{payload}\n{previous}"));
+        hash.update(format!("{run}\n{seq}\n{version}\n{saga}\n{at_unix_ms}\n{kind}\n"));
+        for part in [payload, "\n", previous] {
+            hash.update(part);
+        }
         hex(&hash.finalize())
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |four: u8| char::from(DIGITS[usize::from(four)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A record as the saga, the report and the reporters read it.
@@ -176,7 +174,16 @@ impl Record {
     /// # Errors
     /// When its version or its saga's version is not known here, or its content does not fit its kind.
     pub fn read(header: Header) -> Result<Self, Unreadable> {
-        let Header { run, seq, version, saga, at_unix_ms, kind, payload, previous: _ } = header;
+        let text = header.payload.to_string();
+        Self::read_text(header, &text)
+    }
+
+    /// The same with the payload as it is stored, which stands for the one in the header.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_text(header: Header, payload: &str) -> Result<Self, Unreadable> {
+        let Header { run, seq, version, saga, at_unix_ms, kind, payload: _, previous: _ } = header;
         if version != RECORD_VERSION {
             return Err(Unreadable::RecordVersion { run, seq, found: version });
         }
@@ -211,7 +218,7 @@ mod tests {
         ];
         for entry in entries {
             let (kind, payload) = entry.split();
-            assert_eq!(Entry::join(&kind, payload).unwrap(), entry);
+            assert_eq!(Entry::join(&kind, &payload.to_string()).unwrap(), entry);
         }
     }
 

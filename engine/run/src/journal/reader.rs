@@ -83,9 +83,19 @@ impl Reader {
     /// # Errors
     /// When there is no such run or the database cannot be read.
     pub fn stored(&self, run: &RunId) -> Result<Vec<Stored>, Error> {
-        let sql = "SELECT run, seq, version, saga, at_unix_ms, kind, payload, previous
+        let mut records = self.texts(run)?;
+        for Stored { header, text } in &mut records {
+            // Text that is no JSON was changed; the chain says so with the record's name.
+            header.payload = serde_json::from_str(text).unwrap_or(Value::Null);
+        }
+        Ok(records)
+    }
+
+    /// The same with payloads as text alone.
+    fn texts(&self, run: &RunId) -> Result<Vec<Stored>, Error> {
+        let sql = "SELECT seq, version, saga, at_unix_ms, kind, payload, previous
                    FROM records WHERE run = ?1 ORDER BY seq";
-        let records = self.all("read the records", sql, [run.as_str()], stored)?;
+        let records = self.all("read the records", sql, [run.as_str()], |row| stored(run, row))?;
         if records.is_empty() { Err(Error::NoSuchRun(run.clone())) } else { Ok(records) }
     }
 
@@ -94,9 +104,10 @@ impl Reader {
     /// # Errors
     /// When there is no such run, a record was changed, or this binary cannot read one.
     pub fn records(&self, run: &RunId) -> Result<Vec<Record>, Error> {
-        let stored = self.stored(run)?;
+        let stored = self.texts(run)?;
         chain::follow(run, &stored)?;
-        stored.into_iter().map(|stored| Record::read(stored.header).map_err(Error::from)).collect()
+        let read = |Stored { header, text }| Record::read_text(header, &text).map_err(Error::from);
+        stored.into_iter().map(read).collect()
     }
 
     /// Follows every chain to its head and lets SQLite check its own structures.
@@ -114,7 +125,7 @@ impl Reader {
     }
 
     fn verify_run(&self, run: &RunId) -> Result<u64, Error> {
-        let found = chain::follow(run, &self.stored(run)?)?;
+        let found = chain::follow(run, &self.texts(run)?)?;
         let head = self.head(run)?.unwrap_or_else(Head::empty);
         if found.seq < head.seq {
             let why = "it was written and is missing".to_owned();
@@ -188,20 +199,19 @@ pub(super) fn head(db: &Connection, run: &RunId) -> Result<Option<Head>, Error> 
         .map_err(database("read the chain's end"))
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    let text: String = row.get(6)?;
+/// The header has no payload yet: only who writes records elsewhere needs it as a value.
+fn stored(run: &RunId, row: &Row<'_>) -> rusqlite::Result<Stored> {
     let header = Header {
-        run: id(row, 0)?,
-        seq: row.get(1)?,
-        version: row.get(2)?,
-        saga: row.get(3)?,
-        at_unix_ms: row.get(4)?,
-        kind: row.get(5)?,
-        // Text that is no JSON was changed; the chain says so with the record's name.
-        payload: serde_json::from_str(&text).unwrap_or(Value::Null),
-        previous: row.get(7)?,
+        run: run.clone(),
+        seq: row.get(0)?,
+        version: row.get(1)?,
+        saga: row.get(2)?,
+        at_unix_ms: row.get(3)?,
+        kind: row.get(4)?,
+        payload: Value::Null,
+        previous: row.get(6)?,
     };
-    Ok(Stored { header, text })
+    Ok(Stored { header, text: row.get(5)? })
 }
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<RunId> {

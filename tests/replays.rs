@@ -200,7 +200,7 @@ fn journals_are_redacted() {
 #[test]
 fn journals_tell_what_happened() {
     let kinds = |name: &str| {
-        let kinds = read(name).stored.into_iter().map(|stored| stored.header.kind);
+        let kinds = read(name).bundle.records.into_iter().map(|stored| stored.header.kind);
         kinds.collect::<Vec<_>>()
     };
     let unwound = Report::fold(&read("unwind").records).unwrap();

@@ -72,24 +72,24 @@ pub(super) async fn sweep(plan: Plan, status: Status) {
     let snapshots = Snapshots { world: rig.world.clone(), folder, taken: Arc::clone(&taken) };
     let ended = rig.run_with(plan, Reporters::new().with(snapshots), &Control::new()).await;
     assert_eq!(ended, Ended::At(status));
-    let stored = rig.reader().stored(&"run-a".parse().unwrap()).unwrap();
+    let bundle = rig.reader().bundle(&"run-a".parse().unwrap()).unwrap();
     let snapshots = taken.lock().unwrap().clone();
-    assert_eq!(snapshots.len(), stored.len());
-    for cut in 1..stored.len() {
+    assert_eq!(snapshots.len(), bundle.records.len());
+    for cut in 1..bundle.records.len() {
         let world = &snapshots[&(cut as u64)];
-        resume_from(&stored[..cut], &World(world.clone()), status, &rig.world.effects()).await;
+        resume_from(&bundle.cut(cut), &World(world.clone()), status, &rig.world.effects()).await;
     }
 }
 
-async fn resume_from(stored: &[journal::Stored], world: &World, status: Status, effects: &[String]) {
+async fn resume_from(bundle: &journal::Bundle, world: &World, status: Status, effects: &[String]) {
     let rig = Rig::new();
     let world = world.copy_to(&rig.world.0);
-    rig.journal.import(stored.to_vec()).await.unwrap();
-    let cut = stored.len();
+    rig.journal.import(bundle.clone()).await.unwrap();
+    let cut = bundle.records.len();
     assert_eq!(rig.resume().await, Ended::At(status), "cut after record {cut}");
     assert_eq!(world.effects(), effects, "cut after record {cut}");
     assert_eq!(world.under_way(), Vec::<String>::new(), "cut after record {cut}");
-    for done in recorded_as_done(stored) {
+    for done in recorded_as_done(&bundle.records) {
         let again = format!("start {done} ");
         let started = world.logged().into_iter().find(|line| line.starts_with(&again));
         assert_eq!(started, None, "cut after record {cut}: a finished step started again");
@@ -145,7 +145,7 @@ async fn drive(folder: &Path) {
     let driver = Driver::new(journal.clone(), registry(&world));
     let run = "run-a".parse().unwrap();
     let (mut reporters, control) = (Reporters::new(), Control::new());
-    let known = journal.reader().unwrap().stored(&run).is_ok();
+    let known = journal.reader().unwrap().knows(&run).unwrap();
     let ended = if known {
         driver.resume(&run, &mut reporters, &control).await
     } else {

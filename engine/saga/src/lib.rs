@@ -30,6 +30,7 @@ pub use intent::{Command, Inquire, Intent, Observe, Probe, Wait};
 pub use outcome::{Answer, Failure, Illegal, Status, Work};
 pub use record::{
     Entry, FIRST_PREVIOUS, Header, RECORD_VERSION, Record, SAGA_VERSION, SAGA_VERSIONS_FOLDED, Unreadable,
+    sha256_hex,
 };
 pub use report::Report;
 pub use state::{Foreseen, NoVote, OpenQuestion, Saga, StepView};

@@ -2,7 +2,7 @@
 
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
-use longhaul_run::journal::{Error, Stored, Writer, redact, write_export};
+use longhaul_run::journal::{Bundle, Error, Writer, redact, write_export};
 use serde_json::json;
 
 use crate::errors::{Explain as _, Failure, Result};
@@ -125,7 +125,7 @@ fn verify(json: bool, settings: &Settings) -> Result<u8> {
 }
 
 fn export(args: &Export, settings: &Settings) -> Result<u8> {
-    let records = open(settings)?.stored(&args.run)?;
+    let records = open(settings)?.bundle(&args.run)?;
     let redact = if args.redact { " --redact" } else { "" };
     let command = format!("longhaul journal export{redact}");
     let alias = args.redact.then(|| args.alias.as_ref().unwrap_or(&args.run));
@@ -135,11 +135,11 @@ fn export(args: &Export, settings: &Settings) -> Result<u8> {
 }
 
 /// The export of a run's records, redacted under another id if one is given.
-pub(crate) fn exported(records: &[Stored], redacted_as: Option<&RunId>, command: &str) -> Result<String> {
-    let redacted = redacted_as.map(|alias| redact(records, alias)).transpose()?;
+pub(crate) fn exported(bundle: &Bundle, redacted_as: Option<&RunId>, command: &str) -> Result<String> {
+    let redacted = redacted_as.map(|alias| redact(bundle, alias)).transpose()?;
     let writer = Writer { program: PROGRAM, command, redacted: redacted.is_some() };
     let mut text = Vec::new();
-    write_export(&mut text, writer, redacted.as_deref().unwrap_or(records))?;
+    write_export(&mut text, writer, redacted.as_ref().unwrap_or(bundle))?;
     Ok(String::from_utf8(text).expect("JSON is UTF-8"))
 }
 

@@ -108,7 +108,7 @@ fn read(file: &Path) -> Result<ClientView> {
 /// Runs are known where their controller works; a client is often elsewhere.
 fn require_known(run: &RunId, settings: &Settings) -> Result<()> {
     let folder = settings.controller();
-    let known = Reader::open(&folder).and_then(|reader| reader.stored(run));
+    let known = Reader::open(&folder).and_then(|reader| reader.records(run));
     let finding = || format!("find run {run} in {}", folder.display());
     let known = known.map(drop).doing(exit_code::USAGE, finding);
     known.map_err(|failure| failure.advise(format!("{CARRY} --run {run}`")))

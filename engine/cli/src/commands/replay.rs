@@ -71,7 +71,7 @@ fn read(file: &Path) -> Result<Vec<Record>> {
 
 fn refused(error: Error, file: &Path) -> Failure {
     let (code, advice) = match &error {
-        Error::Broken(_) => {
+        Error::Broken(_) | Error::WrongValue { .. } | Error::NotThere { .. } => {
             let advice = "it was changed or cut off after it was written: export the run again; `journal export --redact` takes out what must not be seen";
             (exit_code::CHECK_FAILED, advice)
         }
@@ -81,6 +81,9 @@ fn refused(error: Error, file: &Path) -> Failure {
         }
         Error::NoExport
         | Error::Line { .. }
+        | Error::Lost { .. }
+        | Error::Foreign { .. }
+        | Error::NotOver { .. }
         | Error::Held(_)
         | Error::Io { .. }
         | Error::Database { .. }

@@ -41,7 +41,7 @@ fn record(settings: &Settings, scenario: Scenario) -> Result<String> {
     let checks = scenario.judge(&evidence);
     require(&checks, &format!("{name} did not go as it should"))?;
     evidence::write_down(&moved.run, &evidence, &checks, settings)?;
-    let records = Reader::open(&settings.controller())?.stored(&moved.run)?;
+    let records = Reader::open(&settings.controller())?.bundle(&moved.run)?;
     let alias: RunId = name.parse().expect("the names of scenarios are ids");
     journal::exported(&records, Some(&alias), COMMAND)
 }

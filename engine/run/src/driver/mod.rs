@@ -145,10 +145,8 @@ impl Driver {
         reporters: &mut Reporters,
         control: &Control,
     ) -> Result<Ended, Error> {
-        match self.journal.reader()?.stored(&run) {
-            Err(journal::Error::NoSuchRun(_)) => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Err(Error::Exists(run)),
+        if self.journal.reader()?.knows(&run)? {
+            return Err(Error::Exists(run));
         }
         let illegal = |source| Error::Illegal { run: run.clone(), source };
         let (saga, first) =

@@ -1,15 +1,71 @@
 //! The hash chain: every record holds the hash of the one before it, the head that of the last.
 
-use longhaul_model::ids::RunId;
-use longhaul_saga::{Entry, FIRST_PREVIOUS, Header, RECORD_VERSION, SAGA_VERSION};
+use std::collections::BTreeMap;
+use std::io;
 
-/// A record as it is stored.
+use longhaul_model::ids::RunId;
+use longhaul_saga::{Entry, FIRST_PREVIOUS, Header, RECORD_VERSION, Record, SAGA_VERSION};
+use serde_json::Value;
+
+use super::Error;
+use super::blobs::{self, Blobs};
+
+/// A record as it is stored: large fields of its payload are references.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// What it holds.
     pub header: Header,
     /// The payload's text, over which the hash goes.
     pub text: String,
+}
+
+/// A run as it is stored, whole: its records, and the values that they name by digest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bundle {
+    /// The records, from the first.
+    pub records: Vec<Stored>,
+    /// The values as JSON, by their digests.
+    pub values: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// The run; none without records.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunId> {
+        self.records.first().map(|record| &record.header.run)
+    }
+
+    /// The same run up to this record.
+    #[must_use]
+    pub fn cut(&self, records: usize) -> Self {
+        Self { records: self.records[..records].to_vec(), values: self.values.clone() }
+    }
+
+    /// The records with every value in its place.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when one that a record names is not here.
+    pub fn whole(&self) -> Result<Vec<Stored>, Error> {
+        let whole = |Stored { header, text }: &Stored| {
+            let lost = |digest: &str| Error::NotThere { seq: header.seq, digest: digest.to_owned() };
+            let get = |digest: &str| self.values.get(digest).cloned().ok_or_else(|| lost(digest));
+            let text = blobs::put_back(text.clone(), get)?;
+            let mut header = header.clone();
+            // Text that is no JSON was changed; the chain says so with the record's name.
+            header.payload = serde_json::from_str(&text).unwrap_or(Value::Null);
+            Ok(Stored { header, text })
+        };
+        self.records.iter().map(whole).collect()
+    }
+
+    /// The records as the saga reads them.
+    ///
+    /// # Errors
+    /// As [`whole`](Self::whole), and when this binary cannot read one.
+    pub fn read(&self) -> Result<Vec<Record>, Error> {
+        let read = |Stored { header, text }| Record::read_text(header, &text).map_err(Error::from);
+        self.whole()?.into_iter().map(read).collect()
+    }
 }
 
 /// A record that is not what was written.
@@ -36,10 +92,16 @@ impl Head {
         Self { seq: 0, digest: FIRST_PREVIOUS.to_owned() }
     }
 
-    /// The stored form of an entry at this end, which it moves.
-    pub(super) fn append(&mut self, run: &RunId, at_unix_ms: u64, entry: &Entry) -> Stored {
+    /// The stored form of an entry at this end, which it moves. Large values are durable when this returns.
+    pub(super) fn append(
+        &mut self,
+        run: &RunId,
+        at_unix_ms: u64,
+        entry: &Entry,
+        blobs: &Blobs,
+    ) -> io::Result<Stored> {
         let (kind, payload) = entry.split();
-        let text = payload.to_string();
+        let text = blobs::put_away(&payload, payload.to_string(), |value| blobs.put(value))?;
         let header = Header {
             run: run.clone(),
             seq: self.seq + 1,
@@ -47,11 +109,11 @@ impl Head {
             saga: SAGA_VERSION,
             at_unix_ms,
             kind,
-            payload,
+            payload: Value::Null,
             previous: self.digest.clone(),
         };
         *self = Self { seq: header.seq, digest: header.digest(&text) };
-        Stored { header, text }
+        Ok(Stored { header, text })
     }
 }
 

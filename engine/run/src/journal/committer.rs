@@ -12,8 +12,10 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::blobs::Blobs;
 use super::chain::{self, Head};
-use super::{Error, Stored, owner, reader};
+use super::removal::{self, Freed};
+use super::{Bundle, Error, Stored, owner, reader};
 
 /// The most jobs in one commit: bounds how long the first of them waits.
 const JOBS_MAX: usize = 256;
@@ -23,10 +25,20 @@ const AWAKE: Duration = Duration::from_micros(50);
 
 /// What the thread is asked to do.
 pub(super) enum Job {
+    /// Change something, in one commit with what others want changed.
+    Commit(Change),
+    /// Give back space that nothing needs.
+    Compact { done: Answer<Freed> },
+}
+
+/// What is to be changed.
+pub(super) enum Change {
     /// Append these entries to a run, together or not at all.
     Append { run: RunId, at_unix_ms: u64, entries: Vec<Entry>, done: Answer<Vec<Record>> },
     /// Take over a run from elsewhere as it is.
-    Import { records: Vec<Stored>, done: Answer<()> },
+    Import { bundle: Bundle, done: Answer<()> },
+    /// Take a run out that is over.
+    Delete { run: RunId, at_unix_ms: u64, why: String, done: Answer<()> },
     /// Keep this if it is no trouble.
     Recording { run: RunId, at_unix_ms: u64, step: String, payload: String },
 }
@@ -36,7 +48,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
 /// What waits for the commit.
 enum Promise {
     Records(Vec<Record>, Answer<Vec<Record>>),
-    Import(Answer<()>),
+    Nothing(Answer<()>),
 }
 
 pub(super) struct Committer {
@@ -45,64 +57,104 @@ pub(super) struct Committer {
     stopped: String,
     generation: u64,
     heads: BTreeMap<RunId, Head>,
+    blobs: Blobs,
     /// Held as long as the connection is open.
     _lock: File,
 }
 
 impl Committer {
-    pub(super) fn new(db: Connection, generation: u64, lock: File) -> Self {
-        Self { db: Some(db), stopped: String::new(), generation, heads: BTreeMap::new(), _lock: lock }
+    pub(super) fn new(db: Connection, blobs: Blobs, generation: u64, lock: File) -> Self {
+        let (stopped, heads) = (String::new(), BTreeMap::new());
+        Self { db: Some(db), stopped, generation, heads, blobs, _lock: lock }
     }
 
     /// Works until every handle is gone.
     pub(super) fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = next(&mut jobs) {
-            let mut batch = vec![first];
-            while batch.len() < JOBS_MAX
-                && let Ok(job) = jobs.try_recv()
-            {
-                batch.push(job);
+            let (mut batch, mut compact) = (Vec::new(), None);
+            let mut job = Some(first);
+            while let Some(next) = job {
+                match next {
+                    Job::Compact { done } => compact = Some(done),
+                    Job::Commit(next) => batch.push(next),
+                }
+                let is_full = batch.len() == JOBS_MAX || compact.is_some();
+                job = if is_full { None } else { jobs.try_recv().ok() };
             }
-            self.commit(batch);
+            if !batch.is_empty() {
+                self.commit(batch);
+            }
+            if let Some(done) = compact {
+                self.compact(done);
+            }
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) {
-        let Some(mut db) = self.db.take() else { return self.refuse(jobs) };
+    fn commit(&mut self, changes: Vec<Change>) {
+        let Some(mut db) = self.db.take() else { return self.refuse(changes) };
         let mut promises = Vec::new();
-        match self.write(&mut db, jobs, &mut promises) {
+        match self.write(&mut db, changes, &mut promises) {
             Ok(()) => {
                 self.db = Some(db);
                 promises.into_iter().for_each(keep);
             }
             Err(error) => {
                 drop(db);
-                self.stopped = chain_of(&error);
-                tracing::error!(error = %self.stopped, "the journal has stopped");
+                self.stop(&error);
                 promises.into_iter().for_each(|promise| break_promise(promise, &self.stopped));
             }
         }
     }
 
+    fn stop(&mut self, error: &Error) {
+        self.stopped = chain_of(error);
+        tracing::error!(error = %self.stopped, "the journal has stopped");
+    }
+
+    /// What cannot stand in a transaction. A failure stops the journal as that of a commit does.
+    fn compact(&mut self, done: Answer<Freed>) {
+        let stopped = |why: &str| Err(Error::Stopped { why: why.to_owned() });
+        let answer = match self.db.take() {
+            None => stopped(&self.stopped),
+            Some(db) => match removal::compact(&db, &self.blobs) {
+                Ok(freed) => {
+                    self.db = Some(db);
+                    Ok(freed)
+                }
+                Err(error) => {
+                    drop(db);
+                    self.stop(&error);
+                    stopped(&self.stopped)
+                }
+            },
+        };
+        // An asker that has gone away in the meantime needs no answer.
+        let _ = done.send(answer);
+    }
+
     fn write(
         &mut self,
         db: &mut Connection,
-        jobs: Vec<Job>,
+        changes: Vec<Change>,
         promises: &mut Vec<Promise>,
     ) -> Result<(), Error> {
         // The answers are in `promises` before anything can fail, so that nobody is left waiting.
         let mut work = Vec::new();
-        for job in jobs {
-            match job {
-                Job::Append { run, at_unix_ms, entries, done } => {
+        for change in changes {
+            match change {
+                Change::Append { run, at_unix_ms, entries, done } => {
                     work.push(Work::Append { run, at_unix_ms, entries, promise: promises.len() });
                     promises.push(Promise::Records(Vec::new(), done));
                 }
-                Job::Import { records, done } => {
-                    work.push(Work::Import(records));
-                    promises.push(Promise::Import(done));
+                Change::Import { bundle, done } => {
+                    work.push(Work::Import(bundle));
+                    promises.push(Promise::Nothing(done));
                 }
-                Job::Recording { run, at_unix_ms, step, payload } => {
+                Change::Delete { run, at_unix_ms, why, done } => {
+                    work.push(Work::Delete { run, at_unix_ms, why });
+                    promises.push(Promise::Nothing(done));
+                }
+                Change::Recording { run, at_unix_ms, step, payload } => {
                     work.push(Work::Recording { run, at_unix_ms, step, payload });
                 }
             }
@@ -125,7 +177,11 @@ impl Committer {
                 }
                 Ok(())
             }
-            Work::Import(records) => self.import(tx, &records),
+            Work::Import(bundle) => self.import(tx, &bundle),
+            Work::Delete { run, at_unix_ms, why } => {
+                self.heads.remove(&run);
+                removal::delete(tx, &run, at_unix_ms, &why)
+            }
             Work::Recording { run, at_unix_ms, step, payload } => {
                 record(tx, &run, at_unix_ms, &step, &payload);
                 Ok(())
@@ -154,27 +210,29 @@ impl Committer {
         };
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
-            let stored = head.append(run, at_unix_ms, &entry);
+            let stored =
+                head.append(run, at_unix_ms, &entry, &self.blobs).map_err(|source| self.no_value(source))?;
             insert(tx, &stored)?;
-            let record = Record { run: run.clone(), seq: stored.header.seq, at_unix_ms, entry };
-            debug_assert_eq!(
-                Record::read(stored.header).ok().as_ref(),
-                Some(&record),
-                "it is not read as written"
-            );
-            records.push(record);
+            records.push(Record { run: run.clone(), seq: stored.header.seq, at_unix_ms, entry });
         }
         self.move_head(tx, run, head)?;
         Ok(records)
     }
 
-    fn import(&mut self, tx: &Transaction<'_>, records: &[Stored]) -> Result<(), Error> {
-        let Some(first) = records.first() else { return Ok(()) };
-        let head = chain::follow(&first.header.run, records)?;
-        for record in records {
+    fn import(&mut self, tx: &Transaction<'_>, bundle: &Bundle) -> Result<(), Error> {
+        let Some(run) = bundle.run() else { return Ok(()) };
+        let head = chain::follow(run, &bundle.records)?;
+        for value in bundle.values.values() {
+            self.blobs.put(value).map_err(|source| self.no_value(source))?;
+        }
+        for record in &bundle.records {
             insert(tx, record)?;
         }
-        self.move_head(tx, &first.header.run, head)
+        self.move_head(tx, run, head)
+    }
+
+    fn no_value(&self, source: std::io::Error) -> Error {
+        Error::Io { path: self.blobs.folder().to_owned(), source }
     }
 
     fn move_head(&mut self, tx: &Transaction<'_>, run: &RunId, head: Head) -> Result<(), Error> {
@@ -188,12 +246,16 @@ impl Committer {
         Ok(())
     }
 
-    fn refuse(&self, jobs: Vec<Job>) {
-        for job in jobs {
-            match job {
-                Job::Append { done, .. } => break_promise(Promise::Records(Vec::new(), done), &self.stopped),
-                Job::Import { done, .. } => break_promise(Promise::Import(done), &self.stopped),
-                Job::Recording { .. } => {}
+    fn refuse(&self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Append { done, .. } => {
+                    break_promise(Promise::Records(Vec::new(), done), &self.stopped)
+                }
+                Change::Import { done, .. } | Change::Delete { done, .. } => {
+                    break_promise(Promise::Nothing(done), &self.stopped);
+                }
+                Change::Recording { .. } => {}
             }
         }
     }
@@ -216,7 +278,8 @@ fn next(jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
 /// A job without its answer.
 enum Work {
     Append { run: RunId, at_unix_ms: u64, entries: Vec<Entry>, promise: usize },
-    Import(Vec<Stored>),
+    Import(Bundle),
+    Delete { run: RunId, at_unix_ms: u64, why: String },
     Recording { run: RunId, at_unix_ms: u64, step: String, payload: String },
 }
 
@@ -255,7 +318,7 @@ fn keep(promise: Promise) {
         Promise::Records(records, done) => {
             let _ = done.send(Ok(records));
         }
-        Promise::Import(done) => {
+        Promise::Nothing(done) => {
             let _ = done.send(Ok(()));
         }
     }
@@ -267,7 +330,7 @@ fn break_promise(promise: Promise, why: &str) {
         Promise::Records(_, done) => {
             let _ = done.send(Err(stopped));
         }
-        Promise::Import(done) => {
+        Promise::Nothing(done) => {
             let _ = done.send(Err(stopped));
         }
     }

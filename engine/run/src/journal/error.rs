@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use longhaul_model::ids::RunId;
-use longhaul_saga::{FoldError, Unreadable};
+use longhaul_saga::{FoldError, Status, Unreadable};
 
-use super::{Broken, Owner};
+use super::{Broken, Lost, Owner};
 
 /// What can go wrong with a journal.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,20 @@ pub enum Error {
         #[source]
         source: rusqlite::Error,
     },
+    /// The database is not a journal.
+    #[error("{} is a database, but not a journal of Longhaul's", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run is not over.
+    #[error("run `{run}` is not over: it is {status}")]
+    NotOver {
+        /// The run.
+        run: RunId,
+        /// How it stands.
+        status: Status,
+    },
     /// A newer Longhaul wrote it.
     #[error("the journal has format {found}; this binary reads and writes format {known}")]
     Newer {
@@ -46,6 +60,31 @@ pub enum Error {
     /// A record is not what was written.
     #[error(transparent)]
     Broken(#[from] Broken),
+    /// A value that a record names by its digest cannot be had.
+    #[error("record {seq} of run `{run}` cannot be read whole")]
+    Lost {
+        /// The run.
+        run: RunId,
+        /// The record.
+        seq: u64,
+        /// What is wrong with it.
+        #[source]
+        source: Lost,
+    },
+    /// A value in an export is not the one that its line names.
+    #[error("line {line} holds another value than it names")]
+    WrongValue {
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A value that a record names by its digest is not in the export.
+    #[error("record {seq} names the value {digest}, which is not in the export")]
+    NotThere {
+        /// The record.
+        seq: u64,
+        /// The value.
+        digest: String,
+    },
     /// A commit failed: nobody knows what is on disk, and the process must stop.
     #[error("the journal has stopped: {why}; stop this process, then resume the run")]
     Stopped {

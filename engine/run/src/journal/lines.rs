@@ -1,22 +1,26 @@
 //! One run's records as JSON lines: the form of exports, fixtures and replays.
 //!
 //! ```text
-//! {"export":1,"written_by":"longhaul 0.1.0","command":"...","redacted":false,"run":"...","records":2,"head":"..."}
+//! {"export":1,"written_by":"longhaul 0.1.0","command":"...","redacted":false,"run":"...","records":2,"head":"...","values":1}
+//! {"value":"9f86d081...","text":"{\"lines\":[ ... ]}"}
 //! {"run":"...","seq":1, ... ,"kind":"run_created","payload":{...},"previous":"000..."}
 //! {"run":"...","seq":2, ... ,"kind":"start","payload":{...},"previous":"9a1..."}
 //! ```
 //!
+//! After the first line come the large values that records name by digest, if there are any, then the records.
+//!
 //! The first line says what follows and holds the hash of the last record, so that a torn file is told from a whole one.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use longhaul_model::ids::RunId;
-use longhaul_saga::{Header, Record};
+use longhaul_saga::{Header, Record, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::chain::{self, Head};
-use super::{Broken, Error, Stored};
+use super::{Broken, Bundle, Error, Stored};
 
 /// The form of the exports that this binary writes and reads.
 pub const EXPORT_FORMAT: u32 = 1;
@@ -39,6 +43,22 @@ pub struct About {
     pub records: u64,
     /// SHA-256 of the last record, in hex.
     pub head: String,
+    /// How many values come before the records.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub values: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// A value that records name by its digest.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValueLine {
+    value: String,
+    text: String,
 }
 
 /// Who writes an export.
@@ -57,8 +77,8 @@ pub struct Writer<'a> {
 pub struct Export {
     /// Its first line.
     pub about: About,
-    /// The records as stored.
-    pub stored: Vec<Stored>,
+    /// The run as it was stored.
+    pub bundle: Bundle,
     /// The records as read.
     pub records: Vec<Record>,
 }
@@ -67,10 +87,9 @@ pub struct Export {
 ///
 /// # Errors
 /// When there are none or their chain is broken, and when `out` cannot be written.
-pub fn write_export(out: &mut dyn Write, writer: Writer<'_>, records: &[Stored]) -> Result<(), Error> {
-    let first = records.first().ok_or(Error::NoExport)?;
-    let run = first.header.run.clone();
-    let head = chain::follow(&run, records)?;
+pub fn write_export(out: &mut dyn Write, writer: Writer<'_>, bundle: &Bundle) -> Result<(), Error> {
+    let run = bundle.run().ok_or(Error::NoExport)?.clone();
+    let head = chain::follow(&run, &bundle.records)?;
     let about = About {
         export: EXPORT_FORMAT,
         written_by: writer.program.to_owned(),
@@ -79,10 +98,15 @@ pub fn write_export(out: &mut dyn Write, writer: Writer<'_>, records: &[Stored])
         run,
         records: head.seq,
         head: head.digest,
+        values: bundle.values.len(),
     };
     let mut write = || -> io::Result<()> {
         writeln!(out, "{}", serde_json::to_string(&about)?)?;
-        for record in records {
+        for (value, text) in &bundle.values {
+            let line = ValueLine { value: value.clone(), text: text.clone() };
+            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        }
+        for record in &bundle.records {
             writeln!(out, "{}", serde_json::to_string(&record.header)?)?;
         }
         out.flush()
@@ -98,16 +122,23 @@ pub fn write_export(out: &mut dyn Write, writer: Writer<'_>, records: &[Stored])
 pub fn read_export(text: &str) -> Result<Export, Error> {
     let mut lines = text.lines();
     let about = read_about(lines.next().unwrap_or_default())?;
-    let mut stored = Vec::new();
+    let mut bundle = Bundle::default();
     for (index, line) in lines.enumerate() {
         let malformed = |source| Error::Line { line: index + 2, source };
+        if index < about.values {
+            let ValueLine { value, text } = serde_json::from_str(line).map_err(malformed)?;
+            if sha256_hex(text.as_bytes()) != value {
+                return Err(Error::WrongValue { line: index + 2 });
+            }
+            bundle.values.insert(value, text);
+            continue;
+        }
         let header: Header = serde_json::from_str(line).map_err(malformed)?;
-        stored.push(Stored { text: header.payload.to_string(), header });
+        bundle.records.push(Stored { text: header.payload.to_string(), header });
     }
-    follow(&about, &stored)?;
-    let records = stored.iter().map(|stored| Record::read(stored.header.clone()));
-    let records = records.collect::<Result<_, _>>()?;
-    Ok(Export { about, stored, records })
+    follow(&about, &bundle.records)?;
+    let records = bundle.read()?;
+    Ok(Export { about, bundle, records })
 }
 
 /// The form is looked at before anything else: a newer one may have other fields.
@@ -137,7 +168,7 @@ fn follow(about: &About, stored: &[Stored]) -> Result<(), Error> {
 
 /// Hashes records anew after something in them was changed. Their order and numbers stay.
 #[must_use]
-pub fn rechain(headers: Vec<Header>) -> Vec<Stored> {
+pub fn rechain(headers: Vec<Header>) -> Bundle {
     let mut head = Head::empty();
     let mut link = |mut header: Header| {
         header.previous.clone_from(&head.digest);
@@ -145,5 +176,5 @@ pub fn rechain(headers: Vec<Header>) -> Vec<Stored> {
         head = Head { seq: header.seq, digest: header.digest(&text) };
         Stored { header, text }
     };
-    headers.into_iter().map(&mut link).collect()
+    Bundle { records: headers.into_iter().map(&mut link).collect(), values: BTreeMap::new() }
 }

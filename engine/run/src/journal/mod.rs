@@ -5,8 +5,9 @@
 //! failed commit nobody knows what is on disk: the connection is closed, every later append is refused, and the
 //! process must stop. A later one finds the record there or not, and both are right.
 //!
-//! It must never change or delete a record.
+//! It must never change a record, nor delete one without the whole run, which has to be over.
 
+mod blobs;
 mod chain;
 mod committer;
 mod error;
@@ -14,16 +15,19 @@ mod lines;
 mod owner;
 mod reader;
 mod redact;
+mod removal;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use chain::{Broken, Stored};
+pub use blobs::{LARGE_BYTES, Lost};
+pub use chain::{Broken, Bundle, Stored};
 pub use error::Error;
 pub(crate) use error::database;
 pub use lines::{About, EXPORT_FORMAT, Export, Writer, read_export, rechain, write_export};
 pub use owner::Owner;
-pub use reader::{Reader, Recording, RunSummary, Verified};
+pub use reader::{Reader, Recording, RunSummary, Standing, Verified};
 pub use redact::redact;
+pub use removal::{Deleted, Freed};
 pub use writer::Journal;

@@ -1,20 +1,24 @@
 //! Reading a journal, also while another process writes it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use longhaul_model::ids::{RunId, StepPath};
-use longhaul_saga::{Header, Record};
+use longhaul_saga::{Header, Record, Status, Unreadable};
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::blobs::{self, Blobs, Lost};
 use super::chain::{self, Head};
 use super::error::database;
-use super::{Broken, Error, Owner, Stored, owner, schema};
+use super::{Broken, Bundle, Deleted, Error, Owner, Stored, owner, schema};
 
 /// A reader's own connection.
 #[derive(Debug)]
 pub struct Reader {
     db: Connection,
+    blobs: Blobs,
 }
 
 /// A run in few words.
@@ -26,6 +30,15 @@ pub struct RunSummary {
     pub records: u64,
     /// When it began, in Unix milliseconds.
     pub began_at_unix_ms: u64,
+}
+
+/// How a run stands, by its last records alone: reading it takes no longer for a long run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How it ended last; one that was taken up again after that is running.
+    pub status: Status,
+    /// When its last record was written, in Unix milliseconds.
+    pub last_at_unix_ms: u64,
 }
 
 /// What a verification looked at.
@@ -48,13 +61,20 @@ pub struct Recording {
     pub payload: Value,
 }
 
+/// What is read of an end: large outputs need not be.
+#[derive(Deserialize)]
+struct LastEnd {
+    status: Status,
+}
+
 impl Reader {
     /// Opens the journal in a controller directory.
     ///
     /// # Errors
     /// When there is none, it is no database, or a newer Longhaul wrote it.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        Ok(Self { db: schema::open_reader(&directory.join("journal.db"))? })
+        let db = schema::open_reader(&directory.join("journal.db"))?;
+        Ok(Self { db, blobs: Blobs::of(directory) })
     }
 
     /// Who works in the directory, or worked there last.
@@ -78,20 +98,78 @@ impl Reader {
         self.all("list the runs", sql, [], row)
     }
 
-    /// Every durable record of a run as it is stored, in order.
+    /// Whether there is such a run.
     ///
     /// # Errors
-    /// When there is no such run or the database cannot be read.
-    pub fn stored(&self, run: &RunId) -> Result<Vec<Stored>, Error> {
-        let mut records = self.texts(run)?;
-        for Stored { header, text } in &mut records {
+    /// When the database cannot be read.
+    pub fn knows(&self, run: &RunId) -> Result<bool, Error> {
+        Ok(self.head(run)?.is_some())
+    }
+
+    /// How a run stands.
+    ///
+    /// # Errors
+    /// When there is no such run, or its last end is not one that this binary can read.
+    pub fn standing(&self, run: &RunId) -> Result<Standing, Error> {
+        // What comes behind an end, such as what an observer saw, changes nothing; only who takes the run up again does.
+        let sql = "SELECT kind, payload FROM records WHERE run = ?1 AND kind IN ('end', 'run_resumed')
+                   ORDER BY seq DESC LIMIT 1";
+        let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let last = self.all("read how the run stands", sql, [run.as_str()], row)?.pop();
+        let sql = "SELECT seq, at_unix_ms FROM records WHERE run = ?1 ORDER BY seq DESC LIMIT 1";
+        let row = |row: &Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?));
+        let newest = self.all("read how the run stands", sql, [run.as_str()], row)?.pop();
+        let (seq, last_at_unix_ms) = newest.ok_or_else(|| Error::NoSuchRun(run.clone()))?;
+        let status = match last {
+            Some((kind, payload)) if kind == "end" => {
+                let end: LastEnd = serde_json::from_str(&payload)
+                    .map_err(|source| Unreadable::Malformed { run: run.clone(), seq, kind, source })?;
+                end.status
+            }
+            Some(_) | None => Status::Running,
+        };
+        Ok(Standing { status, last_at_unix_ms })
+    }
+
+    /// The runs that were deleted, the first first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deleted(&self) -> Result<Vec<Deleted>, Error> {
+        let sql = "SELECT run, at_unix_ms, why, records, digest FROM deleted ORDER BY at_unix_ms, run";
+        let row = |row: &Row<'_>| {
+            let (run, at_unix_ms, why) = (id(row, 0)?, row.get(1)?, row.get(2)?);
+            Ok(Deleted { run, at_unix_ms, why, records: row.get(3)?, digest: row.get(4)? })
+        };
+        self.all("list the deleted runs", sql, [], row)
+    }
+
+    /// Every durable record of a run as it is stored, in order, with the values that they name.
+    ///
+    /// # Errors
+    /// When there is no such run, a value is lost, or the database cannot be read.
+    pub fn bundle(&self, run: &RunId) -> Result<Bundle, Error> {
+        let mut bundle = Bundle { records: self.texts(run)?, values: BTreeMap::new() };
+        for Stored { header, text } in &mut bundle.records {
+            for digest in blobs::digests(text) {
+                let value = self.blobs.get(&digest).map_err(lost(header))?;
+                bundle.values.insert(digest, value);
+            }
             // Text that is no JSON was changed; the chain says so with the record's name.
             header.payload = serde_json::from_str(text).unwrap_or(Value::Null);
         }
-        Ok(records)
+        Ok(bundle)
     }
 
-    /// The same with payloads as text alone.
+    /// Every durable record of a run in order, with every value in its place.
+    ///
+    /// # Errors
+    /// As [`bundle`](Self::bundle).
+    pub fn stored(&self, run: &RunId) -> Result<Vec<Stored>, Error> {
+        self.bundle(run)?.whole()
+    }
+
+    /// The records with payloads as text alone.
     fn texts(&self, run: &RunId) -> Result<Vec<Stored>, Error> {
         let sql = "SELECT seq, version, saga, at_unix_ms, kind, payload, previous
                    FROM records WHERE run = ?1 ORDER BY seq";
@@ -106,8 +184,13 @@ impl Reader {
     pub fn records(&self, run: &RunId) -> Result<Vec<Record>, Error> {
         let stored = self.texts(run)?;
         chain::follow(run, &stored)?;
-        let read = |Stored { header, text }| Record::read_text(header, &text).map_err(Error::from);
-        stored.into_iter().map(read).collect()
+        stored.into_iter().map(|stored| self.read(stored)).collect()
+    }
+
+    fn read(&self, stored: Stored) -> Result<Record, Error> {
+        let Stored { header, text } = stored;
+        let text = blobs::put_back(text, |digest| self.blobs.get(digest).map_err(lost(&header)))?;
+        Ok(Record::read_text(header, &text)?)
     }
 
     /// Follows every chain to its head and lets SQLite check its own structures.
@@ -125,7 +208,13 @@ impl Reader {
     }
 
     fn verify_run(&self, run: &RunId) -> Result<u64, Error> {
-        let found = chain::follow(run, &self.texts(run)?)?;
+        let stored = self.texts(run)?;
+        let found = chain::follow(run, &stored)?;
+        for Stored { header, text } in &stored {
+            for digest in blobs::digests(text) {
+                self.blobs.get(&digest).map_err(lost(header))?;
+            }
+        }
         let head = self.head(run)?.unwrap_or_else(Head::empty);
         if found.seq < head.seq {
             let why = "it was written and is missing".to_owned();
@@ -190,6 +279,11 @@ impl Reader {
         let rows = statement.query_map(params, row).map_err(database(doing))?;
         rows.collect::<rusqlite::Result<_>>().map_err(database(doing))
     }
+}
+
+fn lost(header: &Header) -> impl Fn(Lost) -> Error {
+    let (run, seq) = (header.run.clone(), header.seq);
+    move |source| Error::Lost { run: run.clone(), seq, source }
 }
 
 pub(super) fn head(db: &Connection, run: &RunId) -> Result<Option<Head>, Error> {

@@ -15,11 +15,11 @@
 //! decided.
 
 use longhaul_model::ids::RunId;
-use longhaul_saga::{Header, Record, Saga};
+use longhaul_saga::{Header, Saga};
 use serde_json::{Map, Value};
 
 use super::lines::rechain;
-use super::{Error, Stored};
+use super::{Bundle, Error};
 
 /// 2000-01-01T00:00:00Z in Unix milliseconds: visibly not a real one.
 const ORIGIN_UNIX_MS: u64 = 946_684_800_000;
@@ -37,8 +37,9 @@ const WEB: [&str; 2] = ["http:", "https:"];
 ///
 /// # Errors
 /// When a record cannot be read, or when a decision of the run depends on what would be taken out.
-pub fn redact(records: &[Stored], run: &RunId) -> Result<Vec<Stored>, Error> {
-    let Some(first) = records.first() else { return Ok(Vec::new()) };
+pub fn redact(bundle: &Bundle, run: &RunId) -> Result<Bundle, Error> {
+    let records = bundle.whole()?;
+    let Some(first) = records.first() else { return Ok(Bundle::default()) };
     let mut redaction = Redaction {
         began_unix_ms: first.header.at_unix_ms,
         run: first.header.run.clone(),
@@ -49,14 +50,10 @@ pub fn redact(records: &[Stored], run: &RunId) -> Result<Vec<Stored>, Error> {
     };
     let headers = records.iter().map(|record| redaction.header(&record.header)).collect();
     let redacted = rechain(headers);
-    if Saga::fold(&read(records)?).is_ok() {
-        Saga::fold(&read(&redacted)?).map_err(Error::Redaction)?;
+    if Saga::fold(&bundle.read()?).is_ok() {
+        Saga::fold(&redacted.read()?).map_err(Error::Redaction)?;
     }
     Ok(redacted)
-}
-
-fn read(records: &[Stored]) -> Result<Vec<Record>, Error> {
-    records.iter().map(|stored| Record::read(stored.header.clone()).map_err(Error::from)).collect()
 }
 
 struct Redaction {
@@ -237,7 +234,7 @@ mod tests {
 
     use super::*;
 
-    fn stored(at_unix_ms: u64, payload: Value) -> Stored {
+    fn bundle(at_unix_ms: u64, payload: Value) -> Bundle {
         let header = Header {
             run: "run-20261122-181320-ab12".parse().unwrap(),
             seq: 1,
@@ -248,13 +245,13 @@ mod tests {
             payload,
             previous: FIRST_PREVIOUS.into(),
         };
-        Stored { text: header.payload.to_string(), header }
+        rechain(vec![header])
     }
 
     fn redacted(payload: Value) -> Value {
         let seen = |payload| json!({ "source": "test", "payload": payload });
-        let records = [stored(1_795_000_000_000, seen(payload))];
-        let out = redact(&records, &"example".parse().unwrap()).unwrap();
+        let records = bundle(1_795_000_000_000, seen(payload));
+        let out = redact(&records, &"example".parse().unwrap()).unwrap().records;
         assert_eq!(out[0].header.run.as_str(), "example");
         assert_eq!(out[0].header.at_unix_ms, ORIGIN_UNIX_MS);
         out[0].header.payload["payload"].clone()

@@ -12,6 +12,8 @@ use super::error::database;
 
 /// The form of the tables. A journal of a higher one is refused.
 const FORMAT: i64 = 1;
+/// What tells a journal from other databases: `LHJ1` in ASCII, in SQLite's `application_id`.
+const APPLICATION: i64 = 0x4C48_4A31;
 /// How long a reader waits for a checkpoint, and the writer for a reader that holds one up.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -31,8 +33,15 @@ CREATE TABLE heads (
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, step TEXT NOT NULL, payload TEXT NOT NULL
 );
+CREATE INDEX recordings_of_run ON recordings (run, id);
+CREATE TABLE deleted (
+    run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, why TEXT NOT NULL, records INTEGER NOT NULL, digest TEXT NOT NULL,
+    is_open INTEGER NOT NULL, PRIMARY KEY (run, at_unix_ms)
+) WITHOUT ROWID;
 CREATE TRIGGER records_stay BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
-CREATE TRIGGER records_remain BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+CREATE TRIGGER records_remain BEFORE DELETE ON records
+WHEN NOT EXISTS (SELECT 1 FROM deleted WHERE run = OLD.run AND is_open = 1)
+BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
 ";
 
 /// The write-ahead log grows to this before SQLite begins it anew: 1,000 pages of 4 KiB with their headers, and the commit that
@@ -42,8 +51,10 @@ const LOG_BYTES: usize = 1_010 * (4_096 + 24);
 /// Opens for writing; makes the tables if there are none. The caller holds the directory's lock.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
     let db = connect(path)?;
-    if format_of(&db)? == 0 {
-        let sql = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {FORMAT}; COMMIT;");
+    if format_of(&db, path)? == 0 {
+        let sql = format!(
+            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        );
         db.execute_batch(&sql).map_err(database("make the journal's tables"))?;
     }
     // The last connection takes the log with it, unless another process reads.
@@ -55,6 +66,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
 fn connect(path: &Path) -> Result<Connection, Error> {
     let db = Connection::open(path).map_err(database("open the journal"))?;
     db.busy_timeout(BUSY).map_err(database("open the journal"))?;
+    // Before anything is written: a database of somebody else stays as it is.
+    format_of(&db, path)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(database("open the journal"))?;
     db.pragma_update(None, "synchronous", "FULL").map_err(database("open the journal"))?;
     Ok(db)
@@ -83,13 +96,20 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(database("open the journal"))?;
     db.busy_timeout(BUSY).map_err(database("open the journal"))?;
-    format_of(&db)?;
+    format_of(&db, path)?;
     Ok(db)
 }
 
-fn format_of(db: &Connection) -> Result<i64, Error> {
-    let found = db
-        .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-        .map_err(database("read the journal's format"))?;
+/// The form of the tables; 0 of a database without any.
+fn format_of(db: &Connection, path: &Path) -> Result<i64, Error> {
+    let number = |sql: &str| {
+        let found = db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        found.map_err(database("read the journal's format"))
+    };
+    let is_empty = number("SELECT COUNT(*) FROM sqlite_schema")? == 0;
+    if number("PRAGMA application_id")? != APPLICATION && !is_empty {
+        return Err(Error::Foreign { path: path.to_owned() });
+    }
+    let found = number("PRAGMA user_version")?;
     if found > FORMAT { Err(Error::Newer { found, known: FORMAT }) } else { Ok(found) }
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use longhaul_model::ids::RunId;
 use longhaul_saga::event::Observation;
-use longhaul_saga::{Entry, Event};
+use longhaul_saga::intent::End;
+use longhaul_saga::{Entry, Event, Intent, Status};
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::{Error, Journal, Reader, Stored, Writer, read_export, rechain, write_export};
+use super::{Bundle, Error, Journal, LARGE_BYTES, Lost, Reader, Writer, read_export, rechain, write_export};
 
 fn run() -> RunId {
     "run-a".parse().unwrap()
@@ -178,8 +179,8 @@ async fn torn_files_lose_whole_commits_or_are_refused() {
 async fn newer_journals_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     drop(filled(folder.path()).await);
-    let stored = Reader::open(folder.path()).unwrap().stored(&run()).unwrap();
-    let mut headers: Vec<_> = stored.into_iter().map(|stored| stored.header).collect();
+    let bundle = Reader::open(folder.path()).unwrap().bundle(&run()).unwrap();
+    let mut headers: Vec<_> = bundle.records.into_iter().map(|stored| stored.header).collect();
     headers[3].version = 2;
     let refused = read_export(&export(&rechain(headers))).unwrap_err().to_string();
     assert_eq!(refused, "record 4 of run `run-a` has record version 2; this binary reads record version 1");
@@ -192,9 +193,9 @@ async fn newer_journals_are_refused_by_name() {
 const WRITER: Writer<'_> =
     Writer { program: "longhaul 0.1.0", command: "longhaul journal export", redacted: false };
 
-fn export(records: &[Stored]) -> String {
+fn export(bundle: &Bundle) -> String {
     let mut lines = Vec::new();
-    write_export(&mut lines, WRITER, records).unwrap();
+    write_export(&mut lines, WRITER, bundle).unwrap();
     String::from_utf8(lines).unwrap()
 }
 
@@ -203,16 +204,16 @@ fn export(records: &[Stored]) -> String {
 async fn exports_travel() {
     let folder = tempfile::tempdir().unwrap();
     let journal = filled(folder.path()).await;
-    let stored = journal.reader().unwrap().stored(&run()).unwrap();
-    let again = read_export(&export(&stored)).unwrap();
-    assert_eq!((again.about.records, again.stored.len(), again.records.len()), (5, 5, 5));
+    let bundle = journal.reader().unwrap().bundle(&run()).unwrap();
+    let again = read_export(&export(&bundle)).unwrap();
+    assert_eq!((again.about.records, again.bundle.records.len(), again.records.len()), (5, 5, 5));
 
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Journal::open(elsewhere.path(), 1).unwrap();
-    other.import(again.stored.clone()).await.unwrap();
-    assert_eq!(other.reader().unwrap().stored(&run()).unwrap(), stored);
+    other.import(again.bundle.clone()).await.unwrap();
+    assert_eq!(other.reader().unwrap().bundle(&run()).unwrap(), bundle);
     other.reader().unwrap().verify().unwrap();
-    assert!(matches!(other.import(again.stored).await, Err(Error::RunExists(_))));
+    assert!(matches!(other.import(again.bundle).await, Err(Error::RunExists(_))));
 }
 
 /// Fractions come back as they were written, to the last digit: the chain's hashes are over their text.
@@ -229,9 +230,9 @@ async fn fractions_survive_an_export() {
     let seen = Entry::Event(Event::Observation(Observation { source: "test".into(), payload }));
     let written = journal.append(&run(), 10, vec![seen.clone(), entry(2)]).await.unwrap();
     assert_eq!(written[0].entry, seen);
-    let stored = journal.reader().unwrap().stored(&run()).unwrap();
-    let again = read_export(&export(&stored)).unwrap();
-    assert_eq!(again.stored, stored);
+    let bundle = journal.reader().unwrap().bundle(&run()).unwrap();
+    let again = read_export(&export(&bundle)).unwrap();
+    assert_eq!(again.bundle, bundle);
     assert_eq!(again.records[0].entry, seen);
 }
 
@@ -240,7 +241,7 @@ async fn fractions_survive_an_export() {
 async fn a_broken_export_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let journal = filled(folder.path()).await;
-    let text = export(&journal.reader().unwrap().stored(&run()).unwrap());
+    let text = export(&journal.reader().unwrap().bundle(&run()).unwrap());
     let broken = |text: &str| match read_export(text) {
         Err(Error::Broken(broken)) => broken.seq,
         other => panic!("{other:?}"),
@@ -260,7 +261,7 @@ async fn a_broken_export_is_named() {
 async fn foreign_and_newer_exports_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let journal = filled(folder.path()).await;
-    let text = export(&journal.reader().unwrap().stored(&run()).unwrap());
+    let text = export(&journal.reader().unwrap().bundle(&run()).unwrap());
     let said = |text: &str| read_export(text).unwrap_err().to_string();
     for foreign in ["", "kind: Workflow\n", "{\"run\":\"run-a\"}\n", "[]"] {
         assert_eq!(said(foreign), "the file is no export of a journal: its first line does not say so");
@@ -268,5 +269,150 @@ async fn foreign_and_newer_exports_are_refused() {
     let newer = text.replacen("\"export\":1", "\"export\":2,\"more\":[]", 1);
     assert_eq!(said(&newer), "the export has format 2; this binary reads format 1");
     assert_eq!(said(&format!("{text}{{\"half\":")), "line 7 is not in the form of an export");
-    assert!(matches!(write_export(&mut Vec::new(), WRITER, &[]), Err(Error::NoExport)));
+    assert!(matches!(write_export(&mut Vec::new(), WRITER, &Bundle::default()), Err(Error::NoExport)));
+}
+
+/// An entry with a value that is put away.
+fn large_entry() -> Entry {
+    let payload = json!({ "lines": "x".repeat(LARGE_BYTES) });
+    Entry::Event(Event::Observation(Observation { source: "test".into(), payload }))
+}
+
+/// The files of the large values in a journal's folder.
+fn value_files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries(&directory.join("blobs")).flat_map(|folder| entries(&folder).collect::<Vec<_>>()).collect()
+}
+
+/// A large value is kept once in a file of its own, whoever names it, and comes back whole: to the saga, to who reads records,
+/// and from an export elsewhere.
+#[tokio::test]
+async fn large_values_live_beside_the_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    journal.append(&run(), 40, vec![large_entry(), large_entry()]).await.unwrap();
+    assert_eq!(value_files(folder.path()).len(), 1);
+    let reader = journal.reader().unwrap();
+    let bundle = reader.bundle(&run()).unwrap();
+    assert!(bundle.records.iter().all(|record| record.text.len() < 1_000));
+    let records = reader.records(&run()).unwrap();
+    assert_eq!(records[5].entry, large_entry());
+    let whole = reader.stored(&run()).unwrap();
+    assert_eq!(whole[6].header.payload["payload"]["lines"].as_str().unwrap().len(), LARGE_BYTES);
+
+    let again = read_export(&export(&bundle)).unwrap();
+    assert_eq!((again.about.values, &again.records), (1, &records));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Journal::open(elsewhere.path(), 1).unwrap();
+    other.import(again.bundle).await.unwrap();
+    assert_eq!(other.reader().unwrap().records(&run()).unwrap(), records);
+    other.reader().unwrap().verify().unwrap();
+}
+
+/// A value that is missing or was changed is named with its record, by whoever reads it and by a verification; the other runs
+/// are read as before.
+#[tokio::test]
+async fn a_lost_value_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let other = "run-b".parse().unwrap();
+    journal.append(&other, 40, vec![entry(1), large_entry()]).await.unwrap();
+    let [file]: [_; 1] = value_files(folder.path()).try_into().unwrap();
+    let lost = |read: Result<(), Error>| match read {
+        Err(Error::Lost { seq: 2, source, .. }) => source,
+        other => panic!("{other:?}"),
+    };
+    let reader = journal.reader().unwrap();
+    std::fs::write(&file, "{}").unwrap();
+    assert!(matches!(lost(reader.records(&other).map(drop)), Lost::Changed { .. }));
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(lost(reader.records(&other).map(drop)), Lost::Missing { .. }));
+    assert!(matches!(lost(reader.verify().map(drop)), Lost::Missing { .. }));
+    assert_eq!(reader.records(&run()).unwrap().len(), 5);
+}
+
+/// An export whose value was changed, or taken out, is refused.
+#[tokio::test]
+async fn an_export_needs_its_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), 1).unwrap();
+    journal.append(&run(), 40, vec![large_entry()]).await.unwrap();
+    let text = export(&journal.reader().unwrap().bundle(&run()).unwrap());
+    let changed = text.replacen("xxx", "xxy", 1);
+    assert!(matches!(read_export(&changed), Err(Error::WrongValue { line: 2 })));
+    let mut bundle = read_export(&text).unwrap().bundle;
+    bundle.values.clear();
+    assert!(matches!(read_export(&export(&bundle)), Err(Error::NotThere { seq: 1, .. })));
+}
+
+fn end(status: Status) -> Entry {
+    let (outputs, outputs_error, instructions) = (serde_json::Map::new(), None, Vec::new());
+    Entry::Intent(Intent::End(End { status, outputs, outputs_error, instructions }))
+}
+
+/// A run that is over is deleted whole, with the values that nobody else names, and what stays tells of it; one that goes on is
+/// not, and the others are untouched.
+#[tokio::test]
+async fn a_run_that_is_over_can_be_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let over = "run-over".parse().unwrap();
+    let many = (0..200).map(entry).chain([large_entry(), end(Status::Failed), entry(3)]).collect();
+    let last = journal.append(&over, 40, many).await.unwrap().len() as u64;
+    let refused = journal.delete(&run(), 50, "operator: too old").await.unwrap_err().to_string();
+    assert_eq!(refused, "run `run-a` is not over: it is running");
+    assert!(matches!(journal.delete(&"none".parse().unwrap(), 50, "").await, Err(Error::NoSuchRun(_))));
+
+    journal.delete(&over, 50, "operator: too old").await.unwrap();
+    let reader = journal.reader().unwrap();
+    assert!(matches!(reader.records(&over), Err(Error::NoSuchRun(_))));
+    let [gone]: [_; 1] = reader.deleted().unwrap().try_into().unwrap();
+    assert_eq!((gone.run, gone.why.as_str(), gone.records), (over.clone(), "operator: too old", last));
+    drop(reader);
+    let freed = journal.compact().await.unwrap();
+    assert!(freed.database_bytes > 10_000 && freed.value_bytes > LARGE_BYTES as u64, "{freed:?}");
+    assert_eq!(value_files(folder.path()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(journal.reader().unwrap().records(&run()).unwrap().len(), 5);
+    journal.append(&run(), 60, vec![entry(6)]).await.unwrap();
+    assert_eq!(journal.reader().unwrap().verify().unwrap().records, 6);
+
+    // Nothing else can be deleted behind it, not even of a run of the same name.
+    journal.append(&over, 70, vec![entry(1)]).await.unwrap();
+    let db = Connection::open(folder.path().join("journal.db")).unwrap();
+    let said = db.execute_batch("DELETE FROM records").unwrap_err().to_string();
+    assert!(said.contains("append-only"), "{said}");
+}
+
+/// A run that stopped for an operator, or was taken up again after that, is not over.
+#[tokio::test]
+async fn a_run_that_can_be_resumed_is_not_over() {
+    use longhaul_saga::event::{Controller, RunResumed};
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path()).await;
+    let status = || journal.reader().unwrap().standing(&run()).unwrap().status;
+    journal.append(&run(), 40, vec![end(Status::NeedsOperator), entry(1)]).await.unwrap();
+    assert_eq!(status(), Status::NeedsOperator);
+    assert!(matches!(journal.delete(&run(), 50, "").await, Err(Error::NotOver { .. })));
+    let controller = Controller { host: "h".into(), pid: 1, generation: 2 };
+    journal
+        .append(&run(), 60, vec![Entry::Event(Event::RunResumed(RunResumed { controller }))])
+        .await
+        .unwrap();
+    assert_eq!(status(), Status::Running);
+}
+
+/// A database of something else is refused as such and left as it is.
+#[test]
+fn a_foreign_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let theirs = "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1); PRAGMA user_version = 1;";
+    Connection::open(&path).unwrap().execute_batch(theirs).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let refused = Journal::open(folder.path(), 1).unwrap_err();
+    assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
+    assert!(matches!(Reader::open(folder.path()), Err(Error::Foreign { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    std::fs::write(&path, "no database at all, only text that somebody put there").unwrap();
+    assert!(matches!(Reader::open(folder.path()), Err(Error::Database { .. })));
 }

@@ -11,9 +11,10 @@ use longhaul_step::Progress;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::blobs::Blobs;
 use super::chain;
-use super::committer::{Committer, Job};
-use super::{Error, Owner, Reader, Stored, owner, schema};
+use super::committer::{Change, Committer, Job};
+use super::{Bundle, Error, Freed, Owner, Reader, owner, schema};
 
 /// Jobs that may wait for the committer; then appenders wait too, and recordings are dropped.
 const JOBS_WAITING_MAX: usize = 1_024;
@@ -57,7 +58,7 @@ impl Journal {
         let db = schema::open_writer(&directory.join("journal.db"))?;
         let owner = owner::take_over(&db, now_unix_ms)?;
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-        let committer = Committer::new(db, owner.generation, lock);
+        let committer = Committer::new(db, Blobs::of(directory), owner.generation, lock);
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(|| committer.work(waiting));
         let thread = Some(thread.map_err(io)?);
         Ok(Self {
@@ -103,7 +104,7 @@ impl Journal {
         entries: Vec<Entry>,
     ) -> Result<Vec<Record>, Error> {
         let run = run.clone();
-        self.ask(|done| Job::Append { run, at_unix_ms, entries, done }).await
+        self.ask(|done| Job::Commit(Change::Append { run, at_unix_ms, entries, done })).await
     }
 
     /// Adds what somebody outside saw to a run, also after its end.
@@ -124,23 +125,46 @@ impl Journal {
         self.append(run, at_unix_ms, vec![Entry::Event(Event::Observation(observation))]).await
     }
 
-    /// Takes over the records of one run from elsewhere, as they are.
+    /// Takes over one run from elsewhere, as it is.
     ///
     /// # Errors
-    /// When their chain is broken, or the run is here already; nothing is written then.
-    pub async fn import(&self, records: Vec<Stored>) -> Result<(), Error> {
-        let Some(run) = records.first().map(|record| record.header.run.clone()) else { return Ok(()) };
-        chain::follow(&run, &records)?;
+    /// When its chain is broken, a value is missing, or the run is here already; nothing is written then.
+    pub async fn import(&self, bundle: Bundle) -> Result<(), Error> {
+        let Some(run) = bundle.run().cloned() else { return Ok(()) };
+        chain::follow(&run, &bundle.records)?;
+        bundle.whole()?;
         if self.reader()?.head(&run)?.is_some() {
             return Err(Error::RunExists(run));
         }
-        self.ask(|done| Job::Import { records, done }).await
+        self.ask(|done| Job::Commit(Change::Import { bundle, done })).await
+    }
+
+    /// Takes a run out that is over. What stays of it is when, why, how many records it had and the hash of the last one.
+    ///
+    /// # Errors
+    /// [`Error::NotOver`] of a run that goes on or can be resumed, [`Error::NoSuchRun`]; nothing is deleted then.
+    pub async fn delete(&self, run: &RunId, at_unix_ms: u64, why: &str) -> Result<(), Error> {
+        let status = self.reader()?.standing(run)?.status;
+        if !status.is_final() {
+            return Err(Error::NotOver { run: run.clone(), status });
+        }
+        let (run, why) = (run.clone(), why.to_owned());
+        self.ask(|done| Job::Commit(Change::Delete { run, at_unix_ms, why, done })).await
+    }
+
+    /// Gives back the space that deleted runs took.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], as after a failed commit.
+    pub async fn compact(&self) -> Result<Freed, Error> {
+        self.ask(|done| Job::Compact { done }).await
     }
 
     /// Keeps a step's progress if it is no trouble: under load it is dropped.
     pub fn recording(&self, run: &RunId, at_unix_ms: u64, step: &str, progress: &Progress) {
         let Ok(payload) = serde_json::to_string(progress) else { return };
-        let job = Job::Recording { run: run.clone(), at_unix_ms, step: step.to_owned(), payload };
+        let (run, step) = (run.clone(), step.to_owned());
+        let job = Job::Commit(Change::Recording { run, at_unix_ms, step, payload });
         if let Some(jobs) = &self.shared.jobs {
             // Losing a recording never matters.
             let _ = jobs.try_send(job);

@@ -4,6 +4,7 @@ mod children;
 mod claims;
 mod conditions;
 mod crash;
+mod disk_faults;
 mod kit;
 mod operators;
 mod probes;

@@ -13,6 +13,7 @@ mod diagnostics;
 mod endings;
 mod engine;
 mod guide;
+mod journals;
 mod moves;
 mod mutations;
 mod plugins;

@@ -115,7 +115,8 @@ async fn an_unwind_survives_a_cut_after_every_record() {
     sweep(failing_steps(), Status::Failed).await;
 }
 
-const CHILD: &str = "LONGHAUL_ENGINE_CHILD";
+/// Names the folder of the child's run.
+pub(super) const CHILD: &str = "LONGHAUL_ENGINE_CHILD";
 
 fn slow_plan() -> Plan {
     let slow = |mut step: Value| {
@@ -204,7 +205,7 @@ fn run_child(folder: &Path, patience: Duration) -> bool {
     child.wait().unwrap().success()
 }
 
-fn assert_started_only_before_done(records: &[Record]) {
+pub(super) fn assert_started_only_before_done(records: &[Record]) {
     use longhaul_saga::{Answer, Entry, Event, Intent};
     let mut done: Vec<StepPath> = Vec::new();
     for record in records {

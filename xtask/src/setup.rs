@@ -50,9 +50,9 @@ const fn qemu(name: &'static str) -> Package {
     Package { name, version_min: Some("1:10.0") }
 }
 
-/// QEMU; the lab's guest, its disk and its network; the name server's and the disk server's independent witnesses; the
-/// capture on the WAN (tcpdump needs one package where tshark needs sixteen).
-const PACKAGES: [Package; 9] = [
+/// QEMU; the lab's guest, its disk and its network; the name server's and the disk server's independent witnesses;
+/// what makes a disk fail under a journal; the capture on the WAN (tcpdump needs one package where tshark needs sixteen).
+const PACKAGES: [Package; 10] = [
     qemu("qemu-system-x86"),
     qemu("qemu-utils"),
     any("bind9-dnsutils"),
@@ -61,6 +61,7 @@ const PACKAGES: [Package; 9] = [
     any("iproute2"),
     any("libnbd-bin"),
     any("nftables"),
+    any("strace"),
     any("tcpdump"),
 ];
 

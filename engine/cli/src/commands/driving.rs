@@ -13,7 +13,7 @@ use longhaul_run::{Control, Driver, Ended, Journal, JsonLines, Reporters, Termin
 use longhaul_saga::{Report, Status};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::commands::{people, reports, sites};
+use crate::commands::{people, reports, runs, sites};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::Settings;
 use crate::{exit_code, output};
@@ -77,7 +77,13 @@ impl Driving {
     }
 
     /// Writes the reports anew, now that the end is known, and says how it ended.
-    pub(super) fn finish(&self, run: &RunId, ended: Ended, show: &Show) -> Result<u8> {
+    pub(super) async fn finish(
+        &self,
+        run: &RunId,
+        ended: Ended,
+        show: &Show,
+        settings: &Settings,
+    ) -> Result<u8> {
         if ended == Ended::Interrupted {
             return Ok(exit_code::INTERRUPTED);
         }
@@ -85,6 +91,7 @@ impl Driving {
         for path in reports::refresh(&records, show.report.as_deref())? {
             output::talk(format_args!("report: {}", path.display()));
         }
+        runs::tidy_up(&self.journal, settings).await;
         let Some(report) = Report::fold(&records) else { return Ok(code(ended)) };
         if report.has_lost_memory() {
             output::talk(format_args!("{}: `longhaul status {run}` says what to do", report.headline()));

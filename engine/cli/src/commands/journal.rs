@@ -1,10 +1,14 @@
 //! `longhaul journal`: what is written down about runs.
 
+use std::path::PathBuf;
+
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
 use longhaul_run::journal::{Bundle, Error, Writer, redact, write_export};
+use longhaul_saga::Saga;
 use serde_json::json;
 
+use crate::commands::{block_on, driving, replay};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::output::Table;
 use crate::settings::Settings;
@@ -21,6 +25,10 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Write the records of a run as JSON lines; `longhaul replay --file` shows them anywhere
     Export(Export),
+    /// Take a run over from an export, as it is. It has to be over
+    Import(Import),
+    /// Give back the space that deleted runs took
+    Compact(Compact),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,12 +59,27 @@ pub(crate) struct Export {
     alias: Option<RunId>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// What `longhaul journal export` wrote
+    file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compact {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn run(command: Command, settings: &Settings) -> Result<u8> {
     match command {
         Command::Show(Show { run: None, json }) => list(json, settings),
         Command::Show(Show { run: Some(run), json }) => show(&run, json, settings),
         Command::Verify(args) => verify(args.json, settings),
         Command::Export(args) => export(&args, settings),
+        Command::Import(args) => import(&args, settings),
+        Command::Compact(args) => compact(args.json, settings),
     }
 }
 
@@ -119,6 +142,7 @@ fn verify(json: bool, settings: &Settings) -> Result<u8> {
             }
             return Err(Failure::new(exit_code::CHECK_FAILED, Error::Broken(broken)));
         }
+        Err(error @ Error::Lost { .. }) => return Err(Failure::new(exit_code::CHECK_FAILED, error)),
         Err(error) => return Err(error.into()),
     }
     Ok(exit_code::OK)
@@ -131,6 +155,35 @@ fn export(args: &Export, settings: &Settings) -> Result<u8> {
     let alias = args.redact.then(|| args.alias.as_ref().unwrap_or(&args.run));
     let text = exported(&records, alias, &command)?;
     output::raw(&text);
+    Ok(exit_code::OK)
+}
+
+fn import(args: &Import, settings: &Settings) -> Result<u8> {
+    let export = replay::read(&args.file)?;
+    let run = export.about.run.clone();
+    let fold = Saga::fold(&export.records)
+        .doing(exit_code::CHECK_FAILED, || "derive the run's decisions again from its events".to_owned())?;
+    let status = fold.saga.status();
+    if !status.is_final() {
+        let message = format!(
+            "run {run} is not over: it is {status}, and the controller that it has may go on with it"
+        );
+        return Err(Failure::said(exit_code::FAILED, message)
+            .advise("let it come to its end where it is, then export it again"));
+    }
+    block_on(async { driving::open_journal(settings)?.import(export.bundle).await.map_err(Failure::from) })?;
+    output::data(format_args!("run {run}: {} records, {status}", export.about.records));
+    Ok(exit_code::OK)
+}
+
+fn compact(json: bool, settings: &Settings) -> Result<u8> {
+    let freed = block_on(async { driving::open_journal(settings)?.compact().await.map_err(Failure::from) })?;
+    if json {
+        output::json(&json!({ "database_bytes": freed.database_bytes, "value_bytes": freed.value_bytes }));
+    } else {
+        let (database, values) = (freed.database_bytes / 1_000, freed.value_bytes / 1_000);
+        output::data(format_args!("given back: {database} kB of the database, {values} kB of large values"));
+    }
     Ok(exit_code::OK)
 }
 

@@ -31,6 +31,7 @@ mod replay;
 mod reports;
 mod resume;
 mod run;
+mod runs;
 mod schema;
 mod schemas;
 mod sites;
@@ -101,6 +102,9 @@ pub(crate) enum Command {
     Unpause(answer::Hold),
     /// Go on with a run that was interrupted or needed an operator
     Resume(resume::Args),
+    /// List, show and delete runs
+    #[command(subcommand)]
+    Runs(runs::Command),
     /// Show a run again from its records, and write its report again
     Replay(replay::Args),
     /// Read what is written down about runs
@@ -161,6 +165,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Pause(args) => answer::pause(&args, settings),
         Command::Unpause(args) => answer::unpause(&args, settings),
         Command::Resume(args) => resume::run(&args, settings),
+        Command::Runs(command) => runs::run(command, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Journal(command) => journal::run(command, settings),
         Command::Vm(command) => vm::run(command, settings),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longhaul_model::ids::RunId;
-use longhaul_run::journal::{Error, read_export};
+use longhaul_run::journal::{Error, Export, read_export};
 use longhaul_run::replay;
 use longhaul_saga::{Record, Saga};
 
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     let also = args.report.as_deref();
     let (records, written) = match (&args.file, &args.run) {
         (Some(file), _) => {
-            let records = read(file)?;
+            let records = read(file)?.records;
             // The paths in the records of a file are those of another place: nothing is written there.
             let written = reports::write(&records, also)?;
             (records, written)
@@ -60,13 +60,11 @@ fn decided_again(records: &[Record]) -> Result<u8> {
     Ok(exit_code::OK)
 }
 
-fn read(file: &Path) -> Result<Vec<Record>> {
+/// Reads an export.
+pub(super) fn read(file: &Path) -> Result<Export> {
     let reading = || format!("read {}", file.display());
     let text = std::fs::read_to_string(file).doing(exit_code::INVALID_FILE, reading)?;
-    match read_export(&text) {
-        Ok(export) => Ok(export.records),
-        Err(error) => Err(refused(error, file)),
-    }
+    read_export(&text).map_err(|error| refused(error, file))
 }
 
 fn refused(error: Error, file: &Path) -> Failure {

@@ -20,6 +20,6 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
         let ended = driving.drive(&args.show, async |driver, reporters, control| {
             driver.resume(&args.run, reporters, control).await
         });
-        driving.finish(&args.run, ended.await?, &args.show)
+        driving.finish(&args.run, ended.await?, &args.show, settings).await
     })
 }

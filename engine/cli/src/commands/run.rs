@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
         let ended = driving.drive(&args.show, async |driver, reporters, control| {
             driver.run(run.clone(), plan, started_by, reporters, control).await
         });
-        driving.finish(&run, ended.await?, &args.show)
+        driving.finish(&run, ended.await?, &args.show, settings).await
     })
 }
 

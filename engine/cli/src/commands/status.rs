@@ -6,7 +6,7 @@ use longhaul_saga::intent::{Asked, Instruction};
 use longhaul_saga::{OpenQuestion, Record, Report, Saga, Status, StepView};
 use serde_json::json;
 
-use crate::commands::{driving, journal};
+use crate::commands::{driving, journal, runs};
 use crate::errors::{Explain as _, Result};
 use crate::output::Table;
 use crate::settings::Settings;
@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     let reader = journal::open(settings)?;
     match &args.run {
         Some(run) => one(&reader, run, args.json),
-        None => all(&reader, args.json),
+        None => runs::list(&reader, args.json),
     }
 }
 
@@ -106,26 +106,6 @@ fn code(status: Status, alone: bool) -> u8 {
         Status::Running if alone => exit_code::INTERRUPTED,
         status => driving::of_status(status),
     }
-}
-
-fn all(reader: &Reader, as_json: bool) -> Result<u8> {
-    let mut table = Table::new(["run", "status", "began"]);
-    let mut list = Vec::new();
-    for summary in reader.runs()? {
-        // One run that this binary cannot fold does not hide the others.
-        let status = fold(&summary.run, &reader.records(&summary.run)?);
-        let status = status.map_or_else(|_| "not readable".to_owned(), |saga| saga.status().to_string());
-        list.push(
-            json!({ "run": summary.run, "status": status, "began_at_unix_ms": summary.began_at_unix_ms }),
-        );
-        table.row([summary.run.to_string(), status, journal::time(summary.began_at_unix_ms)]);
-    }
-    if as_json {
-        output::json(&list);
-    } else {
-        output::data(table);
-    }
-    Ok(exit_code::OK)
 }
 
 fn fold(run: &RunId, records: &[Record]) -> Result<Saga> {

@@ -24,6 +24,7 @@ pub(crate) use origin::{Origin, Setting};
 pub(crate) use surroundings::Surroundings;
 
 use config_file::ConfigFile;
+pub(crate) use config_file::Retention;
 
 /// The settings of this process.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     sites: Setting<PathBuf>,
     log: Option<Setting<String>>,
     config: PathBuf,
+    retention: Retention,
     shell: PathBuf,
 }
 
@@ -53,7 +55,8 @@ impl Settings {
             .or_else(|| file.sites())
             .unwrap_or_else(|| Setting::default(default_sites(around)));
         let shell = around.path("SHELL").map_or_else(|| PathBuf::from("/bin/sh"), |shell| shell.value);
-        Self { state, sites, log: around.text("LONGHAUL_LOG"), config: file.path().to_owned(), shell }
+        let (log, retention) = (around.text("LONGHAUL_LOG"), file.retention());
+        Self { state, sites, log, config: file.path().to_owned(), retention, shell }
     }
 
     /// The state directory.
@@ -69,6 +72,11 @@ impl Settings {
     /// Where the built-in certificate authority is.
     pub(crate) fn pki(&self) -> PathBuf {
         self.state().join("pki")
+    }
+
+    /// How long runs are kept that are over.
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention
     }
 
     /// The user's shell.
@@ -106,10 +114,18 @@ impl Settings {
         let log = self.log.as_ref().map_or(("-".to_owned(), Origin::Default.to_string()), |log| {
             (log.value.clone(), log.origin.to_string())
         });
+        let kept = |value: Option<String>| match value {
+            Some(value) => (value, Origin::File(self.config.clone()).to_string()),
+            None => ("-".to_owned(), Origin::Default.to_string()),
+        };
+        let keep_for = kept(self.retention.keep_runs_for.map(|time| time.to_string()));
+        let keep = kept(self.retention.keep_runs.map(|number| number.to_string()));
         vec![
             path("state", &self.state),
             path("sites", &self.sites),
             ("log", log.0, log.1),
+            ("keep_runs_for", keep_for.0, keep_for.1),
+            ("keep_runs", keep.0, keep.1),
             ("config", self.config.display().to_string(), Origin::Default.to_string()),
         ]
     }

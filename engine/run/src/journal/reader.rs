@@ -106,6 +106,17 @@ impl Reader {
         Ok(self.head(run)?.is_some())
     }
 
+    /// The first record of a run, which says what it is pinned to.
+    ///
+    /// # Errors
+    /// When there is no such run, or this binary cannot read the record.
+    pub fn first(&self, run: &RunId) -> Result<Record, Error> {
+        let sql = "SELECT seq, version, saga, at_unix_ms, kind, payload, previous
+                   FROM records WHERE run = ?1 AND seq = 1";
+        let first = self.all("read the first record", sql, [run.as_str()], |row| stored(run, row))?.pop();
+        self.read(first.ok_or_else(|| Error::NoSuchRun(run.clone()))?)
+    }
+
     /// How a run stands.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use longhaul_model::ids::RunId;
 use rusqlite::{Connection, Transaction};
+use serde::Serialize;
 
 use super::blobs::{self, Blobs};
 use super::error::database;
@@ -22,7 +23,7 @@ pub struct Freed {
 }
 
 /// A run that was deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deleted {
     /// The run.
     pub run: RunId,

@@ -5,6 +5,7 @@ mod claims;
 mod conditions;
 mod crash;
 mod disk_faults;
+mod kept;
 mod kit;
 mod operators;
 mod probes;

@@ -143,7 +143,8 @@ fn child() {
 async fn drive(folder: &Path) {
     let world = World::new(&folder.join("world"));
     let journal = Journal::open(&folder.join("controller"), 0).unwrap();
-    let driver = Driver::new(journal.clone(), registry(&world));
+    // A state at every record, so that each death meets another one.
+    let driver = Driver::new(journal.clone(), registry(&world)).with_states_kept_every(1);
     let run = "run-a".parse().unwrap();
     let (mut reporters, control) = (Reporters::new(), Control::new());
     let known = journal.reader().unwrap().knows(&run).unwrap();

@@ -412,6 +412,7 @@ pub(super) struct Rig {
     pub(super) world: World,
     pub(super) clock: Arc<VirtualClock>,
     pub(super) journal: Journal,
+    keep_every: usize,
 }
 
 impl Rig {
@@ -419,12 +420,19 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let world = World::new(&folder.path().join("world"));
         let journal = Journal::open(&folder.path().join("controller"), 1_000).unwrap();
-        Self { folder, world, clock: Arc::new(VirtualClock::new(1_000_000, SKIP_MS_MAX)), journal }
+        let clock = Arc::new(VirtualClock::new(1_000_000, SKIP_MS_MAX));
+        Self { folder, world, clock, journal, keep_every: usize::MAX }
+    }
+
+    /// The same with the state kept at every record.
+    pub(super) fn keeping_states() -> Self {
+        Self { keep_every: 1, ..Self::new() }
     }
 
     pub(super) fn driver(&self) -> Driver {
         let clock: Arc<VirtualClock> = Arc::clone(&self.clock);
-        Driver::new(self.journal.clone(), registry(&self.world)).with_clock(clock).with_seed(7)
+        let driver = Driver::new(self.journal.clone(), registry(&self.world));
+        driver.with_clock(clock).with_seed(7).with_states_kept_every(self.keep_every)
     }
 
     pub(super) async fn run(&self, plan: Plan) -> Ended {

@@ -71,7 +71,7 @@ pub enum Share {
 }
 
 /// A resource with the values of its expressions. Two that are equal are one and the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// The resource's name.
     pub name: String,
@@ -82,12 +82,12 @@ pub struct Budget {
     /// How much of it is given to steps, at least 1.
     pub to_give: u64,
     /// Where it is.
-    #[serde(skip_serializing_if = "Value::is_null")]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub place: Value,
 }
 
 /// A claim with the values of its expressions, in the resource's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// It waits until it gets so much; at least 1.
     pub least: u64,

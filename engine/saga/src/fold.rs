@@ -56,24 +56,33 @@ impl Saga {
         let Entry::Event(Event::RunCreated(created)) = &first.entry else {
             return Err(FoldError::NotCreated);
         };
-        let illegal = |seq| move |source| FoldError::Illegal { seq, source };
+        let illegal = |source| FoldError::Illegal { seq: first.seq, source };
         let started_by = created.started_by.as_ref().map(|starter| starter.name.clone());
-        let (mut saga, commands) =
+        let (saga, commands) =
             Self::create(first.run.clone(), created.plan.clone(), started_by, first.at_unix_ms)
-                .map_err(illegal(first.seq))?;
-        let mut unrecorded = VecDeque::new();
-        collect(&mut unrecorded, commands);
-        for record in rest {
+                .map_err(illegal)?;
+        let mut fold = Fold { saga, unrecorded: intents(commands).collect() };
+        fold.go_on(rest)?;
+        Ok(fold)
+    }
+}
+
+impl Fold {
+    /// The state after these records, which come behind those that it was made of.
+    ///
+    /// # Errors
+    /// When they do not follow.
+    pub fn go_on(&mut self, records: &[Record]) -> Result<(), FoldError> {
+        let mut unrecorded = VecDeque::from(std::mem::take(&mut self.unrecorded));
+        for record in records {
             match &record.entry {
                 Entry::Event(Event::Observation(_) | Event::Interrupted(_)) => {}
                 Entry::Event(event) => {
                     if let Some(missing) = unrecorded.front() {
                         return Err(diverged(record, Some(missing)));
                     }
-                    collect(
-                        &mut unrecorded,
-                        saga.apply(event, record.at_unix_ms).map_err(illegal(record.seq))?,
-                    );
+                    let illegal = |source| FoldError::Illegal { seq: record.seq, source };
+                    unrecorded.extend(intents(self.saga.apply(event, record.at_unix_ms).map_err(illegal)?));
                 }
                 Entry::Intent(intent) => {
                     let derived = unrecorded.pop_front();
@@ -83,19 +92,20 @@ impl Saga {
                 }
             }
         }
-        Ok(Fold { saga, unrecorded: unrecorded.into() })
+        self.unrecorded = unrecorded.into();
+        Ok(())
     }
 }
 
-fn collect(into: &mut VecDeque<Intent>, commands: Vec<Command>) {
-    into.extend(commands.into_iter().filter_map(|command| match command {
+fn intents(commands: Vec<Command>) -> impl Iterator<Item = Intent> {
+    commands.into_iter().filter_map(|command| match command {
         Command::Intent(intent) => Some(intent),
         Command::Probe(_)
         | Command::Inquire(_)
         | Command::Observe(_)
         | Command::Wait(_)
         | Command::Decide(_) => None,
-    }));
+    })
 }
 
 fn diverged(record: &Record, derived: Option<&Intent>) -> FoldError {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod detectors;
+mod kept;
 mod last_blocks;
 mod policies;
 mod probes;

@@ -142,7 +142,13 @@ fn verify(json: bool, settings: &Settings) -> Result<u8> {
             }
             return Err(Failure::new(exit_code::CHECK_FAILED, Error::Broken(broken)));
         }
-        Err(error @ Error::Lost { .. }) => return Err(Failure::new(exit_code::CHECK_FAILED, error)),
+        Err(error @ (Error::Lost { .. } | Error::Fold { .. })) => {
+            return Err(Failure::new(exit_code::CHECK_FAILED, error));
+        }
+        Err(error @ Error::WrongState { .. }) => {
+            return Err(Failure::new(exit_code::CHECK_FAILED, error)
+                .advise("`longhaul journal compact` drops it; the run is then taken up from its records"));
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(exit_code::OK)

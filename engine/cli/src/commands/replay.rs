@@ -82,6 +82,8 @@ fn refused(error: Error, file: &Path) -> Failure {
         | Error::Lost { .. }
         | Error::Foreign { .. }
         | Error::NotOver { .. }
+        | Error::Fold { .. }
+        | Error::WrongState { .. }
         | Error::Held(_)
         | Error::Io { .. }
         | Error::Database { .. }

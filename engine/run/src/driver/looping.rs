@@ -4,7 +4,7 @@ use longhaul_model::ids::StepPath;
 use longhaul_saga::event::{
     CancelRequested, How, Interrupted, Observed, RunPaused, RunUnpaused, Signalled, TimerFired, Voted,
 };
-use longhaul_saga::{Batch, Command, Entry, Event, Intent, Saga, Status};
+use longhaul_saga::{Batch, Command, Entry, Event, Intent, Record, Saga, Status};
 use longhaul_step::Progress;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -21,6 +21,12 @@ use crate::{Control, Reporters};
 const NEWS_WAITING_MAX: usize = 1_024;
 /// The most news that are applied before they are committed together.
 const NEWS_AT_ONCE_MAX: usize = 64;
+
+/// A state is kept after so many records for each step that there is, at the earliest: what it takes to write and read that of a
+/// step is what it takes to read some three records. Of a small run it is kept as often as the driver says.
+const KEEP_EVERY_PER_STEP: usize = 6;
+/// A run with fewer steps is small.
+const SMALL: usize = 100;
 
 /// What a call or a timer has to say.
 #[derive(Debug)]
@@ -39,6 +45,10 @@ pub(super) struct Loop<'a> {
     reporters: &'a mut Reporters,
     calls: Calls,
     estimates: Estimates,
+    /// The number of the last message that was applied.
+    message: u64,
+    /// So many records were written since a state was kept.
+    unkept: usize,
     inbox: mpsc::Receiver<News>,
     _postman: Postman,
 }
@@ -63,7 +73,17 @@ impl<'a> Loop<'a> {
         let postman = Postman::start(driver.journal.directory(), run.clone(), last_taken, outbox.clone())?;
         let calls = Calls::new(driver, run, outbox);
         let estimates = Estimates::default();
-        Ok(Self { driver, saga, reporters, calls, estimates, inbox, _postman: postman })
+        Ok(Self {
+            driver,
+            saga,
+            reporters,
+            calls,
+            estimates,
+            message: last_taken,
+            unkept: 0,
+            inbox,
+            _postman: postman,
+        })
     }
 
     /// Drives the run from its first batch until it ends or is asked to stop.
@@ -217,6 +237,7 @@ impl<'a> Loop<'a> {
         {
             self.calls.give_up(&fired.step);
         }
+        self.message = event.message().unwrap_or(self.message);
         pending.batch.add(event, commands);
         self.have_decided(pending)?;
         if new_facts {
@@ -245,6 +266,7 @@ impl<'a> Loop<'a> {
         let Pending { batch, durable } = pending;
         let records = self.driver.journal.append(self.saga.run(), batch.at_unix_ms, batch.entries).await?;
         records.iter().for_each(|record| self.reporters.record(record));
+        self.keep_at_times(&records);
         for (step, call, durable) in durable {
             // A call that was replaced in the meantime does not listen any more.
             let _ = durable.send(());
@@ -254,6 +276,21 @@ impl<'a> Loop<'a> {
             self.carry_out(command, batch.at_unix_ms);
         }
         Ok(())
+    }
+
+    /// Keeps the state now and then. What it takes to write it is spread over more records than it has steps.
+    fn keep_at_times(&mut self, records: &[Record]) {
+        self.unkept += records.len();
+        let size = self.saga.size();
+        let by_size = if size < SMALL { 0 } else { KEEP_EVERY_PER_STEP * size };
+        let every = self.driver.keep_every.max(by_size);
+        if self.unkept < every {
+            return;
+        }
+        if let (Some(last), Some(state)) = (records.last(), self.saga.keep()) {
+            self.driver.journal.keep(self.saga.run(), last.seq, self.message, state);
+            self.unkept = 0;
+        }
     }
 
     /// Does what was asked for at that time.

@@ -5,7 +5,6 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use longhaul_model::ids::RunId;
-use longhaul_saga::{Entry, Record};
 use tokio::sync::mpsc;
 
 use super::looping::News;
@@ -71,13 +70,4 @@ fn look(
         let _ = outbox.blocking_send(News::Letter(letter));
     }
     Ok(())
-}
-
-/// The number of the last message that is in these records.
-pub(super) fn last_taken(records: &[Record]) -> u64 {
-    let number = |record: &Record| match &record.entry {
-        Entry::Event(event) => event.message(),
-        Entry::Intent(_) => None,
-    };
-    records.iter().filter_map(number).max().unwrap_or(0)
 }

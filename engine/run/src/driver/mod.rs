@@ -16,10 +16,11 @@ use std::sync::Arc;
 use longhaul_model::ids::RunId;
 use longhaul_plan::Plan;
 use longhaul_saga::event::Starter;
-use longhaul_saga::{Entry, FoldError, Illegal, Saga, Status};
+use longhaul_saga::{Entry, Illegal, Saga, Status};
 use longhaul_step::policy::{Host, NoHost};
 use longhaul_step::{Lookout, NoLookout, Registry};
 
+use crate::journal::TakenUp;
 use crate::statement::{NoNotary, Notary};
 use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
 use looping::Loop;
@@ -30,15 +31,6 @@ pub enum Error {
     /// The journal failed.
     #[error("keep the journal")]
     Journal(#[from] journal::Error),
-    /// The records do not make a run.
-    #[error("fold the records of run `{run}`")]
-    Fold {
-        /// The run.
-        run: RunId,
-        /// Why.
-        #[source]
-        source: FoldError,
-    },
     /// The saga refused an event: a bug on our side.
     #[error("go on with run `{run}`")]
     Illegal {
@@ -88,14 +80,19 @@ pub struct Driver {
     notary: Arc<dyn Notary>,
     policies: Arc<dyn Host>,
     lookout: Arc<dyn Lookout>,
+    keep_every: usize,
 }
+
+/// A state is kept after so many records at the earliest: reading them takes some 50 ms.
+const KEEP_EVERY: usize = 10_000;
 
 impl Driver {
     /// A driver on the machine's clock.
     #[must_use]
     pub fn new(journal: Journal, registry: Registry) -> Self {
         let (clock, notary, policies) = (Arc::new(SystemClock), Arc::new(NoNotary), Arc::new(NoHost));
-        Self { journal, registry, clock, seed: None, notary, policies, lookout: Arc::new(NoLookout) }
+        let (lookout, keep_every) = (Arc::new(NoLookout), KEEP_EVERY);
+        Self { journal, registry, clock, seed: None, notary, policies, lookout, keep_every }
     }
 
     /// The same on another clock.
@@ -123,6 +120,14 @@ impl Driver {
     #[must_use]
     pub fn with_lookout(mut self, lookout: Arc<dyn Lookout>) -> Self {
         self.lookout = lookout;
+        self
+    }
+
+    /// The same that keeps a run's state beside its records after so many of them, 10,000 if nothing is said: a run is taken
+    /// up from there. The state of a large run is kept more rarely.
+    #[must_use]
+    pub fn with_states_kept_every(mut self, records: usize) -> Self {
+        self.keep_every = records;
         self
     }
 
@@ -166,8 +171,7 @@ impl Driver {
         reporters: &mut Reporters,
         control: &Control,
     ) -> Result<Ended, Error> {
-        let records = self.journal.reader()?.records(run)?;
-        let fold = Saga::fold(&records).map_err(|source| Error::Fold { run: run.clone(), source })?;
+        let TakenUp { fold, records, message } = self.journal.reader()?.take_up(run)?;
         records.iter().for_each(|record| reporters.past(record));
         let illegal = |source| Error::Illegal { run: run.clone(), source };
         let (saga, first) =
@@ -175,7 +179,7 @@ impl Driver {
         if saga.status().is_final() {
             return self.end_again(run, first.entries, saga.status(), reporters).await;
         }
-        Loop::new(self, saga, mail::last_taken(&records), reporters)?.drive(first, control).await
+        Loop::new(self, saga, message, reporters)?.drive(first, control).await
     }
 
     /// A run that had decided on its end, but died before that was recorded, only needs the record.

@@ -123,7 +123,11 @@ impl Head {
 /// Names the first record that cannot be trusted. If a record was changed, that is the one before the first whose
 /// `previous` does not fit.
 pub(super) fn follow(run: &RunId, records: &[Stored]) -> Result<Head, Broken> {
-    let mut head = Head::empty();
+    follow_from(Head::empty(), run, records)
+}
+
+/// The same of records that come behind this end.
+pub(super) fn follow_from(mut head: Head, run: &RunId, records: &[Stored]) -> Result<Head, Broken> {
     for Stored { header, text } in records {
         let broken = |seq, why: &str| Broken { run: run.clone(), seq, why: why.to_owned() };
         if header.seq != head.seq + 1 {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use longhaul_model::ids::RunId;
 use longhaul_saga::{Entry, Record};
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::blobs::Blobs;
 use super::chain::{self, Head};
+use super::kept::{self, Keeping};
 use super::removal::{self, Freed};
 use super::{Bundle, Error, Stored, owner, reader};
 
@@ -39,6 +40,8 @@ pub(super) enum Change {
     Import { bundle: Bundle, done: Answer<()> },
     /// Take a run out that is over.
     Delete { run: RunId, at_unix_ms: u64, why: String, done: Answer<()> },
+    /// Keep this state as a shortcut.
+    Keep(Keeping),
     /// Keep this if it is no trouble.
     Recording { run: RunId, at_unix_ms: u64, step: String, payload: String },
 }
@@ -154,13 +157,16 @@ impl Committer {
                     work.push(Work::Delete { run, at_unix_ms, why });
                     promises.push(Promise::Nothing(done));
                 }
+                Change::Keep(keeping) => work.push(Work::Keep(keeping)),
                 Change::Recording { run, at_unix_ms, step, payload } => {
                     work.push(Work::Recording { run, at_unix_ms, step, payload });
                 }
             }
         }
         let doing = super::error::database;
-        let transaction = db.transaction().map_err(doing("begin a commit"))?;
+        // It begins as a writer: another one who wrote between our reading and our writing would fail the commit.
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = transaction.map_err(doing("begin a commit"))?;
         self.check_fence(&transaction)?;
         for job in work {
             self.carry_out(&transaction, job, promises)?;
@@ -181,6 +187,10 @@ impl Committer {
             Work::Delete { run, at_unix_ms, why } => {
                 self.heads.remove(&run);
                 removal::delete(tx, &run, at_unix_ms, &why)
+            }
+            Work::Keep(keeping) => {
+                kept::keep(tx, self.heads.get(&keeping.run), &keeping);
+                Ok(())
             }
             Work::Recording { run, at_unix_ms, step, payload } => {
                 record(tx, &run, at_unix_ms, &step, &payload);
@@ -255,7 +265,7 @@ impl Committer {
                 Change::Import { done, .. } | Change::Delete { done, .. } => {
                     break_promise(Promise::Nothing(done), &self.stopped);
                 }
-                Change::Recording { .. } => {}
+                Change::Keep(_) | Change::Recording { .. } => {}
             }
         }
     }
@@ -280,6 +290,7 @@ enum Work {
     Append { run: RunId, at_unix_ms: u64, entries: Vec<Entry>, promise: usize },
     Import(Bundle),
     Delete { run: RunId, at_unix_ms: u64, why: String },
+    Keep(Keeping),
     Recording { run: RunId, at_unix_ms: u64, step: String, payload: String },
 }
 

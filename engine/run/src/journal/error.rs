@@ -38,6 +38,23 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The records do not follow from each other.
+    #[error("fold the records of run `{run}`")]
+    Fold {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: Box<FoldError>,
+    },
+    /// A state that is kept is not the one that its records make.
+    #[error("the state that is kept of run `{run}` at record {seq} is not the one that its records make")]
+    WrongState {
+        /// The run.
+        run: RunId,
+        /// The record.
+        seq: u64,
+    },
     /// The run is not over.
     #[error("run `{run}` is not over: it is {status}")]
     NotOver {

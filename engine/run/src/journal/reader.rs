@@ -17,7 +17,7 @@ use super::{Broken, Bundle, Deleted, Error, Owner, Stored, owner, schema};
 /// A reader's own connection.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
     blobs: Blobs,
 }
 
@@ -160,7 +160,7 @@ impl Reader {
     /// # Errors
     /// When there is no such run, a value is lost, or the database cannot be read.
     pub fn bundle(&self, run: &RunId) -> Result<Bundle, Error> {
-        let mut bundle = Bundle { records: self.texts(run)?, values: BTreeMap::new() };
+        let mut bundle = Bundle { records: self.texts(run, 1)?, values: BTreeMap::new() };
         for Stored { header, text } in &mut bundle.records {
             for digest in blobs::digests(text) {
                 let value = self.blobs.get(&digest).map_err(lost(header))?;
@@ -180,12 +180,12 @@ impl Reader {
         self.bundle(run)?.whole()
     }
 
-    /// The records with payloads as text alone.
-    fn texts(&self, run: &RunId) -> Result<Vec<Stored>, Error> {
+    /// The records from this one on, with payloads as text alone.
+    pub(super) fn texts(&self, run: &RunId, from: u64) -> Result<Vec<Stored>, Error> {
         let sql = "SELECT seq, version, saga, at_unix_ms, kind, payload, previous
-                   FROM records WHERE run = ?1 ORDER BY seq";
-        let records = self.all("read the records", sql, [run.as_str()], |row| stored(run, row))?;
-        if records.is_empty() { Err(Error::NoSuchRun(run.clone())) } else { Ok(records) }
+                   FROM records WHERE run = ?1 AND seq >= ?2 ORDER BY seq";
+        let records = self.all("read the records", sql, (run.as_str(), from), |row| stored(run, row))?;
+        if records.is_empty() && from <= 1 { Err(Error::NoSuchRun(run.clone())) } else { Ok(records) }
     }
 
     /// Every durable record of a run, in order, its chain followed.
@@ -193,12 +193,12 @@ impl Reader {
     /// # Errors
     /// When there is no such run, a record was changed, or this binary cannot read one.
     pub fn records(&self, run: &RunId) -> Result<Vec<Record>, Error> {
-        let stored = self.texts(run)?;
+        let stored = self.texts(run, 1)?;
         chain::follow(run, &stored)?;
         stored.into_iter().map(|stored| self.read(stored)).collect()
     }
 
-    fn read(&self, stored: Stored) -> Result<Record, Error> {
+    pub(super) fn read(&self, stored: Stored) -> Result<Record, Error> {
         let Stored { header, text } = stored;
         let text = blobs::put_back(text, |digest| self.blobs.get(digest).map_err(lost(&header)))?;
         Ok(Record::read_text(header, &text)?)
@@ -219,7 +219,7 @@ impl Reader {
     }
 
     fn verify_run(&self, run: &RunId) -> Result<u64, Error> {
-        let stored = self.texts(run)?;
+        let stored = self.texts(run, 1)?;
         let found = chain::follow(run, &stored)?;
         for Stored { header, text } in &stored {
             for digest in blobs::digests(text) {
@@ -235,6 +235,7 @@ impl Reader {
             let why = "its content does not fit the hash at the chain's end".to_owned();
             return Err(Broken { run: run.clone(), seq: found.seq, why }.into());
         }
+        self.verify_kept(run)?;
         Ok(found.seq)
     }
 

@@ -50,6 +50,7 @@ pub(super) fn delete(tx: &Transaction<'_>, run: &RunId, at_unix_ms: u64, why: &s
         "DELETE FROM records WHERE run = ?1",
         "DELETE FROM heads WHERE run = ?1",
         "DELETE FROM recordings WHERE run = ?1",
+        "DELETE FROM states WHERE run = ?1",
         "UPDATE deleted SET is_open = 0 WHERE run = ?1",
     ] {
         tx.execute(sql, [run.as_str()]).map_err(doing())?;
@@ -62,7 +63,9 @@ pub(super) fn delete(tx: &Transaction<'_>, run: &RunId, at_unix_ms: u64, why: &s
 /// The values come last: one that a record names is there at every moment.
 pub(super) fn compact(db: &Connection, blobs: &Blobs) -> Result<Freed, Error> {
     let before = size(db)?;
-    db.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);").map_err(database("compact the journal"))?;
+    // States that are kept are shortcuts, and a run that is over needs none.
+    db.execute_batch("DELETE FROM states; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+        .map_err(database("compact the journal"))?;
     let named = named(db)?;
     let io = |source| Error::Io { path: blobs.folder().to_owned(), source };
     let value_bytes = blobs.keep_only(&named).map_err(io)?;

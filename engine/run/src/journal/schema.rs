@@ -34,6 +34,10 @@ CREATE TABLE recordings (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, step TEXT NOT NULL, payload TEXT NOT NULL
 );
 CREATE INDEX recordings_of_run ON recordings (run, id);
+CREATE TABLE states (
+    run TEXT PRIMARY KEY, seq INTEGER NOT NULL, form INTEGER NOT NULL, saga INTEGER NOT NULL, digest TEXT NOT NULL,
+    message INTEGER NOT NULL, state TEXT NOT NULL, hash TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE deleted (
     run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, why TEXT NOT NULL, records INTEGER NOT NULL, digest TEXT NOT NULL,
     is_open INTEGER NOT NULL, PRIMARY KEY (run, at_unix_ms)

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::blobs::Blobs;
 use super::chain;
 use super::committer::{Change, Committer, Job};
+use super::kept::Keeping;
 use super::{Bundle, Error, Freed, Owner, Reader, owner, schema};
 
 /// Jobs that may wait for the committer; then appenders wait too, and recordings are dropped.
@@ -158,6 +159,16 @@ impl Journal {
     /// [`Error::Stopped`], as after a failed commit.
     pub async fn compact(&self) -> Result<Freed, Error> {
         self.ask(|done| Job::Compact { done }).await
+    }
+
+    /// Keeps a state of a run as a shortcut for who takes it up later, if that is no trouble: it has seen the records up to
+    /// `seq` and the messages up to `message`.
+    pub(crate) fn keep(&self, run: &RunId, seq: u64, message: u64, state: String) {
+        let keeping = Keeping { run: run.clone(), seq, message, state };
+        if let Some(jobs) = &self.shared.jobs {
+            // Without it, taking the run up takes longer and nothing else.
+            let _ = jobs.try_send(Job::Commit(Change::Keep(keeping)));
+        }
     }
 
     /// Keeps a step's progress if it is no trouble: under load it is dropped.

@@ -92,7 +92,7 @@ pub struct Probe {
 }
 
 /// Asks whether a site is up, for [`Observed`](crate::event::Observed).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observe {
     /// The step that wants to know.
     pub step: StepPath,

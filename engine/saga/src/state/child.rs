@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use longhaul_expr::Scope;
 use longhaul_plan::{Body, Child, ValueSchema};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::create::wait_for;
@@ -23,7 +24,7 @@ use crate::intent::Enter;
 use crate::{Failure, Intent, Work};
 
 /// What there is of a workflow that has begun, besides its steps.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Within {
     inputs: Map<String, Value>,
     /// The wait for its deadline.

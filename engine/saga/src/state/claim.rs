@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use longhaul_model::ids::StepPath;
 use longhaul_plan::{ActionStep, Body, Budget, Resource, Wanted};
+use serde::{Deserialize, Serialize};
 
 use super::{FrameId, Node, NodeId, Saga, State};
 use crate::intent::{Queue, Share, Wish};
@@ -36,14 +37,14 @@ const GROWTH_TOLD: u64 = 10;
 const KEEPERS_SHOWN: usize = 3;
 
 /// A budget, and the steps that have something of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pool {
     budget: Budget,
     users: Vec<NodeId>,
 }
 
 /// What a step has of a pool, or waits for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Grant {
     pool: usize,
     wanted: Wanted,
@@ -52,7 +53,7 @@ pub(super) struct Grant {
 }
 
 /// A step that waits for its claims.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Claimant {
     id: NodeId,
     /// Whether it was said that it waits.

@@ -10,12 +10,13 @@
 use longhaul_model::ids::{StepId, StepPath};
 use longhaul_model::policy::{Approval, Failed, FailureView, Hook, Verdict, View};
 use longhaul_plan::{Asks, Body, Graph, OnExpire, Plan, Policy, Question, Step};
+use serde::{Deserialize, Serialize};
 
 use super::{Block, FrameEnd, FrameId, Mode, Node, NodeId, ROOT, Saga, State};
 use crate::{Failure, Illegal};
 
 /// How far the policies of a workflow have been asked whether something may be undone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Consent {
     /// They are being asked.
     Asked,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longhaul_expr::{Expression, Template};
 use longhaul_model::ids::{RunId, StepId, StepPath};
-use longhaul_plan::{Body, Graph, Plan, Wait};
+use longhaul_plan::{Body, Graph, Plan, Step, Wait};
 use serde_json::Value;
 
 use super::tally::{Crowd, Part};
@@ -107,24 +107,13 @@ impl Saga {
         }
     }
 
-    fn add_node(
-        &mut self,
-        frame: FrameId,
-        path: StepPath,
-        step: Arc<longhaul_plan::Step>,
-        needs: Vec<NodeId>,
-    ) -> NodeId {
+    fn add_node(&mut self, frame: FrameId, path: StepPath, step: Arc<Step>, needs: Vec<NodeId>) -> NodeId {
         let id = NodeId(self.nodes.len());
         let incarnation = self.frame(frame).incarnation;
         self.index.insert(path.clone(), id);
-        let may_carry = match &step.body {
-            Body::Action(action) => action.pivot,
-            Body::Foreach(_) | Body::Workflow(_) => true,
-            Body::Wait(_) | Body::Question(_) => false,
-        };
         let home = self.frame_mut(frame);
         home.nodes.push(id);
-        home.carriers.extend(may_carry.then_some(id));
+        home.carriers.extend(may_carry(&step).then_some(id));
         self.nodes.push(Node {
             path,
             step,
@@ -153,10 +142,19 @@ impl Saga {
     }
 }
 
+/// Whether a step may hold a pivot, itself or inside it.
+pub(super) fn may_carry(step: &Step) -> bool {
+    match &step.body {
+        Body::Action(action) => action.pivot,
+        Body::Foreach(_) | Body::Workflow(_) => true,
+        Body::Wait(_) | Body::Question(_) => false,
+    }
+}
+
 /// A graph of one wait, for a deadline.
 pub(super) fn wait_for(deadline: &Expression) -> Graph {
     let until = Template::parse(Value::from(deadline.as_str())).expect("an expression is a template");
-    let step = longhaul_plan::Step {
+    let step = Step {
         id: Plan::DEADLINE.parse().expect("it is well-formed"),
         needs: Vec::new(),
         reasons: Vec::new(),

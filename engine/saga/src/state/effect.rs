@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use longhaul_model::action::ActionName;
 use longhaul_plan::Backoff;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::compensation::Undo;
@@ -24,7 +25,7 @@ const PROBE_WAIT_MS_MAX: u64 = 30_000;
 const UNDO_TRIES_MIN: u32 = 3;
 
 /// How far an effect is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     Running,
     Cancelling,
@@ -48,7 +49,7 @@ impl Stage {
 }
 
 /// What brings an effect about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum How {
     /// An action's `start` with these parameters.
     Start { uses: ActionName, params: Value },
@@ -57,7 +58,7 @@ pub(super) enum How {
 }
 
 /// An effect under way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Effect {
     pub(crate) work: Work,
     pub(crate) stage: Stage,

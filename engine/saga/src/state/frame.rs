@@ -1,16 +1,17 @@
 //! A graph instance: the root, an item of a foreach, a workflow that runs as a step, `on_failure` or `always`.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::node::NodeId;
 use super::tally::Tally;
 
 /// Place of a frame in the saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct FrameId(pub(super) usize);
 
 /// What a frame belongs to: an item of a foreach step, or a step that runs another workflow.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Item {
     pub(super) owner: NodeId,
     /// None of a workflow.
@@ -25,17 +26,20 @@ impl Item {
 }
 
 /// A graph instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Frame {
     /// None for the root and for the run's own last blocks.
     pub(super) item: Option<Item>,
     /// In topological order.
     pub(super) nodes: Vec<NodeId>,
     /// Those of them that may hold a pivot, themselves or inside them.
+    #[serde(skip)]
     pub(super) carriers: Vec<NodeId>,
     /// What is counted of them.
+    #[serde(skip)]
     pub(super) tally: Tally,
     /// It has to be looked at again.
+    #[serde(skip)]
     pub(super) is_touched: bool,
     mode: Mode,
     /// Something around it failed: it unwinds as soon as it may.
@@ -74,7 +78,7 @@ impl Frame {
 }
 
 /// A part of a workflow that holds steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Block {
     Steps,
     /// Beside the steps: the wait for the workflow's deadline.
@@ -105,7 +109,7 @@ impl Block {
 }
 
 /// What a frame is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Mode {
     /// It waits for its turn.
     Queued,
@@ -117,7 +121,7 @@ pub(super) enum Mode {
 }
 
 /// How a frame ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum FrameEnd {
     Succeeded,
     /// Everything it had done was undone.

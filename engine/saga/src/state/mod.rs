@@ -37,6 +37,7 @@ mod ending;
 mod foreach;
 mod foresee;
 mod frame;
+mod kept;
 mod leave;
 mod look;
 mod node;
@@ -59,22 +60,26 @@ pub(crate) use effect::Stage;
 use effect::{Effect, How};
 pub use foresee::Foreseen;
 use frame::{Block, Frame, FrameEnd, FrameId, Item, Mode};
+pub use kept::KEPT_FORM;
 use longhaul_model::ids::{RunId, StepId, StepPath};
 use longhaul_model::policy::Hook;
 use longhaul_plan::Plan;
 use node::{Node, NodeId, State, Stuck};
 pub use question::{NoVote, OpenQuestion};
+use serde::{Deserialize, Serialize};
 pub use view::StepView;
 
 use crate::{Command, Decide, Event, Illegal, Inquire, Intent, Status, Work};
 
 /// The state machine of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Saga {
     run: RunId,
+    #[serde(skip, default = "kept::no_plan")]
     plan: Arc<Plan>,
     frames: Vec<Frame>,
     nodes: Vec<Node>,
+    #[serde(skip)]
     index: BTreeMap<StepPath, NodeId>,
     phase: Phase,
     /// The time of the last event.
@@ -92,6 +97,7 @@ pub struct Saga {
     /// A person wants what was done undone.
     is_undo_agreed: bool,
     /// Whether something may be undone, by the step that runs the workflow; the run's own has none.
+    #[serde(with = "kept::pairs")]
     consents: BTreeMap<Option<NodeId>, Consent>,
     /// What came with each signal last.
     signals: BTreeMap<StepId, serde_json::Value>,
@@ -108,15 +114,17 @@ pub struct Saga {
     /// Frames that must be looked at again.
     touched: VecDeque<FrameId>,
     /// Nodes that have to be counted again.
+    #[serde(skip)]
     changed: Vec<NodeId>,
     /// Commands of the event being applied.
+    #[serde(skip)]
     outbox: Vec<Command>,
 }
 
 /// The graph of the plan's steps.
 const ROOT: FrameId = FrameId(0);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     Main,
     /// The steps have come to this end; `on_failure` or `always` runs.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use longhaul_model::ids::StepPath;
 use longhaul_model::site::Sight;
 use longhaul_plan::{ActionStep, Body, Child, Foreach, Step, StepStatus};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::child::Within;
@@ -20,22 +21,25 @@ use crate::intent::Because;
 use crate::{Failure, Observe, Work};
 
 /// Place of a node in the saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct NodeId(pub(super) usize);
 
 /// A step of the plan in one frame.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(super) path: StepPath,
+    #[serde(skip, default = "super::kept::no_step")]
     pub(super) step: Arc<Step>,
     pub(super) frame: FrameId,
     /// What is counted of it.
+    #[serde(skip)]
     pub(super) part: Part,
     /// Nodes of the same frame that must be done before.
     pub(super) needs: Vec<NodeId>,
     /// The frames of a foreach step's items; of a step that runs another workflow the one of its steps.
     pub(super) items: Vec<FrameId>,
     /// What is counted of the items.
+    #[serde(skip)]
     pub(super) crowd: Crowd,
     /// What else there is of that workflow, once it has begun.
     pub(super) within: Option<Within>,
@@ -67,7 +71,7 @@ pub(crate) struct Node {
 }
 
 /// How a step instance stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum State {
     Waiting,
     /// Its turn has come, and what it claims is not free yet.
@@ -96,7 +100,7 @@ pub(super) enum State {
 }
 
 /// What an operator has to decide or repair.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Stuck {
     pub(super) failure: Failure,
     pub(super) work: Work,

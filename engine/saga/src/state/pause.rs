@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use longhaul_expr::Template;
 use longhaul_model::units::Time;
 use longhaul_plan::Wait as Pausing;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Block, NodeId, Saga, State};
@@ -11,7 +12,7 @@ use crate::intent::Pause;
 use crate::{Command, Failure, Intent, Wait};
 
 /// A step that waits for a time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Paused {
     until_unix_ms: u64,
     pub(super) timer: u64,

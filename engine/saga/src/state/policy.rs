@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use longhaul_model::policy::{Approval, Hook, RunView, StepView, Verdict, View};
 use longhaul_plan::{ANY_ITEM, Asking, Body, Holder, Policy, effects};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::child::inputs_of;
@@ -25,7 +26,7 @@ use crate::intent::{Ask, Asked};
 use crate::{Command, Decide, Failure, Illegal, Intent};
 
 /// A step that goes on when policies, and the people they want asked, say so.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Held {
     hook: Hook,
     /// What else people are to be asked.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longhaul_model::ids::{StepId, StepPath};
 use longhaul_plan::{Asks, Body, OnExpire, Question};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{NodeId, Saga, State};
@@ -49,7 +50,7 @@ pub struct OpenQuestion {
 }
 
 /// An open question's state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) asks: Asked,
     pub(super) asked_at_unix_ms: u64,

@@ -98,6 +98,12 @@ impl Counted {
     }
 }
 
+impl Default for Part {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
 impl Part {
     /// That of a new node, which waits.
     pub(super) fn new(needs: usize) -> Self {

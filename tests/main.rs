@@ -16,6 +16,7 @@ mod guide;
 mod journals;
 mod moves;
 mod mutations;
+mod operations;
 mod plugins;
 mod policies;
 mod records;

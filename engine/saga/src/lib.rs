@@ -33,4 +33,4 @@ pub use record::{
     sha256_hex,
 };
 pub use report::Report;
-pub use state::{Foreseen, KEPT_FORM, NoVote, OpenQuestion, Saga, StepView};
+pub use state::{Begins, Foreseen, KEPT_FORM, NoVote, OpenQuestion, Saga, StepView, Times, Why};

@@ -41,6 +41,8 @@ mod test;
 mod triggers;
 mod validate;
 mod vm;
+mod watch;
+mod why;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,6 +90,10 @@ pub(crate) enum Command {
     Run(run::Args),
     /// Show how runs stand
     Status(status::Args),
+    /// Show a run as it goes on, whoever drives it
+    Watch(watch::Args),
+    /// Say what a step waits for, and when it is expected to begin
+    Why(why::Args),
     /// Say yes to what a step of a run asks
     Approve(answer::Decision),
     /// Say no to what a step of a run asks
@@ -158,6 +164,8 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Test(args) => test::run(&args),
         Command::Run(args) => run::run(&args, settings),
         Command::Status(args) => status::run(&args, settings),
+        Command::Watch(args) => watch::run(&args, settings),
+        Command::Why(args) => why::run(&args, settings),
         Command::Approve(args) => answer::decide(&args, Vote::Approve, settings),
         Command::Reject(args) => answer::decide(&args, Vote::Reject, settings),
         Command::Signal(args) => answer::signal(&args, settings),

@@ -1,5 +1,7 @@
 //! `longhaul run`: makes a plan of a workflow and carries it out.
 
+mod detached;
+
 use std::path::PathBuf;
 
 use longhaul_model::ids::RunId;
@@ -32,6 +34,9 @@ pub(crate) struct Args {
     keys: people::Keys,
     #[command(flatten)]
     show: driving::Show,
+    /// Begin the run, say its id, and let it go on by itself; `longhaul watch RUN` shows it
+    #[arg(long, conflicts_with = "report")]
+    detach: bool,
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
@@ -39,6 +44,9 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     let plan = plan::make(&args.file, &args.inputs, Shown::by(args.show.json()))?;
     policies::refuse_denied(&plan)?;
     let run = args.id.clone().unwrap_or_else(new_id);
+    if args.detach {
+        return detached::begin(&run, args.show.json(), settings);
+    }
     let started_by = starter(args, &run, &plan, settings)?;
     block_on(async {
         let driving = driving::Driving::open(settings)?;

@@ -198,6 +198,18 @@ impl Reader {
         stored.into_iter().map(|stored| self.read(stored)).collect()
     }
 
+    /// The durable records of a run behind this one, or all if none is named, in order.
+    ///
+    /// # Errors
+    /// As [`records`](Self::records).
+    pub fn records_behind(&self, run: &RunId, last: Option<&Record>) -> Result<Vec<Record>, Error> {
+        let Some(last) = last else { return self.records(run) };
+        let stored = self.texts(run, last.seq)?;
+        let Some((at, behind)) = stored.split_first() else { return Err(Error::NoSuchRun(run.clone())) };
+        chain::follow_from(Head { seq: last.seq, digest: at.header.digest(&at.text) }, run, behind)?;
+        behind.iter().map(|stored| self.read(stored.clone())).collect()
+    }
+
     pub(super) fn read(&self, stored: Stored) -> Result<Record, Error> {
         let Stored { header, text } = stored;
         let text = blobs::put_back(text, |digest| self.blobs.get(digest).map_err(lost(&header)))?;
@@ -270,6 +282,23 @@ impl Reader {
             Ok(Recording { at_unix_ms: row.get(0)?, step: row.get(1)?, payload })
         };
         self.all("read the recordings", sql, [run.as_str()], row)
+    }
+
+    /// What was recorded behind this number, which then is that of the last.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn recordings_behind(&self, run: &RunId, number: &mut u64) -> Result<Vec<Recording>, Error> {
+        let sql =
+            "SELECT id, at_unix_ms, step, payload FROM recordings WHERE run = ?1 AND id > ?2 ORDER BY id";
+        let row = |row: &Row<'_>| {
+            let text: String = row.get(3)?;
+            let payload = serde_json::from_str(&text).unwrap_or(Value::Null);
+            Ok((row.get(0)?, Recording { at_unix_ms: row.get(1)?, step: row.get(2)?, payload }))
+        };
+        let all = self.all("read the recordings", sql, (run.as_str(), *number), row)?;
+        *number = all.last().map_or(*number, |(id, _)| *id);
+        Ok(all.into_iter().map(|(_, recording)| recording).collect())
     }
 
     /// How each step stood last, by its recordings.

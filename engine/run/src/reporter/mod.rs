@@ -13,7 +13,10 @@ pub use lines::Lines;
 use longhaul_model::ids::StepPath;
 use longhaul_saga::Record;
 use longhaul_step::Progress;
+
 pub use terminal::Terminal;
+
+use crate::journal::Recording;
 
 /// Somebody who shows a run.
 pub trait Reporter: Send {
@@ -47,12 +50,23 @@ impl Reporters {
         self
     }
 
-    pub(crate) fn past(&mut self, record: &Record) {
-        self.0.iter_mut().for_each(|reporter| reporter.past(record));
+    /// Shows a record of a run that somebody else drives.
+    pub fn record(&mut self, record: &Record) {
+        self.0.iter_mut().for_each(|reporter| reporter.record(record));
     }
 
-    pub(crate) fn record(&mut self, record: &Record) {
-        self.0.iter_mut().for_each(|reporter| reporter.record(record));
+    /// Shows how far a step of a run is that somebody else drives.
+    pub fn recorded(&mut self, recording: &Recording) {
+        let (Ok(step), Ok(progress)) =
+            (recording.step.parse::<StepPath>(), serde_json::from_value(recording.payload.clone()))
+        else {
+            return;
+        };
+        self.progress(&step, &progress);
+    }
+
+    pub(crate) fn past(&mut self, record: &Record) {
+        self.0.iter_mut().for_each(|reporter| reporter.past(record));
     }
 
     pub(crate) fn progress(&mut self, step: &StepPath, progress: &Progress) {

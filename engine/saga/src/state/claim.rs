@@ -354,6 +354,13 @@ impl Saga {
         grants.map(|grant| (self.pools[grant.pool].budget.name.clone(), grant.told)).collect()
     }
 
+    /// Who has something of what a step waits for, for each of its claims.
+    pub(super) fn holders_of(&self, node: &Node) -> Vec<Vec<StepPath>> {
+        let users =
+            |grant: &Grant| self.pools[grant.pool].users.iter().map(|user| self.node(*user).path.clone());
+        node.grants.iter().map(|grant| users(grant).collect()).collect()
+    }
+
     /// What a step waits for.
     pub(super) fn queue_of(&self, node: &Node) -> Queue {
         let wish = |grant: &Grant| {

@@ -71,6 +71,8 @@ pub(crate) struct Effect {
     pub(super) probes: u32,
     /// The timer that is waited for.
     pub(super) timer: Option<u64>,
+    /// When that ends, in Unix milliseconds; for people, no decision depends on it.
+    pub(super) due_unix_ms: Option<u64>,
     /// Why the outcome is unknown, or why the last attempt failed.
     pub(super) last: Option<Failure>,
     /// The outcome is unknown because a controller died, which is no fault of the effect.
@@ -94,6 +96,7 @@ impl Effect {
             tries: 1,
             probes: 0,
             timer: None,
+            due_unix_ms: None,
             last: None,
             orphaned: false,
             inquiry: None,
@@ -160,10 +163,11 @@ impl Saga {
     fn wait(&mut self, id: NodeId, millis: u64) {
         self.timers += 1;
         let timer = self.timers;
+        let due_unix_ms = self.now_unix_ms.saturating_add(millis);
         let node = self.node_mut(id);
         let step = node.path.clone();
         if let Some(effect) = node.effect_mut() {
-            effect.timer = Some(timer);
+            (effect.timer, effect.due_unix_ms) = (Some(timer), Some(due_unix_ms));
         }
         self.outbox.push(Command::Wait(Wait { step, timer, millis }));
     }
@@ -259,7 +263,7 @@ impl Saga {
     pub(super) fn probe(&mut self, id: NodeId) {
         let Some(effect) = self.node_mut(id).effect_mut() else { return };
         effect.stage = Stage::Probing;
-        (effect.timer, effect.inquiry) = (None, None);
+        (effect.timer, effect.due_unix_ms, effect.inquiry) = (None, None, None);
         let effect = effect.clone();
         let step = self.node(id).path.clone();
         match effect.how {

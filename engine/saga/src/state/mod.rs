@@ -50,6 +50,7 @@ mod tally;
 mod turn;
 mod unwind;
 mod view;
+mod why;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -68,6 +69,7 @@ use node::{Node, NodeId, State, Stuck};
 pub use question::{NoVote, OpenQuestion};
 use serde::{Deserialize, Serialize};
 pub use view::StepView;
+pub use why::{Begins, Times, Why};
 
 use crate::{Command, Decide, Event, Illegal, Inquire, Intent, Status, Work};
 

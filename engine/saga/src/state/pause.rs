@@ -18,6 +18,13 @@ pub(super) struct Paused {
     pub(super) timer: u64,
 }
 
+impl Paused {
+    /// Until when, in Unix milliseconds.
+    pub(super) fn until_unix_ms(&self) -> u64 {
+        self.until_unix_ms
+    }
+}
+
 impl Saga {
     pub(super) fn begin_pause(&mut self, id: NodeId, wait: &Pausing) {
         match self.end_of_pause(id, wait) {

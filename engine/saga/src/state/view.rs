@@ -56,11 +56,12 @@ impl Saga {
             },
             attempt: node.attempt,
             outputs: node.outputs.clone(),
-            failure: self.why(node),
+            failure: self.said_of(node),
         }
     }
 
-    fn why(&self, node: &Node) -> Option<String> {
+    /// What there is to say of a node besides how it stands.
+    pub(super) fn said_of(&self, node: &Node) -> Option<String> {
         if let Some(objection) = &node.objection {
             return Some(objection.to_string());
         }

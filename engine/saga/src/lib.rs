@@ -11,6 +11,7 @@
 //! intents; [`Saga::fold`] compares those with the recorded ones and names the first that differs.
 
 mod batch;
+pub mod breaks;
 mod decide;
 pub mod event;
 mod fold;

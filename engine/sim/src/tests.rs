@@ -1,6 +1,8 @@
 //! Random plans, random worlds and random faults keep every invariant, and an invariant that is broken is seen.
 
+mod breaks;
 mod claims;
+mod cuts;
 mod detectors;
 mod kept;
 mod last_blocks;

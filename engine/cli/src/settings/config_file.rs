@@ -89,7 +89,7 @@ fn read(path: &Path, text: &str) -> Result<(BTreeMap<String, String>, Retention)
         match entry.key.value.as_str() {
             "keep_runs_for" => retention.keep_runs_for = Time::read(&entry.value, &mut reader),
             "keep_runs" => {
-                retention.keep_runs = u32::read(&entry.value, &mut reader).map(|number| number as usize)
+                retention.keep_runs = u32::read(&entry.value, &mut reader).map(|number| number as usize);
             }
             key => {
                 if let Some(value) = String::read(&entry.value, &mut reader) {

@@ -260,7 +260,7 @@ impl Committer {
         for change in changes {
             match change {
                 Change::Append { done, .. } => {
-                    break_promise(Promise::Records(Vec::new(), done), &self.stopped)
+                    break_promise(Promise::Records(Vec::new(), done), &self.stopped);
                 }
                 Change::Import { done, .. } | Change::Delete { done, .. } => {
                     break_promise(Promise::Nothing(done), &self.stopped);

@@ -5,6 +5,7 @@ use longhaul_model::action::Effects;
 use longhaul_plan::Compensation;
 
 use super::{Effect, How, NodeId, Saga, State, Stuck};
+use crate::breaks::{Break, is_on};
 use crate::intent::Refuse;
 use crate::{Failure, Intent, Work};
 
@@ -24,6 +25,7 @@ impl Saga {
     pub(super) fn undo_of(&self, id: NodeId) -> Undo {
         let Some(action) = self.node(id).action() else { return Undo::Nothing };
         match (&action.compensate, action.effects) {
+            _ if is_on(Break::ForgetRetried) && self.node(id).attempt > 1 => Undo::Nothing,
             (Some(written), _) => Undo::Written(Box::new(written.clone())),
             (None, Effects::None) => Undo::Nothing,
             (None, Effects::Reversible) => Undo::Own,

@@ -241,7 +241,7 @@ impl Saga {
         self.next_attempt(id);
     }
 
-    fn next_attempt(&mut self, id: NodeId) {
+    pub(super) fn next_attempt(&mut self, id: NodeId) {
         let node = self.node_mut(id);
         let Some(effect) = node.effect_mut() else { return };
         effect.attempt += 1;

@@ -1,6 +1,7 @@
 //! Taking a run up again.
 
 use super::{Effect, FrameEnd, FrameId, Mode, NodeId, Phase, Saga, Stage, State, Stuck};
+use crate::breaks::{Break, is_on};
 use crate::{Failure, Illegal, Status, Work};
 
 impl Saga {
@@ -56,6 +57,9 @@ impl Saga {
             ) => {
                 effect.orphaned = true;
                 effect.probes = 0;
+                if is_on(Break::StartAnewUnasked) {
+                    return self.next_attempt(id);
+                }
                 self.probe(id);
             }
         }

@@ -12,6 +12,8 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use crate::breaks::{Break, is_on};
+
 use super::{FrameEnd, FrameId, Mode, Node, NodeId, Saga, State};
 
 /// What is counted of the nodes of a frame.
@@ -85,6 +87,7 @@ impl Counted {
         let has_come = match node.state {
             State::Done => !is_held,
             State::Skipped(_) | State::Failed(_) => true,
+            State::Working(_) => is_on(Break::BeginBeforeNeeds),
             _ => false,
         };
         Self {
@@ -278,8 +281,17 @@ impl Saga {
         self.tally(id).ready.range((from, Bound::Unbounded)).next().copied()
     }
 
+    /// The other way round, which is a mistake.
+    fn first_standing(&mut self, id: FrameId, behind: Option<NodeId>) -> Option<NodeId> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        self.tally(id).standing.range((from, Bound::Unbounded)).next().copied()
+    }
+
     /// The last node before this one that an unwind has to look at.
     pub(super) fn last_standing(&mut self, id: FrameId, before: Option<NodeId>) -> Option<NodeId> {
+        if is_on(Break::UndoInOrder) {
+            return self.first_standing(id, before);
+        }
         let to = before.map_or(Bound::Unbounded, Bound::Excluded);
         self.tally(id).standing.range((Bound::Unbounded, to)).next_back().copied()
     }

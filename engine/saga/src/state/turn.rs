@@ -12,6 +12,7 @@ use longhaul_plan::StepStatus;
 use serde_json::Value;
 
 use super::{FrameId, NodeId, Saga, State};
+use crate::breaks::{Break, is_on};
 use crate::intent::{Because, Skip};
 use crate::{Failure, Intent, Work};
 
@@ -118,6 +119,7 @@ impl Saga {
             {
                 Standing::Unmet
             }
+            State::Working(_) if is_on(Break::BeginBeforeNeeds) => Standing::Met,
             State::Waiting
             | State::Claiming
             | State::Working(_)

@@ -29,6 +29,80 @@ pub(super) fn run(seed: u64) -> (Arc<Plan>, Ran) {
     (plan, ran)
 }
 
+/// A run whose end does not depend on how late anything is: nothing is given up for a deadline, sites and people are the same early
+/// and late, and at most one step fails for good, in a plan in which everything can be taken back.
+pub(super) fn calm(seed: u64, fault: Fault) -> (Arc<Plan>, Ran) {
+    let mut rng = Rng::with_seed(seed);
+    let fails = rng.bool();
+    let plan = plan(&graph(&mut rng, "s", !fails, true), &[]);
+    let plan = without_chance(&with_last_blocks(&mut rng, &plan), fails);
+    let ids: Vec<&str> = plan.graph.steps.iter().map(|step| step.id.as_str()).collect();
+    let doomed = fails.then(|| ids[rng.usize(0..ids.len())].to_owned());
+    let (model, run) = (Calm { seed, doomed }, "run-sim".parse().unwrap());
+    let ran = simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed, model: &model, fault, resumes: 0 });
+    (plan, ran)
+}
+
+/// The same plan without deadlines, and without what cannot be taken back if something fails.
+fn without_chance(plan: &Plan, fails: bool) -> Arc<Plan> {
+    fn walk(value: &mut Value, fails: bool) {
+        match value {
+            Value::Object(fields) => {
+                // What is kept for good goes to whoever comes first.
+                fields.retain(|name, _| name != "deadline" && name != "keep");
+                fields.values_mut().for_each(|value| walk(value, fails));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, fails)),
+            Value::String(text) if fails && text == "irreversible" => *text = "reversible".to_owned(),
+            _ => {}
+        }
+    }
+    let mut value = json!(plan);
+    walk(&mut value, fails);
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+/// Every effect goes well, some at the second attempt, but for those of one step.
+struct Calm {
+    seed: u64,
+    doomed: Option<String>,
+}
+
+impl Model for Calm {
+    fn behaviour(&self, asked: &Asked<'_>) -> Behaviour {
+        let mut hash = DefaultHasher::new();
+        (self.seed, asked.step, asked.work).hash(&mut hash);
+        let mut rng = Rng::with_seed(hash.finish());
+        let takes_ms = [0, 500, 9_000, 60_000][rng.usize(0..4)];
+        let is_doomed = self.doomed.as_deref() == asked.step.as_str().split('/').next();
+        let ending = match rng.u32(0..6) {
+            _ if is_doomed && asked.work == Work::Forward => {
+                Ending::Failed(Failure::new("permanent", "made up"))
+            }
+            _ if asked.work == Work::Undo => Ending::Done(Value::Null),
+            0 if asked.time == 1 => Ending::Failed(Failure::new("transient", "made up")),
+            1 => {
+                let failure = Failure::new("transient", "made up");
+                Ending::Unknown { failure, really: Really::Done(json!({ "ok": true })) }
+            }
+            _ => Ending::Done(json!({ "ok": true })),
+        };
+        Behaviour::timed(takes_ms, ending)
+    }
+
+    fn decide(&self, _: &Decide) -> Vec<Verdict> {
+        Vec::new()
+    }
+
+    fn sight(&self, _: &str, _: u64) -> Sight {
+        Sight::Up
+    }
+
+    fn reply(&self, _: &StepPath, _: &intent::Asked, _: u32) -> Reply {
+        Reply::Yes { after_ms: 30_000, outputs: Value::Null }
+    }
+}
+
 /// The world and the policies as chance has them, alike whenever they are asked.
 struct Chance {
     seed: u64,

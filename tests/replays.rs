@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use longhaul_run::journal::{Export, read_export};
 use longhaul_run::{JsonLines, Reporter, Reporters, Terminal, replay};
-use longhaul_saga::{Entry, Event, Record, Report, Saga};
+use longhaul_saga::{Entry, Event, Intent, Record, Report, Saga};
 
 use crate::moves::binary;
 use crate::records::{of_export, started_after_done};
@@ -125,6 +125,14 @@ fn a_changed_decision_is_found() {
         changed[at].entry = last.entry.clone();
         let said = Saga::fold(&changed).unwrap_err().to_string();
         assert!(said.starts_with(&format!("record {} ", decision.seq)), "{said}");
+        // Where the workflow has what was decided by right.
+        if let Entry::Intent(Intent::Start(start)) = &decision.entry {
+            let line = format!("\"{}\"", start.step);
+            let place = said.rsplit_once('(').map(|(_, place)| place);
+            let place = place.and_then(|place| place.strip_suffix(')')).unwrap_or_else(|| panic!("{said}"));
+            let (file, number) = place.rsplit_once(':').unwrap_or_else(|| panic!("{said}"));
+            assert!(!file.is_empty() && number.parse::<u32>().unwrap() > 1 && said.contains(&line), "{said}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From records to a state: the same function for resume, replay and every check.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use crate::{Command, Entry, Event, Illegal, Intent, Record, Saga};
 
@@ -14,26 +15,55 @@ pub enum FoldError {
     #[error("the first record is not `run_created`")]
     NotCreated,
     /// An event does not fit.
-    #[error("record {seq} does not fit what came before it")]
+    #[error("record {seq}, {event}, does not fit what came before it")]
     Illegal {
         /// The record.
         seq: u64,
+        /// What it says, and where the workflow has the step that it is about.
+        event: Box<Side>,
         /// Why.
         #[source]
         source: Illegal,
     },
     /// The recorded decision is not the one that this saga makes.
     #[error(
-        "record {seq} holds another decision than this saga makes: recorded {recorded}, derived {derived}"
+        "record {seq} holds another decision than this saga makes: recorded {recorded}, derived {}",
+        derived.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
     )]
     Diverged {
         /// The record.
         seq: u64,
-        /// What the journal says, as JSON.
-        recorded: String,
-        /// What follows from the records before it, as JSON; `nothing` if nothing does.
-        derived: String,
+        /// What the journal says.
+        recorded: Box<Side>,
+        /// What follows from the records before it, if anything does.
+        derived: Option<Box<Side>>,
     },
+}
+
+/// One side of a difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// The kind of the record, and its payload as JSON.
+    pub says: String,
+    /// Where the workflow has the step that it is about, as `FILE:LINE`.
+    pub at: Option<String>,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.says)?;
+        self.at.as_ref().map_or(Ok(()), |at| write!(f, " ({at})"))
+    }
+}
+
+impl Side {
+    fn of(entry: &Entry, saga: &Saga) -> Self {
+        let (kind, payload) = entry.split();
+        // Every record that is about a step names it so.
+        let step = payload["step"].as_str().and_then(|step| step.parse().ok());
+        let at = step.and_then(|step| saga.place_of(&step));
+        Self { says: format!("{kind} {payload}"), at }
+    }
 }
 
 /// A folded run.
@@ -56,7 +86,10 @@ impl Saga {
         let Entry::Event(Event::RunCreated(created)) = &first.entry else {
             return Err(FoldError::NotCreated);
         };
-        let illegal = |source| FoldError::Illegal { seq: first.seq, source };
+        let illegal = |source| {
+            let says = "run_created".to_owned();
+            FoldError::Illegal { seq: first.seq, event: Box::new(Side { says, at: None }), source }
+        };
         let started_by = created.started_by.as_ref().map(|starter| starter.name.clone());
         let (saga, commands) =
             Self::create(first.run.clone(), created.plan.clone(), started_by, first.at_unix_ms)
@@ -79,21 +112,29 @@ impl Fold {
                 Entry::Event(Event::Observation(_) | Event::Interrupted(_)) => {}
                 Entry::Event(event) => {
                     if let Some(missing) = unrecorded.front() {
-                        return Err(diverged(record, Some(missing)));
+                        return Err(self.diverged(record, Some(missing)));
                     }
-                    let illegal = |source| FoldError::Illegal { seq: record.seq, source };
-                    unrecorded.extend(intents(self.saga.apply(event, record.at_unix_ms).map_err(illegal)?));
+                    let commands = self.saga.apply(event, record.at_unix_ms);
+                    let side = || Box::new(Side::of(&record.entry, &self.saga));
+                    let illegal = |source| FoldError::Illegal { seq: record.seq, event: side(), source };
+                    unrecorded.extend(intents(commands.map_err(illegal)?));
                 }
                 Entry::Intent(intent) => {
                     let derived = unrecorded.pop_front();
                     if derived.as_ref() != Some(intent) {
-                        return Err(diverged(record, derived.as_ref()));
+                        return Err(self.diverged(record, derived.as_ref()));
                     }
                 }
             }
         }
         self.unrecorded = unrecorded.into();
         Ok(())
+    }
+
+    fn diverged(&self, record: &Record, derived: Option<&Intent>) -> FoldError {
+        let side = |entry: &Entry| Box::new(Side::of(entry, &self.saga));
+        let derived = derived.map(|intent| side(&Entry::Intent(intent.clone())));
+        FoldError::Diverged { seq: record.seq, recorded: side(&record.entry), derived }
     }
 }
 
@@ -106,16 +147,4 @@ fn intents(commands: Vec<Command>) -> impl Iterator<Item = Intent> {
         | Command::Wait(_)
         | Command::Decide(_) => None,
     })
-}
-
-fn diverged(record: &Record, derived: Option<&Intent>) -> FoldError {
-    let (kind, payload) = record.entry.split();
-    let derived = derived.map_or_else(
-        || "nothing".to_owned(),
-        |intent| {
-            let (kind, payload) = Entry::Intent(intent.clone()).split();
-            format!("{kind} {payload}")
-        },
-    );
-    FoldError::Diverged { seq: record.seq, recorded: format!("{kind} {payload}"), derived }
 }

@@ -26,7 +26,7 @@ mod state;
 pub use batch::Batch;
 pub use decide::Decide;
 pub use event::Event;
-pub use fold::{Fold, FoldError};
+pub use fold::{Fold, FoldError, Side};
 pub use intent::{Command, Inquire, Intent, Observe, Probe, Wait};
 pub use outcome::{Answer, Failure, Illegal, Status, Work};
 pub use record::{

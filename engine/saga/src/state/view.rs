@@ -42,6 +42,15 @@ impl Saga {
         self.index.values().filter(shown).map(|id| self.view(*id))
     }
 
+    /// Where a file has the step of that path, as `FILE:LINE`; none if there is no such step yet.
+    #[must_use]
+    pub fn place_of(&self, step: &StepPath) -> Option<String> {
+        let node = self.node(*self.index.get(step)?);
+        let home = self.home(node.frame).and_then(|home| self.node(home).workflow());
+        let file = home.map_or(&self.plan.workflow.file, |child| &child.workflow.file);
+        Some(format!("{file}:{}", node.step.line))
+    }
+
     fn view(&self, id: NodeId) -> StepView {
         let node = self.node(id);
         StepView {

@@ -10,6 +10,7 @@ mod approvals;
 mod contracts;
 mod controller;
 mod diagnostics;
+mod embedding;
 mod endings;
 mod engine;
 mod guide;

@@ -12,6 +12,8 @@
 //! * A failure of the journal stops the run and the process; a failure of a recording or a reporter never does.
 //! * Actions are met through `longhaul_step` alone.
 
+#![deny(missing_docs)]
+
 mod clock;
 mod control;
 mod convert;

@@ -14,6 +14,8 @@
 //! `(key, attempt)`: it returns the same handle and the effect happens once. A higher attempt comes only after an
 //! attempt that certainly left nothing behind.
 
+#![deny(missing_docs)]
+
 mod action;
 mod claims;
 pub mod conformance;
@@ -21,6 +23,7 @@ mod error;
 mod lookout;
 pub mod policy;
 mod registry;
+mod simple;
 
 pub use action::{
     Action, Context, Estimate, Handle, Key, Outcome, Poll, Probe, Progress, RunRecords, Started,
@@ -31,3 +34,4 @@ pub use longhaul_model::action::Finding;
 pub use longhaul_model::site::Sight;
 pub use lookout::{Lookout, NoLookout};
 pub use registry::{Registry, Taken};
+pub use simple::Simple;

@@ -1,5 +1,6 @@
 //! The engine as a library: the guide's program is the example, and it runs.
 
+#[expect(unreachable_pub, reason = "it is a program of its own")]
 #[path = "../engine/run/examples/embedding.rs"]
 mod example;
 

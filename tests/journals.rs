@@ -133,6 +133,9 @@ fn a_run_under_way_is_not_taken_over() {
     assert!(refused.err.contains("run success is not over: it is running"), "{}", refused.err);
 }
 
+/// Something that happens to a database.
+type Breaking = fn(&Path);
+
 fn journal_file(controller: &Controller) -> std::path::PathBuf {
     controller.path("state/controller/journal.db")
 }
@@ -159,7 +162,7 @@ fn broken_journals_are_named() {
     let resumed = say(&flipped, &["resume", "success"]);
     assert!(resumed.code == 1 && resumed.err.contains("of run `success` is broken"), "{}", resumed.err);
 
-    let cases: [(&str, fn(&Path)); 3] = [
+    let cases: [(&str, Breaking); 3] = [
         ("malformed", |file| {
             let bytes = std::fs::read(file).unwrap();
             std::fs::write(file, &bytes[..bytes.len() / 2]).unwrap();

@@ -1,7 +1,7 @@
 //! Mistakes that can be put into the state machine, to prove that the tests of its properties find them.
 //!
 //! They exist only in builds with the feature `breaks`, which nothing but tests turns on, and there only on the thread that asked
-//! for one. In every other build [`is_on`] is false at compile time.
+//! for one. In every other build no mistake is ever on, which the compiler knows.
 
 /// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

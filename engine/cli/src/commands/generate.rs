@@ -48,6 +48,8 @@ pub(crate) enum What {
     Schemas,
     /// Journals of real moves in a lab of their own; needs root
     Journals,
+    /// Journals of the cases of the test files that come along, as far as they are not there yet
+    Cases,
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
@@ -67,7 +69,12 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
             written.iter().for_each(|file| output::data(file.display()));
             Ok(exit_code::OK)
         }
-        (Some(What::Journals), true) => {
+        (Some(What::Cases), false) => {
+            let written = journals::of_cases(Path::new(JOURNALS))?;
+            written.iter().for_each(|file| output::data(file.display()));
+            Ok(exit_code::OK)
+        }
+        (Some(What::Journals | What::Cases), true) => {
             let message = "journals of real runs differ from one writing to the next";
             Err(Failure::said(exit_code::USAGE, message).advise("`cargo xtask test` checks their replays"))
         }

@@ -51,6 +51,8 @@ use clap::Subcommand;
 use longhaul_saga::event::Vote;
 
 pub(crate) use agent::Break as AgentBreak;
+pub(crate) use journal::exported;
+pub(crate) use test::{OfCase, of_files as journals_of_cases};
 
 use crate::errors::{Explain as _, Result};
 use crate::exit_code;

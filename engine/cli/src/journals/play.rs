@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use longhaul_model::ids::RunId;
 use longhaul_run::Reader;
 
-use super::Scenario;
+use super::{COMMAND, Scenario};
 use crate::commands::{journal, until_interrupted};
 use crate::errors::{Explain as _, Result};
 use crate::rehearsal::evidence::{self, Evidence};
@@ -14,9 +14,6 @@ use crate::rehearsal::verdict::require;
 use crate::rehearsal::{Setting, Stage};
 use crate::settings::Settings;
 use crate::{exit_code, output};
-
-/// The command that files say they were written by.
-const COMMAND: &str = "longhaul gen journals";
 
 /// Plays every scenario and writes its journal into `folder`. Returns the files.
 pub(crate) fn generate(settings: &Settings, folder: &Path) -> Result<Vec<PathBuf>> {

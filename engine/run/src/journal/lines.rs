@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use longhaul_model::ids::RunId;
-use longhaul_saga::{Header, Record, sha256_hex};
+use longhaul_saga::{Header, RECORD_VERSION, Record, SAGA_VERSION, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -164,6 +164,18 @@ fn follow(about: &About, stored: &[Stored]) -> Result<(), Error> {
         return Err(broken(seq, "its content does not fit the hash in the export's first line"));
     }
     Ok(())
+}
+
+/// Records that never were in a journal, such as those of a simulated run, as one would store them.
+#[must_use]
+pub fn bundle_of(records: &[Record]) -> Bundle {
+    let header = |record: &Record| {
+        let (kind, payload) = record.entry.split();
+        let Record { run, seq, at_unix_ms, entry: _ } = record.clone();
+        let (version, saga, previous) = (RECORD_VERSION, SAGA_VERSION, String::new());
+        Header { run, seq, version, saga, at_unix_ms, kind, payload, previous }
+    };
+    rechain(records.iter().map(header).collect())
 }
 
 /// Hashes records anew after something in them was changed. Their order and numbers stay.

@@ -27,7 +27,7 @@ pub use chain::{Broken, Bundle, Stored};
 pub use error::Error;
 pub(crate) use error::database;
 pub use kept::TakenUp;
-pub use lines::{About, EXPORT_FORMAT, Export, Writer, read_export, rechain, write_export};
+pub use lines::{About, EXPORT_FORMAT, Export, Writer, bundle_of, read_export, rechain, write_export};
 pub use owner::Owner;
 pub use reader::{Reader, Recording, RunSummary, Standing, Verified};
 pub use redact::redact;

@@ -2,7 +2,7 @@
 //!
 //! | what | becomes |
 //! |---|---|
-//! | the time of the first record | 2000-01-01; every other time keeps its distance to it |
+//! | the time of the first record | 2000-01-01; every other time keeps its distance to it, also one that is written as text |
 //! | the hosts and processes of controllers | `host-1`, `host-2` ..., process 0 |
 //! | `NAME:NUMBER` in a text: a host with a port or a process | `host-N:0` |
 //! | `pid N`, `process N` in a text | `pid 0`, `process 0` |
@@ -14,6 +14,7 @@
 //! and VMs, addresses, relative paths. The records are chained anew, and the saga must still decide from them what it
 //! decided.
 
+use jiff::Timestamp;
 use longhaul_model::ids::RunId;
 use longhaul_saga::{Header, Saga};
 use serde_json::{Map, Value};
@@ -121,6 +122,14 @@ impl Redaction {
         }
     }
 
+    /// A time that was written as text, moved as the run is.
+    fn moved(&self, at: Timestamp) -> String {
+        let unix_ms = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        let moved = i64::try_from(self.instant(unix_ms)).ok();
+        let moved = moved.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        moved.map_or_else(|| at.to_string(), |moved| moved.to_string())
+    }
+
     fn starter(&mut self, starter: &mut Map<String, Value>) {
         starter.shift_remove("signed");
         if let Some(Value::String(name)) = starter.get_mut("name") {
@@ -177,6 +186,9 @@ impl Redaction {
         if !is_of_word(next) {
             return (next.len_utf8(), next.to_string());
         }
+        if let Some((length, at)) = timestamp(rest) {
+            return (length, self.moved(at));
+        }
         if let Some(after) = rest.strip_prefix(self.run.as_str())
             && !after.starts_with(is_of_id)
         {
@@ -193,6 +205,16 @@ impl Redaction {
         }
         (length, word.to_owned())
     }
+}
+
+/// The time that a text begins with, such as `2026-08-30T18:00:00Z`, and how long it is.
+fn timestamp(text: &str) -> Option<(usize, Timestamp)> {
+    let is_of_time = |c: char| c.is_ascii_digit() || "-:.+TZ".contains(c);
+    let end = text.find(|c| !is_of_time(c)).unwrap_or(text.len());
+    let written = text[..end].trim_end_matches(['-', ':', '.', '+']);
+    let is_one = written.get(4..5) == Some("-") && written.contains('T');
+    let at = is_one.then(|| written.parse().ok()).flatten()?;
+    Some((written.len(), at))
 }
 
 /// The place of a thing in the order of first meetings, counted from 1.
@@ -324,6 +346,18 @@ mod tests {
         assert_eq!(text("process 4711 runs it (pid 4711)"), "process 0 runs it (pid 0)");
         assert_eq!(text("dial east.example:7443, then west:22"), "dial host-1:0, then host-2:0");
         for same in ["12:30:05", "a process 2x as fast", "rapid 3", "site b: 4 of 5", r#"{"attempt":1}"#] {
+            assert_eq!(text(same), same);
+        }
+    }
+
+    /// A time that is written as text moves as the run does, whole or within a sentence; a date alone stays.
+    #[test]
+    fn written_times_are_moved() {
+        // The run began on 2026-11-18T11:06:40Z.
+        assert_eq!(text("2026-11-18T11:06:40Z"), "2000-01-01T00:00:00Z");
+        assert_eq!(text("2026-11-18T13:06:40.25+02:00"), "2000-01-01T00:00:00.25Z");
+        assert_eq!(text("not before 2026-11-19T11:06:40Z."), "not before 2000-01-02T00:00:00Z.");
+        for same in ["2026-11-18", "12:30:05", "2026-11-18T13 o'clock"] {
             assert_eq!(text(same), same);
         }
     }

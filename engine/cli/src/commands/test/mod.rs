@@ -1,6 +1,7 @@
 //! `longhaul test`: the cases of test files, simulated and judged; nothing outside is touched.
 
 mod find;
+mod journals;
 mod json;
 mod junit;
 mod parallel;
@@ -20,6 +21,8 @@ use play::Played;
 use snapshots::Kept;
 
 use crate::commands::suites::Cases;
+
+pub(crate) use journals::{OfCase, of_files};
 
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::invalid;
@@ -53,6 +56,10 @@ pub(crate) struct Args {
     /// Accept every snapshot as it is now
     #[arg(long, conflicts_with = "review")]
     accept: bool,
+
+    /// Write the journal of each case here, of one that sweeps with the fault in the middle of its sweep; `longhaul replay --file` shows it
+    #[arg(long, value_name = "DIR")]
+    journals: Option<PathBuf>,
 
     /// Seed of the random draws; with another one than 1 no snapshots are compared
     #[arg(long, default_value_t = SEED)]
@@ -111,6 +118,9 @@ fn tried(args: &Args) -> Result<Tested> {
     let (suites, asked, broken) = apart(find::load(&files));
     if !args.json {
         broken.iter().for_each(|(_, found)| output::raw_talk(&found.render(output::has_terminal())));
+    }
+    if let Some(folder) = &args.journals {
+        journals::write(&suites, args.filter.as_deref(), args.seed, folder)?;
     }
     let mut cases = play::all(&suites, args.filter.as_deref(), args.seed);
     cases.extend(policies::all(&asked, args.filter.as_deref()));

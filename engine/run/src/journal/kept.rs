@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::chain::{self, Head};
 use super::error::database;
+use super::schema::Kind;
 use super::{Error, Reader, Stored};
 
 /// A state to be kept.
@@ -94,6 +95,9 @@ impl Reader {
 
     /// The state that was kept of a run, if this binary can go on from it.
     fn kept(&self, run: &RunId) -> Result<Option<Kept>, Error> {
+        if self.kind != Kind::Journal {
+            return Ok(None);
+        }
         let sql =
             "SELECT seq, message, digest, state, hash FROM states WHERE run = ?1 AND form = ?2 AND saga = ?3";
         let row = |row: &Row<'_>| {

@@ -59,7 +59,7 @@ pub(super) fn lock(directory: &Path) -> Result<File, Error> {
 /// Who holds the lock, as far as it has said so: between taking the lock and writing the row it has not.
 fn holder(directory: &Path) -> Owner {
     let unknown = Owner { pid: 0, host: "unknown".to_owned(), started_at_unix_ms: 0, generation: 0 };
-    let Ok(db) = schema::open_reader(&directory.join("journal.db")) else { return unknown };
+    let Ok((db, _)) = schema::open_reader(&directory.join("journal.db")) else { return unknown };
     read(&db).ok().flatten().unwrap_or(unknown)
 }
 

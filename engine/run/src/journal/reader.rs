@@ -12,12 +12,14 @@ use serde_json::Value;
 use super::blobs::{self, Blobs, Lost};
 use super::chain::{self, Head};
 use super::error::database;
+use super::schema::Kind;
 use super::{Broken, Bundle, Deleted, Error, Owner, Stored, owner, schema};
 
 /// A reader's own connection.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) db: Connection,
+    pub(super) kind: Kind,
     blobs: Blobs,
 }
 
@@ -73,8 +75,8 @@ impl Reader {
     /// # Errors
     /// When there is none, it is no database, or a newer Longhaul wrote it.
     pub fn open(directory: &Path) -> Result<Self, Error> {
-        let db = schema::open_reader(&directory.join("journal.db"))?;
-        Ok(Self { db, blobs: Blobs::of(directory) })
+        let (db, kind) = schema::open_reader(&directory.join("journal.db"))?;
+        Ok(Self { db, kind, blobs: Blobs::of(directory) })
     }
 
     /// Who works in the directory, or worked there last.
@@ -147,6 +149,9 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn deleted(&self) -> Result<Vec<Deleted>, Error> {
+        if self.kind != Kind::Journal {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT run, at_unix_ms, why, records, digest FROM deleted ORDER BY at_unix_ms, run";
         let row = |row: &Row<'_>| {
             let (run, at_unix_ms, why) = (id(row, 0)?, row.get(1)?, row.get(2)?);

@@ -17,6 +17,7 @@ const APPLICATION: i64 = 0x4C48_4A31;
 /// How long a reader waits for a checkpoint, and the writer for a reader that holds one up.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// What every journal has.
 const TABLES: &str = "
 CREATE TABLE owner (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -33,6 +34,11 @@ CREATE TABLE heads (
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, step TEXT NOT NULL, payload TEXT NOT NULL
 );
+CREATE TRIGGER records_stay BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+";
+
+/// What the first journals did not have, which bear no application id. Their records stay as they are.
+const ADDED: &str = "
 CREATE INDEX recordings_of_run ON recordings (run, id);
 CREATE TABLE states (
     run TEXT PRIMARY KEY, seq INTEGER NOT NULL, form INTEGER NOT NULL, saga INTEGER NOT NULL, digest TEXT NOT NULL,
@@ -42,11 +48,22 @@ CREATE TABLE deleted (
     run TEXT NOT NULL, at_unix_ms INTEGER NOT NULL, why TEXT NOT NULL, records INTEGER NOT NULL, digest TEXT NOT NULL,
     is_open INTEGER NOT NULL, PRIMARY KEY (run, at_unix_ms)
 ) WITHOUT ROWID;
-CREATE TRIGGER records_stay BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+DROP TRIGGER IF EXISTS records_remain;
 CREATE TRIGGER records_remain BEFORE DELETE ON records
 WHEN NOT EXISTS (SELECT 1 FROM deleted WHERE run = OLD.run AND is_open = 1)
 BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
 ";
+
+/// What a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It has nothing yet.
+    Empty,
+    /// A journal from before journals bore an application id.
+    Unmarked,
+    /// A journal.
+    Journal,
+}
 
 /// The write-ahead log grows to this before SQLite begins it anew: 1,000 pages of 4 KiB with their headers, and the commit that
 /// comes to them.
@@ -55,10 +72,14 @@ const LOG_BYTES: usize = 1_010 * (4_096 + 24);
 /// Opens for writing; makes the tables if there are none. The caller holds the directory's lock.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, Error> {
     let db = connect(path)?;
-    if format_of(&db, path)? == 0 {
-        let sql = format!(
-            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; COMMIT;"
-        );
+    let missing = match kind_of(&db, path)? {
+        Kind::Empty => Some(format!("{TABLES} {ADDED}")),
+        Kind::Unmarked => Some(ADDED.to_owned()),
+        Kind::Journal => None,
+    };
+    if let Some(missing) = missing {
+        let marks = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
+        let sql = format!("BEGIN IMMEDIATE; {missing} {marks} COMMIT;");
         db.execute_batch(&sql).map_err(database("make the journal's tables"))?;
     }
     // The last connection takes the log with it, unless another process reads.
@@ -71,7 +92,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     let db = Connection::open(path).map_err(database("open the journal"))?;
     db.busy_timeout(BUSY).map_err(database("open the journal"))?;
     // Before anything is written: a database of somebody else stays as it is.
-    format_of(&db, path)?;
+    kind_of(&db, path)?;
     db.pragma_update(None, "journal_mode", "WAL").map_err(database("open the journal"))?;
     db.pragma_update(None, "synchronous", "FULL").map_err(database("open the journal"))?;
     Ok(db)
@@ -96,24 +117,29 @@ fn lay_out_log(path: &Path) -> Result<(), Error> {
 }
 
 /// Opens for reading.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
+pub(super) fn open_reader(path: &Path) -> Result<(Connection, Kind), Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(database("open the journal"))?;
     db.busy_timeout(BUSY).map_err(database("open the journal"))?;
-    format_of(&db, path)?;
-    Ok(db)
+    let kind = kind_of(&db, path)?;
+    Ok((db, kind))
 }
 
-/// The form of the tables; 0 of a database without any.
-fn format_of(db: &Connection, path: &Path) -> Result<i64, Error> {
+/// What a database is; one of somebody else, or of a newer Longhaul, is refused.
+fn kind_of(db: &Connection, path: &Path) -> Result<Kind, Error> {
     let number = |sql: &str| {
         let found = db.query_row(sql, [], |row| row.get::<_, i64>(0));
         found.map_err(database("read the journal's format"))
     };
-    let is_empty = number("SELECT COUNT(*) FROM sqlite_schema")? == 0;
-    if number("PRAGMA application_id")? != APPLICATION && !is_empty {
-        return Err(Error::Foreign { path: path.to_owned() });
-    }
+    let tables =
+        "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('owner', 'records', 'heads', 'recordings')";
+    let (all, ours) = (number("SELECT COUNT(*) FROM sqlite_schema")?, number(tables)?);
+    let kind = match (number("PRAGMA application_id")?, all) {
+        (APPLICATION, _) => Kind::Journal,
+        (_, 0) => return Ok(Kind::Empty),
+        (0, _) if ours == 4 => Kind::Unmarked,
+        (_, _) => return Err(Error::Foreign { path: path.to_owned() }),
+    };
     let found = number("PRAGMA user_version")?;
-    if found > FORMAT { Err(Error::Newer { found, known: FORMAT }) } else { Ok(found) }
+    if found > FORMAT { Err(Error::Newer { found, known: FORMAT }) } else { Ok(kind) }
 }

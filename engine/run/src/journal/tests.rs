@@ -416,3 +416,28 @@ fn a_foreign_database_is_refused() {
     std::fs::write(&path, "no database at all, only text that somebody put there").unwrap();
     assert!(matches!(Reader::open(folder.path()), Err(Error::Database { .. })));
 }
+
+/// A journal from before journals bore an application id is read as it is; a controller adds what it lacks, and changes no record.
+#[tokio::test]
+async fn the_first_journals_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path()).await);
+    let path = folder.path().join("journal.db");
+    let age = "DROP TABLE states; DROP INDEX recordings_of_run; DROP TRIGGER records_remain; DROP TABLE deleted;
+        CREATE TRIGGER records_remain BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
+        PRAGMA application_id = 0; PRAGMA journal_mode = DELETE;";
+    Connection::open(&path).unwrap().execute_batch(age).unwrap();
+    let aged = std::fs::read(&path).unwrap();
+    let reader = Reader::open(folder.path()).unwrap();
+    let bundle = reader.bundle(&run()).unwrap();
+    assert_eq!((bundle.records.len(), reader.verify().unwrap().records), (5, 5));
+    assert_eq!(reader.deleted().unwrap(), []);
+    drop(reader);
+    assert!(std::fs::read(&path).unwrap() == aged, "reading changed it");
+
+    let journal = Journal::open(folder.path(), 2).unwrap();
+    assert_eq!(journal.reader().unwrap().bundle(&run()).unwrap(), bundle);
+    journal.append(&run(), 40, vec![end(Status::Failed)]).await.unwrap();
+    journal.delete(&run(), 50, "too old").await.unwrap();
+    assert_eq!(journal.reader().unwrap().deleted().unwrap().len(), 1);
+}

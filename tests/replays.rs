@@ -227,3 +227,45 @@ fn journals_tell_what_happened() {
         assert_eq!(report.clients.len(), 1, "{name}");
     }
 }
+
+/// What a replay with another workflow prints, with the name of the file taken out.
+fn replayed_with(name: &str, workflow: &Path) -> (Option<i32>, String) {
+    let file = journal(name);
+    let arguments = ["replay", "--file", file.to_str().unwrap(), "--with", workflow.to_str().unwrap()];
+    let (code, text) = longhaul(&arguments);
+    (code, text.replace(workflow.to_str().unwrap(), "edited.yaml"))
+}
+
+/// A workflow that ships with the tree.
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(name)
+}
+
+/// With the workflow that it ran, every run of the library comes out as it did: success, failures that are told, operators who resume,
+/// people who approve or never answer, attempts that are repeated.
+#[test]
+fn the_same_workflow_comes_out_the_same() {
+    for name in names("journals", ".jsonl") {
+        let Some((workflow, _)) = name.split_once('-').filter(|(workflow, _)| *workflow == "evacuate") else {
+            continue;
+        };
+        let (code, text) = replayed_with(&name, &shipped(&format!("{workflow}.yaml")));
+        assert_eq!(code, Some(0), "{name}: {text}");
+    }
+}
+
+/// An edited workflow shows what it would have done otherwise: another parameter, a step that is gone, one of which no record tells.
+#[test]
+fn an_edited_workflow_shows_its_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let edited = folder.path().join("evacuate.yaml");
+    let text = std::fs::read_to_string(shipped("evacuate.yaml")).unwrap();
+    let changed = text
+        .replacen("default: 300ms", "default: 1s", 1)
+        .replacen("max_pause: \"${{ inputs.max_pause }}\"", "max_pause: 200ms", 1)
+        .replacen("      redirect:\n", "      announce:\n        needs: [move_vm]\n        uses: gtm.prepare@1\n        with: { vm: \"${{ vm }}\" }\n      redirect:\n", 1);
+    std::fs::write(&edited, changed).unwrap();
+    let (code, said) = replayed_with("evacuate-happy", &edited);
+    assert_eq!(code, Some(4));
+    insta::assert_snapshot!("an_edited_workflow", said);
+}

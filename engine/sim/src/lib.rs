@@ -22,6 +22,7 @@ mod layout;
 mod model;
 mod policies;
 mod queue;
+mod recorded;
 pub mod suite;
 mod world;
 
@@ -33,4 +34,5 @@ pub use fault::{Fault, Side};
 pub use layout::Layout;
 pub use model::{Asked, Behaviour, Ending, Model, Moves, Really, Reply};
 pub use policies::{AskedCase, PolicySuite};
+pub use recorded::Recorded;
 pub use world::{Change, Changed, Effect, World};

@@ -99,6 +99,8 @@ pub enum Reply {
     No {
         /// From the question to the answer, in milliseconds.
         after_ms: u64,
+        /// Who; somebody if it is not said.
+        by: Option<String>,
         /// Why.
         reason: String,
     },

@@ -78,10 +78,14 @@ fn triggers_note(file: &Path) -> Result<String> {
 
 /// The plan of a workflow with these inputs; every mistake in either is shown.
 pub(super) fn make(file: &Path, inputs: &Inputs, shown: Shown) -> Result<Plan> {
-    let given = inputs.gather(shown)?;
+    make_with(file, &inputs.gather(shown)?, shown)
+}
+
+/// The same with these inputs.
+pub(super) fn make_with(file: &Path, given: &Map<String, Value>, shown: Shown) -> Result<Plan> {
     let document = documents::to_check(file)?.map_err(|found| shown.refuse(file, &found))?;
     let workflow = files::resolved(&document);
-    let checked = longhaul_plan::check(&workflow, &given, &longhaul_steps::catalogue());
+    let checked = longhaul_plan::check(&workflow, given, &longhaul_steps::catalogue());
     let mut plan = checked.map_err(|found| shown.refuse(file, &found))?;
     policies::judge(&mut plan);
     Ok(plan)

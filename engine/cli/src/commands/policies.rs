@@ -10,8 +10,13 @@ use crate::exit_code;
 
 /// Has the policies say what they think of a plan, and writes it into the plan.
 pub(super) fn judge(plan: &mut Plan) {
+    judge_at(plan, now_unix_ms());
+}
+
+/// The same at another time, in Unix milliseconds.
+pub(super) fn judge_at(plan: &mut Plan, unix_ms: u64) {
     let host = RhaiHost::default();
-    let asking = plan.ask_policies(now_unix_ms());
+    let asking = plan.ask_policies(unix_ms);
     plan.verdicts = asking.iter().flat_map(|asking| asking.verdicts(&host)).collect();
 }
 

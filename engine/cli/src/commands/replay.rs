@@ -1,5 +1,7 @@
 //! `longhaul replay`: shows a run again from its records alone, and writes its report again.
 
+mod with;
+
 use std::path::{Path, PathBuf};
 
 use longhaul_model::ids::RunId;
@@ -21,7 +23,10 @@ pub(crate) struct Args {
     /// Show the run of this file, which `longhaul journal export` wrote, instead of one of this state directory
     #[arg(long, group = "what", value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Print one JSON object per record
+    /// Show instead what this workflow would have done with the same inputs in the same world; exit code 4 if that differs
+    #[arg(long, value_name = "WORKFLOW", conflicts_with = "report")]
+    with: Option<PathBuf>,
+    /// Print one JSON object per record; with --with one object
     #[arg(long)]
     json: bool,
     /// Write the report here too, as HTML and beside it as text
@@ -30,6 +35,15 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
+    if let Some(workflow) = &args.with {
+        let records = match (&args.file, &args.run) {
+            (Some(file), _) => read(file)?.records,
+            (None, Some(run)) => journal::open(settings)?.records(run)?,
+            (None, None) => unreachable!("clap asks for one of them"),
+        };
+        with::require_over(&records)?;
+        return with::compare(&records, workflow, args.json);
+    }
     let also = args.report.as_deref();
     let (records, written) = match (&args.file, &args.run) {
         (Some(file), _) => {

@@ -44,9 +44,9 @@ impl Simulation<'_> {
                     self.queue.push(at, Thing::Message(Box::new(event)));
                 }
             }
-            Reply::No { after_ms, reason } => {
+            Reply::No { after_ms, by, reason } => {
                 let at = self.now_unix_ms.saturating_add(after_ms);
-                self.queue.push(at, Thing::Message(Box::new(no(question, reason))));
+                self.queue.push(at, Thing::Message(Box::new(no(question, by, reason))));
             }
         }
     }
@@ -108,12 +108,13 @@ fn yes(question: &OpenQuestion, outputs: &Value) -> Vec<Event> {
     }
 }
 
-fn no(question: &OpenQuestion, reason: String) -> Event {
+fn no(question: &OpenQuestion, by: Option<String>, reason: String) -> Event {
     let roles = match &question.asks {
         Asked::Approval { roles, .. } => roles.as_slice(),
         Asked::Signal { .. } => &[],
     };
-    vote(question, "person-1".to_owned(), roles, Vote::Reject, Some(reason))
+    let by = by.unwrap_or_else(|| "person-1".to_owned());
+    vote(question, by, roles, Vote::Reject, Some(reason))
 }
 
 fn vote(

@@ -180,7 +180,7 @@ impl Model for Mocks {
         let after_ms = *takes_ms;
         match ends {
             Ends::Done(Outputs::Fixed(outputs)) => Reply::Yes { after_ms, outputs: outputs.clone() },
-            Ends::Failed(failure) => Reply::No { after_ms, reason: failure.message.clone() },
+            Ends::Failed(failure) => Reply::No { after_ms, by: None, reason: failure.message.clone() },
             Ends::Done(Outputs::Read { .. }) | Ends::UnknownDone(_) | Ends::Unknown(_) => Reply::Never,
         }
     }

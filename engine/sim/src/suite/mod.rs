@@ -22,6 +22,7 @@ pub(crate) use case::slug;
 pub use case::{Case, Refused};
 pub use judge::Failing;
 use longhaul_model::source::Source;
+pub(crate) use sample::of as sample;
 pub use summary::duration;
 pub use verdict::Verdict;
 

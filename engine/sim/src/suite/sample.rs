@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// The plainest value of a schema, as far as its own words tell one.
-pub(super) fn of(schema: &Value) -> Value {
+pub(crate) fn of(schema: &Value) -> Value {
     let given = ["const", "default"].into_iter().find_map(|key| schema.get(key).cloned());
     let listed = || schema.get("enum").and_then(|all| all.get(0)).cloned();
     given.or_else(listed).unwrap_or_else(|| by_type(schema))

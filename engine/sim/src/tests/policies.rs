@@ -35,7 +35,7 @@ impl Model for World {
         let intent::Asked::Approval { roles, .. } = asks else { return Reply::Never };
         match roles[0].as_str() {
             "nobody" => Reply::Never,
-            "never" => Reply::No { after_ms: 500, reason: "not now".to_owned() },
+            "never" => Reply::No { after_ms: 500, by: None, reason: "not now".to_owned() },
             _ => Reply::Yes { after_ms: 30_000, outputs: json!({}) },
         }
     }

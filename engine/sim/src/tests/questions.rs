@@ -24,7 +24,9 @@ impl Model for People {
         let own = step.as_str().rsplit('/').next().unwrap_or_default();
         match own {
             _ if own.starts_with("silent") => Reply::Never,
-            _ if own.starts_with("refused") => Reply::No { after_ms: 500, reason: "not now".to_owned() },
+            _ if own.starts_with("refused") => {
+                Reply::No { after_ms: 500, by: None, reason: "not now".to_owned() }
+            }
             _ => Reply::Yes { after_ms: 30_000, outputs: json!({ "payload": { "hours": 6 } }) },
         }
     }

@@ -131,7 +131,7 @@ impl Model for Chance {
         let mut rng = self.rng((step, time));
         match rng.u32(0..6) {
             0 => Reply::Never,
-            1 => Reply::No { after_ms: 400_000, reason: "made up".to_owned() },
+            1 => Reply::No { after_ms: 400_000, by: None, reason: "made up".to_owned() },
             _ => Reply::Yes { after_ms: rng.u64(0..800_000), outputs: Value::Null },
         }
     }

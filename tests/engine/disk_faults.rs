@@ -62,8 +62,8 @@ fn finish(folder: &Path, injection: &str) {
     assert_eq!(world.effects(), EFFECTS, "{injection}");
     for file in EFFECTS {
         let did = world.logged().into_iter().filter(|line| *line == format!("did {file}")).count();
-        // The answer to `d` is lost on purpose: nobody says it did it, unless it was started once more before anything of it was there.
-        assert!(did == 1 || (did == 0 && file == "d"), "{injection}: {file} was done {did} times");
+        // It says so after the effect is there: a controller that dies between the two has done it once without a word.
+        assert!(did <= 1, "{injection}: {file} was done {did} times");
     }
     let reader = Reader::open(&folder.join("controller")).unwrap();
     reader.verify().unwrap();

@@ -133,7 +133,7 @@ impl<'a> Recorded<'a> {
                 reading.unknown.insert(of, (at.saturating_sub(began), unknown.failure.clone()));
             }
             Event::Probed(probed) => {
-                self.probed(reading, (probed.step.to_string(), probed.work), at, &probed.answer)
+                self.probed(reading, (probed.step.to_string(), probed.work), at, &probed.answer);
             }
             Event::Observed(observed) => {
                 let seen = (at, observed.seen.clone());

@@ -186,3 +186,31 @@ fn broken_journals_are_named() {
         assert!(std::fs::read(journal_file(&controller)).unwrap() == file, "{what}: it was changed");
     }
 }
+
+/// A run with a record that another version's saga made is refused by name before anything is touched: the directory's owner stays who it
+/// was, and the version that can goes on.
+#[test]
+fn a_run_of_a_newer_saga_is_left_as_it_is() {
+    let controller = two_runs();
+    let folder = controller.path("state/controller");
+    let text = std::fs::read_to_string(export("success")).unwrap();
+    let whole = longhaul_run::journal::read_export(&text).unwrap();
+    let mut headers: Vec<_> = whole.bundle.records.into_iter().map(|record| record.header).collect();
+    headers.truncate(9);
+    for header in &mut headers {
+        header.run = "newer".parse().unwrap();
+    }
+    headers[8].saga = 9;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let journal = longhaul_run::Journal::open(&folder, 1).unwrap();
+    runtime.block_on(journal.import(longhaul_run::journal::rechain(headers))).unwrap();
+    let generation = journal.owner().generation;
+    drop(journal);
+    let refused = say(&controller, &["resume", "newer"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("take run newer up; nothing was touched"), "{}", refused.err);
+    let versions = "record 9 of run `newer` was made by saga version 9; this binary folds saga versions [1]";
+    assert!(refused.err.contains(versions), "{}", refused.err);
+    let owner = longhaul_run::Reader::open(&folder).unwrap().owner().unwrap().unwrap();
+    assert_eq!(owner.generation, generation);
+}

@@ -9,6 +9,7 @@ mod kept;
 mod kit;
 mod operators;
 mod probes;
+mod replan;
 mod runs;
 mod sites;
 mod toy;

@@ -117,6 +117,62 @@ fn what_cannot_begin_is_told() {
     assert!(wait(|| controller.status("drill-1") == Some(1)));
 }
 
+/// The drill with one more step, and with another rest.
+const EDITED: &str = "
+apiVersion: longhaul/v1
+kind: Workflow
+name: drill
+version: 1.1.0
+steps:
+  storm:
+    wait: { signal: storm_is_near }
+  rest:
+    needs: [storm]
+    wait: 20ms
+  told:
+    needs: [rest]
+    wait: 1ms
+";
+
+/// A run that was stopped goes on with an edited file: what that means is shown first, nobody goes on unasked, what has no place
+/// is refused with its name and line, and the run says that it is one of the new file.
+#[test]
+fn a_run_goes_on_with_an_edited_file() {
+    let controller = controller();
+    controller.write("edited.yaml", EDITED);
+    controller.write("without.yaml", &EDITED.replace("storm:", "strom:").replace("[storm]", "[strom]"));
+    let driving = controller.start(&["run", "drill.yaml", "--id", "drill-1"], Stdio::null());
+    controller.wait_until_under_way("drill-1");
+    assert!(wait(|| why(&controller, "storm").to_string().contains("storm_is_near")));
+    signal(&driving, Signal::TERM);
+    assert_eq!(end(driving).code(), Some(130));
+
+    let refused = said(&controller, &["resume", "drill-1", "--with", "without.yaml", "--yes"], 4);
+    let line = "`storm` (drill.yaml:7) is running, and has no place in the new workflow; leave it as it was";
+    assert!(refused.contains(line), "{refused}");
+    let unasked = said(&controller, &["resume", "drill-1", "--with", "edited.yaml"], 2);
+    assert!(unasked.contains("say --yes, or look first with --dry-run"), "{unasked}");
+    let shown = said(&controller, &["resume", "drill-1", "--with", "edited.yaml", "--dry-run"], 0);
+    assert_eq!(
+        shown,
+        "new       told\nkeep      storm, running\ndrop      each: nothing of it is there\nDRY RUN: nothing was changed\n"
+    );
+    let nothing = said(&controller, &["resume", "drill-1", "--dry-run"], 2);
+    assert!(nothing.contains("--dry-run says what --from and --with would mean"), "{nothing}");
+
+    let resumed = controller
+        .start(&["resume", "drill-1", "--with", "edited.yaml", "--yes"], Stdio::null());
+    assert!(wait(|| controller.status("drill-1") == Some(7)));
+    said(&controller, &["signal", "drill-1", "storm_is_near"], 0);
+    assert_eq!(end(resumed).code(), Some(0));
+    let shown = said(&controller, &["runs", "show", "drill-1"], 0);
+    assert!(shown.contains("workflow: drill 1.1.0 from edited.yaml"), "{shown}");
+    assert!(said(&controller, &["runs", "list"], 0).contains("drill 1.1.0"));
+    let again = said(&controller, &["resume", "drill-1", "--from", "rest", "--yes"], 0);
+    assert!(again.contains("again     rest\nagain     told\nkeep      storm, succeeded\n"), "{again}");
+    said(&controller, &["replay", "drill-1"], 0);
+}
+
 /// Who watches a run whose controller dies is told, and ends; a reader that goes away in the middle disturbs nobody.
 #[test]
 fn who_watches_is_told_of_a_death() {

@@ -1,9 +1,9 @@
 //! What goes into a journal together, and what is carried out once it is there: the same for every driver.
 
-use longhaul_model::ids::RunId;
+use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
 
-use crate::event::{Controller, RunCreated, RunResumed, Starter};
+use crate::event::{Controller, Replanned, RunCreated, RunResumed, Starter};
 use crate::{Command, Entry, Event, Fold, Illegal, Saga};
 
 /// Entries to be recorded together, in order, and what may be carried out after that.
@@ -64,13 +64,33 @@ impl Fold {
     /// # Errors
     /// Never for a fold of a run that is not over.
     pub fn resume(self, controller: Controller, at_unix_ms: u64) -> Result<(Saga, Batch), Illegal> {
+        let is_over = self.saga.status().is_final();
+        let resumed = (!is_over).then_some(Event::RunResumed(RunResumed { controller }));
+        self.take_up(resumed, at_unix_ms)
+    }
+
+    /// Takes the run up again with another plan, or with the one it has, to run these steps once more. It may be over.
+    ///
+    /// # Errors
+    /// When something stands against it: [`Saga::look_at_replan`] says what.
+    pub fn replan(
+        self,
+        controller: Controller,
+        plan: Option<Plan>,
+        again: Vec<StepPath>,
+        at_unix_ms: u64,
+    ) -> Result<(Saga, Batch), Illegal> {
+        let replanned = Replanned { controller, plan: plan.map(Box::new), again };
+        self.take_up(Some(Event::Replanned(Box::new(replanned))), at_unix_ms)
+    }
+
+    fn take_up(self, event: Option<Event>, at_unix_ms: u64) -> Result<(Saga, Batch), Illegal> {
         let Self { mut saga, unrecorded } = self;
         let entries = unrecorded.into_iter().map(Entry::Intent).collect();
         let mut batch = Batch { entries, ..Batch::new(at_unix_ms) };
-        if !saga.status().is_final() {
-            let resumed = Event::RunResumed(RunResumed { controller });
-            let commands = saga.apply(&resumed, at_unix_ms)?;
-            batch.add(resumed, commands);
+        if let Some(event) = event {
+            let commands = saga.apply(&event, at_unix_ms)?;
+            batch.add(event, commands);
         }
         Ok((saga, batch))
     }

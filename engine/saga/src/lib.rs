@@ -34,4 +34,6 @@ pub use record::{
     sha256_hex,
 };
 pub use report::Report;
-pub use state::{Begins, Foreseen, KEPT_FORM, NoVote, OpenQuestion, Saga, StepView, Times, Why};
+pub use state::{
+    Begins, Foreseen, KEPT_FORM, Kept, NoReplan, NoVote, OpenQuestion, Replan, Saga, StepView, Times, Why,
+};

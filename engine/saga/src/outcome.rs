@@ -6,7 +6,7 @@ use longhaul_model::ids::StepPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::NoVote;
+use crate::{NoReplan, NoVote};
 
 /// Why an effect did not come about, as the action said it. The form is that of an action's own error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +143,9 @@ pub enum Illegal {
         /// Why.
         why: NoVote,
     },
+    /// The run cannot go on with another plan.
+    #[error("the run cannot go on so: {0}")]
+    Replan(NoReplan),
     /// Two steps of the plan would have one path.
     #[error("the plan has two steps with the path `{0}`")]
     Twice(StepPath),

@@ -113,7 +113,7 @@ pub(super) fn list(reader: &Reader, as_json: bool) -> Result<u8> {
 fn listed(reader: &Reader, summary: RunSummary) -> Listed {
     let RunSummary { run, records, began_at_unix_ms } = summary;
     let unreadable = || "not readable".to_owned();
-    let pin = created(reader, &run).map(|created| created.plan.workflow);
+    let pin = reader.plan(&run).map(|plan| plan.workflow);
     let standing = reader.standing(&run);
     Listed {
         workflow: pin.map_or_else(|_| unreadable(), |pin| format!("{} {}", pin.name, pin.version)),

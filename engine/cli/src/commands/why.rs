@@ -160,6 +160,7 @@ fn sentences(run: &RunId, step: &StepPath, why: &Why) -> Vec<String> {
             format!("to do: `longhaul status {run}` says what, then `longhaul resume {run}`"),
         ],
         Why::CalledOff => one("its graph turns round: it does not begin any more".to_owned()),
+        Why::Rewinding => one("what is to run again is being undone; no step begins before that".to_owned()),
         Why::Nothing => one("nothing stands in its way: it begins at once".to_owned()),
     }
 }

@@ -13,7 +13,7 @@ mod timers;
 
 use std::sync::Arc;
 
-use longhaul_model::ids::RunId;
+use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
 use longhaul_saga::event::Starter;
 use longhaul_saga::{Entry, Illegal, Saga, Status};
@@ -179,6 +179,28 @@ impl Driver {
         if saga.status().is_final() {
             return self.end_again(run, first.entries, saga.status(), reporters).await;
         }
+        Loop::new(self, saga, message, reporters)?.drive(first, control).await
+    }
+
+    /// Takes a run up again with another plan, or with the one it has to run these steps once more; it may have ended. What is to
+    /// run again is undone first.
+    ///
+    /// # Errors
+    /// When there is no such run, something stands against it, its records do not fold, or the journal fails.
+    pub async fn replan(
+        &self,
+        run: &RunId,
+        plan: Option<Plan>,
+        again: Vec<StepPath>,
+        reporters: &mut Reporters,
+        control: &Control,
+    ) -> Result<Ended, Error> {
+        let TakenUp { fold, records, message } = self.journal.reader()?.take_up(run)?;
+        records.iter().for_each(|record| reporters.past(record));
+        let illegal = |source| Error::Illegal { run: run.clone(), source };
+        let (saga, first) = fold
+            .replan(self.journal.controller(), plan, again, self.clock.now_unix_ms())
+            .map_err(illegal)?;
         Loop::new(self, saga, message, reporters)?.drive(first, control).await
     }
 

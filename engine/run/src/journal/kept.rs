@@ -123,7 +123,7 @@ impl Reader {
     }
 }
 
-fn folding(run: &RunId) -> impl Fn(FoldError) -> Error {
+pub(super) fn folding(run: &RunId) -> impl Fn(FoldError) -> Error {
     let run = run.clone();
     move |source| Error::Fold { run: run.clone(), source: Box::new(source) }
 }

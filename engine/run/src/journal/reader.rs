@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use longhaul_model::ids::{RunId, StepPath};
-use longhaul_saga::{Header, Record, Status, Unreadable};
+use longhaul_plan::Plan;
+use longhaul_saga::{Entry, Event, FoldError, Header, Record, Status, Unreadable};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use super::blobs::{self, Blobs, Lost};
 use super::chain::{self, Head};
 use super::error::database;
 use super::schema::Kind;
+use super::kept::folding;
 use super::{Broken, Bundle, Deleted, Error, Owner, Stored, owner, schema};
 
 /// A reader's own connection.
@@ -119,13 +121,33 @@ impl Reader {
         self.read(first.ok_or_else(|| Error::NoSuchRun(run.clone()))?)
     }
 
+    /// The plan that a run was given last: its first one, or the one with which it was taken up.
+    ///
+    /// # Errors
+    /// When there is no such run, or this binary cannot read the record.
+    pub fn plan(&self, run: &RunId) -> Result<Plan, Error> {
+        let sql = "SELECT seq, version, saga, at_unix_ms, kind, payload, previous
+                   FROM records WHERE run = ?1 AND kind = 'replanned' ORDER BY seq DESC";
+        for stored in self.all("read the plan", sql, [run.as_str()], |row| stored(run, row))? {
+            if let Entry::Event(Event::Replanned(replanned)) = self.read(stored)?.entry
+                && let Some(plan) = replanned.plan
+            {
+                return Ok(*plan);
+            }
+        }
+        match self.first(run)?.entry {
+            Entry::Event(Event::RunCreated(created)) => Ok(created.plan),
+            Entry::Event(_) | Entry::Intent(_) => Err(folding(run)(FoldError::NotCreated)),
+        }
+    }
+
     /// How a run stands.
     ///
     /// # Errors
     /// When there is no such run, or its last end is not one that this binary can read.
     pub fn standing(&self, run: &RunId) -> Result<Standing, Error> {
         // What comes behind an end, such as what an observer saw, changes nothing; only who takes the run up again does.
-        let sql = "SELECT kind, payload FROM records WHERE run = ?1 AND kind IN ('end', 'run_resumed')
+        let sql = "SELECT kind, payload FROM records WHERE run = ?1 AND kind IN ('end', 'run_resumed', 'replanned')
                    ORDER BY seq DESC LIMIT 1";
         let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let last = self.all("read how the run stands", sql, [run.as_str()], row)?.pop();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use longhaul_model::ids::StepPath;
+use longhaul_model::ids::{RunId, StepPath};
 use longhaul_model::policy::{self, Decision, Hook};
 use longhaul_model::site::Sight;
-use longhaul_saga::event::{Decided, How, Observed, Vote, Voted};
+use longhaul_saga::event::{Decided, How, Observed, Replanned, Vote, Voted};
 use longhaul_saga::intent::{Ask, Asked, End, Start};
 use longhaul_saga::report::Verdict;
 use longhaul_saga::{Answer, Entry, Event, Intent, Record, Work};
@@ -54,6 +54,7 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
             let controller = &resumed.controller;
             format!("run {run}: resumed by generation {} on {}", controller.generation, controller.host)
         }
+        Event::Replanned(replanned) => of_replanned(replanned, run),
         Event::Interrupted(_) => format!("run {run}: interrupted; `longhaul resume {run}` goes on"),
         Event::CancelRequested(cancel) => match cancel.how {
             How::Compensate => format!("run {run}: given up: {}", cancel.reason),
@@ -89,6 +90,17 @@ fn of_event(event: &Event, record: &Record) -> Option<String> {
     })
 }
 
+fn of_replanned(replanned: &Replanned, run: &RunId) -> String {
+    let Replanned { controller, plan, again } = replanned;
+    let with = plan.as_ref().map_or_else(String::new, |plan| {
+        let pin = &plan.workflow;
+        format!(" with {} {} ({})", pin.name, pin.version, pin.sha256.get(..12).unwrap_or(&pin.sha256))
+    });
+    let from: Vec<&str> = again.iter().map(StepPath::as_str).collect();
+    let from = if from.is_empty() { String::new() } else { format!(" from {}", from.join(", ")) };
+    format!("run {run}: resumed{with}{from} by generation {} on {}", controller.generation, controller.host)
+}
+
 /// What policies said beyond a yes.
 fn of_decided(decided: &Decided) -> Vec<String> {
     let about = match (&decided.step, decided.hook) {
@@ -100,8 +112,12 @@ fn of_decided(decided: &Decided) -> Vec<String> {
 }
 
 fn of_plan(event: &Event) -> Vec<String> {
-    let Event::RunCreated(created) = event else { return Vec::new() };
-    of_verdicts("plan", &created.plan.verdicts)
+    let plan = match event {
+        Event::RunCreated(created) => Some(&created.plan),
+        Event::Replanned(replanned) => replanned.plan.as_deref(),
+        _ => None,
+    };
+    plan.map(|plan| of_verdicts("plan", &plan.verdicts)).unwrap_or_default()
 }
 
 fn of_verdicts(about: &str, verdicts: &[policy::Verdict]) -> Vec<String> {

@@ -52,6 +52,7 @@ impl<W: Write + Send> Terminal<W> {
             Event::Unknown(event) => &event.step,
             Event::RunCreated(_)
             | Event::RunResumed(_)
+            | Event::Replanned(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
             | Event::RunPaused(_)

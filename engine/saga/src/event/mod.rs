@@ -11,6 +11,7 @@ mod interrupted;
 mod observation;
 mod observed;
 mod probed;
+mod replanned;
 mod run_created;
 mod run_paused;
 mod run_resumed;
@@ -30,6 +31,7 @@ use longhaul_model::ids::StepPath;
 pub use observation::Observation;
 pub use observed::Observed;
 pub use probed::Probed;
+pub use replanned::Replanned;
 pub use run_created::{Controller, RunCreated, Starter};
 pub use run_paused::{RunPaused, RunUnpaused};
 pub use run_resumed::RunResumed;
@@ -50,6 +52,8 @@ pub enum Event {
     RunCreated(Box<RunCreated>),
     /// A controller took the run up again.
     RunResumed(RunResumed),
+    /// A controller took the run up again with another plan, or to run steps once more.
+    Replanned(Box<Replanned>),
     /// The controller was asked to stop; the run can be resumed.
     Interrupted(Interrupted),
     /// An operator gave the run up.
@@ -96,6 +100,7 @@ impl Event {
             Self::RunUnpaused(event) => event.message,
             Self::RunCreated(_)
             | Self::RunResumed(_)
+            | Self::Replanned(_)
             | Self::Interrupted(_)
             | Self::HandleGiven(_)
             | Self::Done(_)
@@ -122,6 +127,7 @@ impl Event {
             Self::Observed(event) => Some(&event.step),
             Self::RunCreated(_)
             | Self::RunResumed(_)
+            | Self::Replanned(_)
             | Self::Interrupted(_)
             | Self::CancelRequested(_)
             | Self::RunPaused(_)
@@ -140,6 +146,7 @@ impl Event {
         match self {
             Self::RunCreated(event) => event.apply(saga),
             Self::RunResumed(event) => event.apply(saga),
+            Self::Replanned(event) => event.apply(saga),
             Self::Interrupted(_) | Self::Observation(_) => Ok(()),
             Self::CancelRequested(event) => event.apply(saga),
             Self::RunPaused(event) => event.apply(saga),

@@ -15,6 +15,8 @@ pub enum Because {
     Need(StepPath),
     /// Nobody answered its question in time. What needs it is passed over as well.
     Lapsed,
+    /// It came with another plan, when the item or the workflow to which it belongs was over.
+    Late,
 }
 
 impl fmt::Display for Because {
@@ -23,6 +25,7 @@ impl fmt::Display for Because {
             Self::Condition(condition) => write!(f, "`if: {condition}` is not true"),
             Self::Need(step) => write!(f, "it needs `{step}`"),
             Self::Lapsed => f.write_str("nobody answered in time"),
+            Self::Late => f.write_str("its graph was over when it was added"),
         }
     }
 }

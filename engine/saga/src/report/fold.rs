@@ -12,7 +12,7 @@ use super::{
     Client, DiskProof, GivenUp, MovedVm, Predicted, RecordKind, Report, StepLine, Tunnel, Verdict, client,
     policies, verdict,
 };
-use crate::event::{Decided, Failed, Observation, RunCreated, TimerFired};
+use crate::event::{Decided, Failed, Observation, Replanned, RunCreated, TimerFired};
 use crate::intent::{Answered, Cancel, Compensate, End, Instruction, Start};
 use crate::{Answer, Entry, Event, Failure, Intent, Record, Saga, Status, Work};
 
@@ -199,6 +199,7 @@ impl Folding {
             },
             Event::Observation(seen) => self.observation(seen, at_ms),
             Event::RunResumed(_) => self.report.status = Status::Running,
+            Event::Replanned(replanned) => self.replanned(replanned),
             Event::CancelRequested(cancel) => self.given_up(&cancel.reason, at_ms),
             Event::RunCreated(_)
             | Event::Interrupted(_)
@@ -211,6 +212,18 @@ impl Folding {
             Event::TimerFired(fired) => self.timer_fired(fired, at_ms),
             Event::Decided(decided) => self.decided(decided),
         }
+    }
+
+    /// From here on the run is one of the new plan.
+    fn replanned(&mut self, replanned: &Replanned) {
+        self.report.status = Status::Running;
+        let Some(plan) = &replanned.plan else { return };
+        let pin = &plan.workflow;
+        self.report.workflow = format!("{} {}", pin.name, pin.version);
+        self.report.sha256.clone_from(&pin.sha256);
+        self.report.plugins.clone_from(&plan.plugins);
+        self.report.policies.extend(policies::about_plan(&plan.verdicts));
+        self.plan = Plan::clone(plan);
     }
 
     /// An action that ends because it was asked to says "cancelled"; why it was asked says more.

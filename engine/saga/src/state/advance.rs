@@ -16,6 +16,7 @@ impl Saga {
             Mode::Forward => self.go_forward(id),
             Mode::Draining => self.drain(id),
             Mode::Unwinding => self.unwind(id),
+            Mode::Rewinding => self.rewind_run(),
         }
     }
 

@@ -10,24 +10,39 @@ use crate::Work;
 impl Saga {
     /// What is in effect stays, and everything else runs once more, under new keys where it was undone.
     pub(super) fn go_on_again(&mut self, id: FrameId) {
+        let round = self.next_round(id);
         self.put_mode(id, Mode::Forward);
         let frame = self.frame_mut(id);
-        // A written undo has used the number after an effect's own.
-        (frame.wind, frame.incarnation) = (false, frame.incarnation + 2);
+        (frame.wind, frame.incarnation) = (false, round);
         for node in self.frame(id).nodes.clone() {
             self.begin_again(node);
         }
         self.touch(id);
     }
 
-    fn begin_again(&mut self, id: NodeId) {
+    /// A number that no effect in a graph, however deep, has had. A written undo uses the number after an effect's own.
+    pub(super) fn next_round(&self, id: FrameId) -> u32 {
+        let (mut open, mut highest) = (vec![id], 0);
+        while let Some(frame) = open.pop() {
+            let frame = self.frame(frame);
+            highest = highest.max(frame.incarnation);
+            for node in frame.nodes.iter().map(|node| self.node(*node)) {
+                highest = highest.max(node.incarnation);
+                open.extend(&node.items);
+            }
+        }
+        highest + 2
+    }
+
+    pub(super) fn begin_again(&mut self, id: NodeId) {
+        let round = self.round;
         let node = self.node_mut(id);
         node.objection = None;
         match &node.state {
             State::Failed(_) | State::Skipped(_) => node.state = State::Waiting,
             State::Undone => {
                 node.state = State::Waiting;
-                node.incarnation += 2;
+                node.incarnation = round.max(node.incarnation + 2);
                 (node.attempt, node.outputs, node.handle) = (0, None, None);
             }
             State::Kept if node.items.is_empty() && node.outputs.is_none() => {

@@ -39,6 +39,21 @@ impl Within {
     fn new(inputs: Map<String, Value>) -> Self {
         Self { inputs, deadline: None, blocks: Vec::new(), failure: None }
     }
+
+    /// The same workflow before it has come to an end.
+    pub(super) fn begun_again(self) -> Self {
+        Self::new(self.inputs)
+    }
+
+    /// The last blocks that have begun.
+    pub(super) fn blocks(&self) -> &[(Block, FrameId)] {
+        &self.blocks
+    }
+
+    /// The same with the blocks in other places, and without a wait for a deadline.
+    pub(super) fn moved(&self, blocks: Vec<(Block, FrameId)>) -> Self {
+        Self { deadline: None, blocks, ..self.clone() }
+    }
 }
 
 impl Saga {
@@ -63,7 +78,7 @@ impl Saga {
         self.touch(steps);
     }
 
-    fn watch_deadline_of(&mut self, id: NodeId, child: &Child, steps: FrameId) {
+    pub(super) fn watch_deadline_of(&mut self, id: NodeId, child: &Child, steps: FrameId) {
         let Some(deadline) = &child.deadline else { return };
         let incarnation = self.frame(steps).incarnation;
         let wait = self.add_frame(&wait_for(deadline), Some(Item::of_workflow(id)), incarnation);
@@ -90,7 +105,7 @@ impl Saga {
             (Work::Undo, Mode::Ended(end)) => self.workflow_undone(id, end),
             (Work::Forward, Mode::Ended(end)) => self.workflow_ended(id, *steps, end),
             (Work::Forward, Mode::Forward) => self.heed_deadline(id, *steps),
-            (_, Mode::Queued | Mode::Forward | Mode::Draining | Mode::Unwinding) => {}
+            (_, Mode::Queued | Mode::Forward | Mode::Draining | Mode::Unwinding | Mode::Rewinding) => {}
         }
     }
 
@@ -241,8 +256,7 @@ impl Saga {
         self.node_mut(id).state = State::Items(work);
         match (work, self.frame(steps).mode()) {
             (Work::Forward, Mode::Ended(FrameEnd::Unwound | FrameEnd::NeverRan)) => {
-                // A written undo has used the number after the effect's own.
-                let incarnation = self.frame(steps).incarnation + 2;
+                let incarnation = self.next_round(steps);
                 let inputs = self.inputs_within(id).clone();
                 self.node_mut(id).outputs = None;
                 self.run_workflow(id, child, inputs, incarnation);
@@ -250,7 +264,7 @@ impl Saga {
             (Work::Forward, Mode::Ended(FrameEnd::Partial)) => {
                 let node = self.node_mut(id);
                 node.outputs = None;
-                node.within = node.within.take().map(|within| Within::new(within.inputs));
+                node.within = node.within.take().map(Within::begun_again);
                 self.watch_deadline_of(id, child, steps);
                 self.go_on_again(steps);
             }

@@ -69,6 +69,13 @@ struct Waiter {
     within: Vec<FrameId>,
 }
 
+impl Pool {
+    /// Those who have something of it stand in other places now; who has no place has nothing any more.
+    pub(super) fn move_users(&mut self, moved: &BTreeMap<NodeId, NodeId>) {
+        self.users = self.users.iter().filter_map(|user| moved.get(user).copied()).collect();
+    }
+}
+
 impl Saga {
     /// A step whose turn has come asks for what it claims.
     pub(super) fn claim(&mut self, id: NodeId, action: &ActionStep) {
@@ -125,7 +132,7 @@ impl Saga {
         self.release(id);
     }
 
-    fn release(&mut self, id: NodeId) {
+    pub(super) fn release(&mut self, id: NodeId) {
         self.claiming.retain(|waiting| waiting.id != id);
         for grant in std::mem::take(&mut self.node_mut(id).grants) {
             self.pools[grant.pool].users.retain(|user| *user != id);

@@ -45,6 +45,8 @@ impl Saga {
             started_by,
             signals: BTreeMap::new(),
             stops: 0,
+            round: 0,
+            successor: None,
             timers: 0,
             inquiries: 0,
             pools: Vec::new(),
@@ -67,7 +69,7 @@ impl Saga {
     }
 
     /// Begins to wait for the workflow's deadline, if it has one.
-    fn watch_deadline(&mut self) {
+    pub(super) fn watch_deadline(&mut self) {
         let Some(deadline) = self.plan.deadline.clone() else { return };
         let id = self.add_frame(&wait_for(&deadline), None, 0);
         self.begin_apart(id, Block::Deadline);
@@ -98,7 +100,7 @@ impl Saga {
         frame
     }
 
-    fn path_in(&self, frame: FrameId, step: &StepId) -> StepPath {
+    pub(super) fn path_in(&self, frame: FrameId, step: &StepId) -> StepPath {
         let Some(item) = &self.frame(frame).item else { return StepPath::root(step) };
         let owner = &self.node(item.owner).path;
         match &item.key {
@@ -136,6 +138,7 @@ impl Saga {
             sights: BTreeMap::new(),
             is_admitted: false,
             objection: None,
+            runs_again: false,
         });
         self.count_in(id);
         id

@@ -43,7 +43,7 @@ impl Saga {
         let graph = if block == Block::OnFailure { &plan.on_failure } else { &plan.always };
         // After an operator's resume it runs again, which is a new effect under the same path; a written undo has used the
         // number after an effect's own.
-        let id = self.add_frame(graph, None, 2 * self.stops);
+        let id = self.add_frame(graph, None, self.round + 2 * self.stops);
         self.begin_apart(id, block);
     }
 

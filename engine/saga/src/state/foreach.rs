@@ -49,8 +49,7 @@ impl Saga {
             let before = self.frame(self.node(id).items[place]);
             let (mode, item) = (before.mode(), before.item.clone());
             if matches!(mode, Mode::Ended(FrameEnd::Unwound | FrameEnd::NeverRan)) {
-                // A written undo has used the number after the effect's own.
-                let incarnation = before.incarnation + 2;
+                let incarnation = self.next_round(self.node(id).items[place]);
                 let frame = self.add_frame(&foreach.graph, item, incarnation);
                 let node = self.node_mut(id);
                 let replaced = std::mem::replace(&mut node.items[place], frame);
@@ -86,7 +85,7 @@ impl Saga {
                     self.frame_mut(item).wind = true;
                     self.touch(item);
                 }
-                Mode::Draining | Mode::Unwinding | Mode::Ended(_) => {}
+                Mode::Draining | Mode::Unwinding | Mode::Rewinding | Mode::Ended(_) => {}
             }
         }
     }

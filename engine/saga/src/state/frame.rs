@@ -117,6 +117,8 @@ pub(super) enum Mode {
     /// It will unwind once nothing in it is under way.
     Draining,
     Unwinding,
+    /// What in it is to run again is undone; then it goes forward with another plan.
+    Rewinding,
     Ended(FrameEnd),
 }
 
@@ -145,7 +147,7 @@ impl Mode {
         match self {
             Self::Queued => "waiting",
             Self::Forward => "running",
-            Self::Draining | Self::Unwinding => "unwinding",
+            Self::Draining | Self::Unwinding | Self::Rewinding => "unwinding",
             Self::Ended(FrameEnd::Succeeded) => "succeeded",
             Self::Ended(FrameEnd::Unwound | FrameEnd::Failed) => "failed",
             Self::Ended(FrameEnd::Partial) => "partial",
@@ -161,7 +163,7 @@ impl Mode {
 
     /// Whether it runs now, in either direction.
     pub(super) fn is_active(self) -> bool {
-        matches!(self, Self::Forward | Self::Draining | Self::Unwinding)
+        matches!(self, Self::Forward | Self::Draining | Self::Unwinding | Self::Rewinding)
     }
 
     pub(super) fn is_winding(self) -> bool {

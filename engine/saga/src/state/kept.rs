@@ -25,10 +25,11 @@ struct Kept {
 }
 
 impl Saga {
-    /// The state as text; none while something that was asked for has not been handed out.
+    /// The state as text; none while something that was asked for has not been handed out, and of a run with another plan than
+    /// its first.
     #[must_use]
     pub fn keep(&self) -> Option<String> {
-        if !self.outbox.is_empty() {
+        if !self.outbox.is_empty() || self.round > 0 {
             return None;
         }
         let nodes = self.frames.iter().filter(|frame| is_own(frame.block)).flat_map(|frame| &frame.nodes);

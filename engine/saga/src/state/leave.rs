@@ -10,6 +10,7 @@ impl Saga {
     pub(crate) fn leave(&mut self) {
         self.left = true;
         self.paused = None;
+        self.successor = None;
         self.turn_away();
         self.close_questions();
         for index in 0..self.frames.len() {

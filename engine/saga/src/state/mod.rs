@@ -44,6 +44,7 @@ mod node;
 mod pause;
 mod policy;
 mod question;
+mod replan;
 mod resume;
 mod scope;
 mod tally;
@@ -67,6 +68,7 @@ use longhaul_model::policy::Hook;
 use longhaul_plan::Plan;
 use node::{Node, NodeId, State, Stuck};
 pub use question::{NoVote, OpenQuestion};
+pub use replan::{Kept, NoReplan, Replan};
 use serde::{Deserialize, Serialize};
 pub use view::StepView;
 pub use why::{Begins, Times, Why};
@@ -105,6 +107,13 @@ pub struct Saga {
     signals: BTreeMap<StepId, serde_json::Value>,
     /// How often the run has come to an end that an operator had to lift; the incarnation of `always` depends on it.
     stops: u32,
+    /// Number of the newest round that began with another plan; 0 as long as none has. The state of a run that has one is not
+    /// kept beside its records: what is kept names its steps by the first plan.
+    #[serde(skip)]
+    round: u32,
+    /// The plan that takes the place of this one as soon as what is to run again is undone.
+    #[serde(skip)]
+    successor: Option<Arc<Plan>>,
     /// Number of the last timer asked for.
     timers: u64,
     /// Number of the last look of a step's own probe.

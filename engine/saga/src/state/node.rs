@@ -68,6 +68,9 @@ pub(crate) struct Node {
     pub(super) is_admitted: bool,
     /// It is done, and they have said no to it.
     pub(super) objection: Option<Failure>,
+    /// It is undone before the run goes on with another plan, and runs again then.
+    #[serde(skip)]
+    pub(super) runs_again: bool,
 }
 
 /// How a step instance stands.
@@ -192,6 +195,17 @@ impl Node {
                 | State::Asking(_)
         );
         is_under_way || self.held.is_some() || self.looking.is_some()
+    }
+
+    /// Becomes what another node is, but for what the plan says and for what is inside it.
+    pub(super) fn take_over(&mut self, other: Self) {
+        let Self { path: _, step: _, frame: _, part: _, needs: _, items: _, crowd: _, within: _, .. } = other;
+        let Self { state, params, outputs, grants, handle, attempt, incarnation, is_half_done, .. } = other;
+        (self.state, self.params, self.outputs, self.grants) = (state, params, outputs, grants);
+        (self.handle, self.attempt, self.incarnation) = (handle, attempt, incarnation);
+        let Self { held, looking, sights, is_admitted, objection, runs_again, .. } = other;
+        (self.is_half_done, self.held, self.looking, self.sights) = (is_half_done, held, looking, sights);
+        (self.is_admitted, self.objection, self.runs_again) = (is_admitted, objection, runs_again);
     }
 
     /// Whether its `if` asks how steps ended.

@@ -1,6 +1,6 @@
 //! Taking a run up again.
 
-use super::{Effect, FrameEnd, FrameId, Mode, NodeId, Phase, Saga, Stage, State, Stuck};
+use super::{Effect, FrameEnd, FrameId, Mode, NodeId, Phase, ROOT, Saga, Stage, State, Stuck};
 use crate::breaks::{Break, is_on};
 use crate::{Failure, Illegal, Status, Work};
 
@@ -30,7 +30,12 @@ impl Saga {
         if let (Phase::Main, Mode::Ended(FrameEnd::Stuck { unwinding })) = (self.phase, mode)
             && self.is_in_steps(id)
         {
-            self.put_mode(id, if unwinding { Mode::Draining } else { Mode::Forward });
+            let mode = match unwinding {
+                true if id == ROOT && self.is_rewinding() => Mode::Rewinding,
+                true => Mode::Draining,
+                false => Mode::Forward,
+            };
+            self.put_mode(id, mode);
             self.overrule(id);
         }
         self.touch(id);
@@ -40,7 +45,7 @@ impl Saga {
         if let State::Stuck(stuck) = self.node(id).state.clone() {
             self.lift(id, stuck);
             // What is inside it may have stopped before its graph turned round.
-            if self.frame(self.node(id).frame).mode().is_winding() {
+            if self.node(id).runs_again || self.frame(self.node(id).frame).mode().is_winding() {
                 self.call_off(id);
             }
         }

@@ -158,7 +158,7 @@ impl Crowd {
         let failed = match mode {
             Mode::Draining | Mode::Unwinding => true,
             Mode::Ended(end) => end != FrameEnd::Succeeded,
-            Mode::Queued | Mode::Forward => false,
+            Mode::Queued | Mode::Forward | Mode::Rewinding => false,
         };
         count(&mut self.failed, !is_there && failed, is_there && failed);
     }

@@ -108,7 +108,7 @@ impl Saga {
             State::Done if self.node(need).held.is_some() || self.node(need).objection.is_some() => {
                 Standing::Open
             }
-            State::Done | State::Skipped(Because::Condition(_)) => Standing::Met,
+            State::Done | State::Skipped(Because::Condition(_) | Because::Late) => Standing::Met,
             State::Skipped(Because::Need(_) | Because::Lapsed) => Standing::Unmet,
             // Who answers the failure has to see it first; the others see it when it is answered.
             State::Failed(_)

@@ -7,7 +7,7 @@ use super::{FrameEnd, FrameId, Mode, NodeId, ROOT, Saga, Stage, State};
 use crate::{Failure, Work};
 
 /// What the look at one node meant for the unwinding of its frame.
-enum Step {
+pub(super) enum Step {
     /// Nothing is left to undo here.
     Past,
     /// It is being undone.
@@ -42,7 +42,8 @@ impl Saga {
     /// Whether a node's forward effect is not wanted any more.
     pub(super) fn is_called_off(&self, id: NodeId) -> bool {
         let node = self.node(id);
-        self.is_left(node.frame) || (self.frame(node.frame).mode().is_winding() && !node.runs_always())
+        let turns = node.runs_again || self.frame(node.frame).mode().is_winding();
+        self.is_left(node.frame) || (turns && !node.runs_always())
     }
 
     /// Whether an unwound frame still has an effect of this node.
@@ -54,7 +55,7 @@ impl Saga {
             || self.node(id).items.iter().any(partial)
     }
 
-    fn undo(&mut self, id: NodeId) -> Step {
+    pub(super) fn undo(&mut self, id: NodeId) -> Step {
         if self.node(id).looking.is_some() {
             return Step::Wait;
         }

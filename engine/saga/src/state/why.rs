@@ -116,6 +116,8 @@ pub enum Why {
     },
     /// Its graph turns round: it does not begin any more.
     CalledOff,
+    /// What is to run again is undone first.
+    Rewinding,
     /// Nothing stands in its way.
     Nothing,
 }
@@ -216,6 +218,7 @@ impl Saga {
         match self.frame(node.frame).mode() {
             Mode::Queued => why.extend(self.why_queued(node.frame)),
             Mode::Draining | Mode::Unwinding | Mode::Ended(_) => why.push(Why::CalledOff),
+            Mode::Rewinding => why.push(Why::Rewinding),
             Mode::Forward => {}
         }
         let open = node.needs.iter().map(|need| self.node(*need)).filter(|need| {

@@ -76,7 +76,7 @@ impl<'a> Steps<'a> {
                 self.entered.insert(enter.step.as_str().to_owned());
             }
             Intent::Skip(skip) => match skip.because {
-                Because::Condition(_) => self.set(&skip.step, Stand::Skipped),
+                Because::Condition(_) | Because::Late => self.set(&skip.step, Stand::Skipped),
                 Because::Need(_) | Because::Lapsed => self.set(&skip.step, Stand::PassedOver),
             },
             Intent::Pause(pause) => self.set(&pause.step, Stand::UnderWay),
@@ -107,6 +107,7 @@ impl<'a> Steps<'a> {
             },
             Event::RunCreated(_)
             | Event::RunResumed(_)
+            | Event::Replanned(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
             | Event::RunPaused(_)

@@ -13,14 +13,15 @@ use crate::{exit_code, output};
 
 pub(super) fn run(reader: &Reader, run: &RunId, as_json: bool) -> Result<u8> {
     let created = created(reader, run)?;
+    let plan = reader.plan(run)?;
     let standing = reader.standing(run)?;
     let records = reader.records(run)?;
     let shown = json!({
         "run": run,
         "status": standing.status,
-        "workflow": created.plan.workflow,
-        "inputs": created.plan.inputs,
-        "plugins": created.plan.plugins,
+        "workflow": plan.workflow,
+        "inputs": plan.inputs,
+        "plugins": plan.plugins,
         "started_by": created.started_by.as_ref().map(|starter| &starter.name),
         "began_at_unix_ms": records[0].at_unix_ms,
         "last_at_unix_ms": standing.last_at_unix_ms,
@@ -42,6 +43,9 @@ fn controllers(created: &RunCreated, records: &[Record]) -> Vec<Value> {
     let later = records.iter().filter_map(|record| match &record.entry {
         Entry::Event(Event::RunResumed(resumed)) => {
             Some(shown(record.seq, record.at_unix_ms, &resumed.controller))
+        }
+        Entry::Event(Event::Replanned(replanned)) => {
+            Some(shown(record.seq, record.at_unix_ms, &replanned.controller))
         }
         Entry::Event(_) | Entry::Intent(_) => None,
     });

@@ -129,8 +129,19 @@ enum Thing {
     Sight { observe: Observe, generation: u64 },
     /// Somebody outside has said something.
     Message(Box<Event>),
-    /// The next controller is there: after a crash, or because an operator resumes the run.
-    TakeOver { by_operator: bool },
+    /// The next controller is there.
+    TakeOver(Why),
+}
+
+/// Why a controller takes a run up.
+#[derive(Debug)]
+enum Why {
+    /// The one before it has died.
+    Crash,
+    /// An operator resumes the run.
+    Resumed,
+    /// An operator has steps done again.
+    Again(Vec<StepPath>),
 }
 
 /// What a call has to say.
@@ -173,6 +184,8 @@ struct Simulation<'a> {
     /// A fault strikes once.
     struck: bool,
     resumes: u32,
+    /// So often the run has come to a stop.
+    stops: u32,
 }
 
 impl<'a> Simulation<'a> {
@@ -191,6 +204,7 @@ impl<'a> Simulation<'a> {
             generation: 1,
             struck: false,
             resumes: setup.resumes,
+            stops: 0,
             setup,
         }
     }
@@ -219,10 +233,9 @@ impl<'a> Simulation<'a> {
     fn go_on(&mut self) -> Result<Halt, Halt> {
         while self.records.len() < RECORDS_MAX {
             if let Some(status) = self.saga.as_ref().map(Saga::status).filter(|it| *it != Status::Running) {
-                if status != Status::NeedsOperator || self.resumes == 0 {
+                if !self.be_done_again() && (status != Status::NeedsOperator || !self.be_resumed()) {
                     return Ok(Halt::At(status));
                 }
-                self.be_resumed();
             }
             let Some((at, thing)) = self.queue.pop() else { return Ok(Halt::Idle) };
             self.now_unix_ms = at;
@@ -239,7 +252,7 @@ impl<'a> Simulation<'a> {
             Thing::Inquiry { inquire, generation } => self.find_out(&inquire, generation),
             Thing::Sight { observe, generation } => self.see(observe, generation),
             Thing::Message(event) => self.arrive(*event),
-            Thing::TakeOver { by_operator } => self.take_over(by_operator),
+            Thing::TakeOver(why) => self.take_over(why),
         }
     }
 

@@ -124,6 +124,11 @@ pub trait Model {
         Sight::Up
     }
 
+    /// The steps that an operator has done again when the run has come to a stop this time. If nothing is said: none.
+    fn again(&self, _steps: &[StepPath], _time: u32) -> Option<Vec<StepPath>> {
+        None
+    }
+
     /// What comes of a step's question, which it asks for this time. If nothing is said: a yes, after a second.
     fn reply(&self, _step: &StepPath, _asks: &intent::Asked, _time: u32) -> Reply {
         Reply::Yes { after_ms: 1_000, outputs: Value::Null }

@@ -70,6 +70,16 @@ struct Waiter {
 }
 
 impl Pool {
+    /// Those who have something of it.
+    pub(super) fn users(&self) -> impl Iterator<Item = NodeId> {
+        self.users.iter().copied()
+    }
+
+    /// Another one stands for one of them.
+    pub(super) fn move_user(&mut self, from: NodeId, to: NodeId) {
+        self.users.iter_mut().filter(|user| **user == from).for_each(|user| *user = to);
+    }
+
     /// Those who have something of it stand in other places now; who has no place has nothing any more.
     pub(super) fn move_users(&mut self, moved: &BTreeMap<NodeId, NodeId>) {
         self.users = self.users.iter().filter_map(|user| moved.get(user).copied()).collect();

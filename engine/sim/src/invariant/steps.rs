@@ -36,6 +36,8 @@ pub(super) struct Steps<'a> {
     entered: BTreeSet<String>,
     /// Pivots that have happened, or may have.
     pub(super) passed: Vec<StepPath>,
+    /// An operator has had steps done again: those are undone behind a pivot as well. Until the run is over.
+    pub(super) is_replanned: bool,
 }
 
 impl<'a> Steps<'a> {
@@ -46,6 +48,7 @@ impl<'a> Steps<'a> {
             items: BTreeMap::new(),
             entered: BTreeSet::new(),
             passed: Vec::new(),
+            is_replanned: false,
         }
     }
 
@@ -84,7 +87,11 @@ impl<'a> Steps<'a> {
             Intent::Ask(ask) if !self.is_question(&ask.step) => {}
             Intent::Ask(ask) => self.set(&ask.step, Stand::UnderWay),
             Intent::Answered(answered) => self.set(&answered.step, Stand::Done),
-            Intent::End(_) => self.forget_last_blocks(),
+            Intent::End(end) => {
+                // One that stops over an undo goes on with it.
+                self.is_replanned &= !end.status.is_final();
+                self.forget_last_blocks();
+            }
             Intent::Refuse(_)
             | Intent::Queue(_)
             | Intent::Share(_)
@@ -105,9 +112,9 @@ impl<'a> Steps<'a> {
                 Answer::Partial if probed.work == Work::Forward => self.set(&probed.step, Stand::Half),
                 Answer::Partial | Answer::CannotTell(_) => {}
             },
+            Event::Replanned(_) => self.is_replanned = true,
             Event::RunCreated(_)
             | Event::RunResumed(_)
-            | Event::Replanned(_)
             | Event::Interrupted(_)
             | Event::CancelRequested(_)
             | Event::RunPaused(_)

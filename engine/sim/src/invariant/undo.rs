@@ -10,7 +10,7 @@ pub(super) fn of_undo(steps: &Steps<'_>, step: &StepPath) -> Vec<Shown> {
     if place.is_some_and(|place| place.node.is_scope()) {
         return Vec::new();
     }
-    let mut shown = pivot::of_undo(steps, step);
+    let mut shown = if steps.is_replanned { Vec::new() } else { pivot::of_undo(steps, step) };
     shown.extend(standing_on(steps, step).map(|other| {
         (
             Invariant::UndoneInReverse,

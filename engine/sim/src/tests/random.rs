@@ -127,6 +127,12 @@ impl Model for Chance {
         if rng.u32(0..1_000) < self.trouble { Sight::Down } else { Sight::Up }
     }
 
+    fn again(&self, steps: &[StepPath], time: u32) -> Option<Vec<StepPath>> {
+        let mut rng = self.rng(("again", time));
+        let wanted = time < 4 && !steps.is_empty() && rng.u32(0..3) == 0;
+        wanted.then(|| (0..rng.usize(1..3)).map(|_| steps[rng.usize(0..steps.len())].clone()).collect())
+    }
+
     fn reply(&self, step: &StepPath, _: &intent::Asked, time: u32) -> Reply {
         let mut rng = self.rng((step, time));
         match rng.u32(0..6) {

@@ -8,6 +8,7 @@ use longhaul_model::policy::Verdict;
 use longhaul_plan::{Body, Graph, Plan, Resource, Step};
 use serde::Serialize;
 
+use super::super::compensation::Undo;
 use super::super::{FrameEnd, FrameId, Mode, Node, NodeId, Phase, ROOT, Saga, State};
 use crate::Work;
 
@@ -162,6 +163,8 @@ pub(super) struct Look {
 #[derive(Clone, Copy)]
 struct Heir<'p> {
     graph: &'p Graph,
+    /// The step around it has not begun, or begins once more: nothing goes on in it before that.
+    sleeps: bool,
     file: &'p str,
     /// The shared resources of the workflow so far, and of the new one.
     resources: (&'p [Resource], &'p [Resource]),
@@ -190,7 +193,7 @@ impl Saga {
             }
         }
         let resources = (self.plan.resources.as_slice(), plan.resources.as_slice());
-        let heir = Heir { graph: &plan.graph, file: &plan.workflow.file, resources };
+        let heir = Heir { graph: &plan.graph, sleeps: false, file: &plan.workflow.file, resources };
         self.look_at_ends(ROOT, &mut look);
         self.look_at_frame(ROOT, heir, &asked, &mut look);
         look.replan.undone.reverse();
@@ -215,8 +218,9 @@ impl Saga {
             return false;
         }
         let is_asked = self.holds_asked(id, asked);
-        let is_over = id != ROOT && mode == Mode::Ended(FrameEnd::Succeeded) && !is_asked;
-        if !is_over && (mode != Mode::Queued || id == ROOT) {
+        let has_come_through = matches!(mode, Mode::Ended(FrameEnd::Succeeded | FrameEnd::Partial));
+        let is_over = id != ROOT && has_come_through && !is_asked;
+        if !is_over && !heir.sleeps && (mode != Mode::Queued || id == ROOT) {
             look.live.push(id);
         }
         let mut found = Found { heir, shaken: BTreeSet::new(), is_over };
@@ -265,7 +269,7 @@ impl Saga {
     fn look_at_again(&self, id: NodeId, heir: Heir<'_>, look: &mut Look) {
         let node = self.node(id);
         look.again.push(id);
-        if self.holds_pivot(id) {
+        if self.stays_for_good(id) {
             let (step, at) = (node.path.clone(), self.placed(node));
             look.against.push(NoReplan::Pivot { step, at });
         }
@@ -310,10 +314,11 @@ impl Saga {
         }
         if !self.has_begun(id) {
             self.look_at_waiting(id, asked, look);
+            self.look_inside(id, &step.body, Heir { sleeps: true, ..heir }, asked, look);
             return false;
         }
         self.look_at_claims(node, heir, look);
-        if !found.is_over {
+        if !found.is_over && !heir.sleeps {
             self.look_at_needs(node, step, heir, look);
         }
         let is_edited = node.step.body != step.body;
@@ -370,7 +375,7 @@ impl Saga {
             (Body::Foreach(foreach), _) => Heir { graph: &foreach.graph, ..heir },
             (Body::Workflow(child), Some(now)) => {
                 let resources = (now.resources.as_slice(), child.resources.as_slice());
-                Heir { graph: &child.graph, file: &child.workflow.file, resources }
+                Heir { graph: &child.graph, file: &child.workflow.file, resources, ..heir }
             }
             _ => return false,
         };
@@ -423,6 +428,13 @@ impl Saga {
     fn runs_last_steps(&self, node: &Node) -> bool {
         let within = node.within.as_ref();
         within.is_some_and(|within| within.blocks().iter().any(|(_, frame)| self.frame(*frame).mode().is_active()))
+    }
+
+    /// Whether something of a node is there, or may be, that nothing can undo.
+    fn stays_for_good(&self, id: NodeId) -> bool {
+        let is_final = self.has_begun(id) && matches!(self.undo_of(id), Undo::Impossible);
+        let inside = self.node(id).items.iter().flat_map(|item| &self.frame(*item).nodes);
+        is_final || self.holds_pivot(id) || inside.into_iter().any(|node| self.stays_for_good(*node))
     }
 
     /// Whether a node that runs again has something that is undone before.

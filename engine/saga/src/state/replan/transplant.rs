@@ -8,6 +8,7 @@ use longhaul_plan::{Body, Graph, Plan};
 use serde_json::Value;
 
 use super::super::child::Within;
+use super::super::claim::Pool;
 use super::super::{Block, Frame, FrameEnd, FrameId, Item, Mode, Node, NodeId, ROOT, Saga, State};
 use crate::Work;
 use crate::intent::Because;
@@ -74,6 +75,11 @@ impl Saga {
 
     /// As if it had never run, under a number that no effect of it has had.
     fn make_new(&mut self, id: NodeId) {
+        if matches!(self.node(id).state, State::Done) && !self.node(id).grants.is_empty() {
+            // It leaves nothing that could be undone, and what it claimed for good stays claimed.
+            let before = self.keep_aside(self.node(id).clone());
+            self.pools.iter_mut().for_each(|pool| pool.move_user(id, before));
+        }
         self.release(id);
         let round = self.round;
         let node = self.node_mut(id);
@@ -94,9 +100,36 @@ impl Saga {
         self.changed.clear();
         self.plan = Arc::clone(&plan);
         self.replant(&mut old, ROOT, &plan.graph, None);
+        self.keep_claims(&mut old);
         for pool in &mut self.pools {
             pool.move_users(&old.moved);
         }
+    }
+
+    /// The last blocks of earlier ends have no place any more. What their steps claimed for good stays claimed.
+    fn keep_claims(&mut self, old: &mut Uprooted) {
+        let users: BTreeSet<NodeId> = self.pools.iter().flat_map(Pool::users).collect();
+        for from in users {
+            if let Some(before) = old.nodes[from.0].take() {
+                let to = self.keep_aside(before);
+                old.moved.insert(from, to);
+            }
+        }
+    }
+
+    /// Puts what a step was where nobody goes on with it.
+    fn keep_aside(&mut self, before: Node) -> NodeId {
+        let ended = FrameId(self.frames.len());
+        self.frames.push(Frame::new(None, Block::Always, 0));
+        self.put_mode(ended, Mode::Ended(FrameEnd::Succeeded));
+        let (path, step) = (before.path.clone(), Arc::clone(&before.step));
+        let later = self.index.get(&path).copied();
+        let id = self.add_node(ended, path.clone(), step, Vec::new());
+        self.node_mut(id).take_over(before);
+        if let Some(later) = later {
+            self.index.insert(path, later);
+        }
+        id
     }
 
     /// Makes a graph anew and moves into it what it had.

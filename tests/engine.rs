@@ -7,6 +7,7 @@ mod crash;
 mod disk_faults;
 mod kept;
 mod kit;
+mod mirror;
 mod operators;
 mod probes;
 mod replan;

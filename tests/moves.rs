@@ -2,6 +2,7 @@
 //!
 //! The tests take turns, also with those of other processes: two cores carry one lab.
 
+mod adoption;
 mod bench;
 mod breaks;
 mod commands;

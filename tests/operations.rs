@@ -160,8 +160,7 @@ fn a_run_goes_on_with_an_edited_file() {
     let nothing = said(&controller, &["resume", "drill-1", "--dry-run"], 2);
     assert!(nothing.contains("--dry-run says what --from and --with would mean"), "{nothing}");
 
-    let resumed = controller
-        .start(&["resume", "drill-1", "--with", "edited.yaml", "--yes"], Stdio::null());
+    let resumed = controller.start(&["resume", "drill-1", "--with", "edited.yaml", "--yes"], Stdio::null());
     assert!(wait(|| controller.status("drill-1") == Some(7)));
     said(&controller, &["signal", "drill-1", "storm_is_near"], 0);
     assert_eq!(end(resumed).code(), Some(0));

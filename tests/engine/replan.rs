@@ -79,7 +79,11 @@ async fn what_has_no_place_is_refused() {
     ]);
     let cases = [
         (Some(without), &[][..], "`a` (toy.yaml:1) is succeeded, and has no place in the new workflow"),
-        (Some(before), &[], "`a` is succeeded, and would need `new` (toy.yaml:1), which has not come to its end"),
+        (
+            Some(before),
+            &[],
+            "`a` is succeeded, and would need `new` (toy.yaml:1), which has not come to its end",
+        ),
         (None, &["a"], "`b` (toy.yaml:1) cannot run again"),
         (None, &["x"], "there is no step `x`"),
     ];
@@ -95,7 +99,8 @@ async fn what_has_no_place_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_item_runs_again() {
     let rig = Rig::new();
-    let inside = [item_step("x", &[], &serde_json::json!([])), item_step("y", &["x"], &serde_json::json!([]))];
+    let inside =
+        [item_step("x", &[], &serde_json::json!([])), item_step("y", &["x"], &serde_json::json!([]))];
     let steps = [foreach("each", &[], &["v", "w"], "fail", &inside), step("last", &["each"], &[])];
     assert_eq!(rig.run(plan(&steps)).await, Ended::At(Status::Succeeded));
     let before = rig.world.logged().len();

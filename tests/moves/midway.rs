@@ -40,6 +40,16 @@ impl Midway {
         Self::held(lab, FaultPoint::TargetLoading)
     }
 
+    /// The same of a run whose records are kept at both sites.
+    pub(super) fn of_mirrored_memory_copy(lab: &str) -> Self {
+        let (gate, rig) = ground(lab);
+        gate.hold([FaultPoint::TargetLoading]);
+        let name = rig.lab.name().to_string();
+        let mut moving = Self { run: rig.start_mirrored(&name), gate, rig, name, step: MOVE };
+        moving.reach(FaultPoint::TargetLoading);
+        moving
+    }
+
     /// An agent is held at a point of the hand-over until it is let go.
     pub(super) fn held(lab: &str, point: FaultPoint) -> Self {
         let mut moving = Self::start(ground(lab), MOVE, Some(point));

@@ -174,6 +174,27 @@ impl Rig {
         self.spawn(self.longhaul(&[]), run, Side::B, "1")
     }
 
+    /// The same with its records kept at both sites, and the pivot waiting for that.
+    pub(super) fn start_mirrored(&self, run: &str) -> Child {
+        let log = File::create(state().join(format!("{run}.log"))).unwrap();
+        let mut command = self.longhaul(&[]);
+        command.args(Self::evacuation(run, Side::A, PRESENT)).args(["--mirror", "before-pivot"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    /// Another controller that goes on with a run from what site B has kept.
+    pub(super) fn adopt(&self, controller: &str, run: &str) -> Command {
+        let arguments = ["adopt", run, "--from", Side::B.as_str()];
+        self.longhaul_of(controller, self.lab.files().sites(), &arguments)
+    }
+
+    /// What another controller has written down about a run.
+    pub(super) fn records_of(&self, controller: &str, run: &str) -> Vec<Value> {
+        let arguments = ["journal", "export", run];
+        let exported = self.longhaul_of(controller, self.lab.files().sites(), &arguments).output().unwrap();
+        of_export(&String::from_utf8(exported.stdout).unwrap())
+    }
+
     /// The same from another controller's directory.
     pub(super) fn start_of(&self, controller: &str, run: &str) -> Child {
         self.spawn(self.longhaul_of(controller, self.lab.files().sites(), &[]), run, Side::A, PRESENT)

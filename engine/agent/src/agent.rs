@@ -25,6 +25,7 @@ use crate::facts::Facts;
 use crate::faults::Faults;
 use crate::folder::Folder;
 use crate::handover::Breaks;
+use crate::kept_runs::KeptRuns;
 use crate::names::Names;
 use crate::observe::Qemu;
 use crate::operations::{Board, resume};
@@ -68,6 +69,7 @@ pub(crate) struct Agent {
     pub(crate) names: Names,
     pub(crate) disks: Arc<Disks>,
     pub(crate) board: Board,
+    pub(crate) kept_runs: KeptRuns,
     pub(crate) qemu: OnceCell<Qemu>,
     /// The QEMUs of this site, each by the one handle that everybody shares.
     pub(crate) machines: Mutex<HashMap<VmId, Machine>>,
@@ -142,6 +144,7 @@ pub async fn run(site: Site, options: Options, stop: impl Future<Output = ()>) -
         handing_over: Mutex::default(),
         failed: Notify::new(),
         _lock: lock,
+        kept_runs: KeptRuns::open(&folder.kept_runs())?,
         boot: BootFiles::new(&folder.boot()),
         site,
         options,

@@ -35,6 +35,10 @@ impl Folder {
         self.root.join("agent.db")
     }
 
+    pub(crate) fn kept_runs(&self) -> PathBuf {
+        self.root.join("runs.db")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("agent.lock")
     }

@@ -24,6 +24,7 @@ mod door;
 mod edges;
 mod error;
 mod folder;
+mod kept_runs;
 mod moves;
 mod names;
 mod observe;

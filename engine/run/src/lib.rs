@@ -20,6 +20,7 @@ mod convert;
 pub mod driver;
 pub mod inbox;
 pub mod journal;
+mod mirror;
 pub mod reporter;
 pub mod statement;
 
@@ -28,4 +29,5 @@ pub use control::Control;
 pub use driver::{Driver, Ended};
 pub use inbox::Inbox;
 pub use journal::{Journal, Reader};
+pub use mirror::{Keep, KeptRecord, Mirror, NoMirror};
 pub use reporter::{JsonLines, Reporter, Reporters, Terminal, replay};

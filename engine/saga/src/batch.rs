@@ -3,7 +3,7 @@
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
 
-use crate::event::{Controller, Replanned, RunCreated, RunResumed, Starter};
+use crate::event::{Controller, Mirroring, Replanned, RunCreated, RunResumed, Starter};
 use crate::{Command, Entry, Event, Fold, Illegal, Saga};
 
 /// Entries to be recorded together, in order, and what may be carried out after that.
@@ -46,10 +46,11 @@ impl Saga {
         plan: Plan,
         controller: Controller,
         started_by: Option<Starter>,
+        mirror: Option<Mirroring>,
         at_unix_ms: u64,
     ) -> Result<(Self, Batch), Illegal> {
         let name = started_by.as_ref().map(|starter| starter.name.clone());
-        let created = RunCreated { controller, started_by, plan: plan.clone() };
+        let created = RunCreated { controller, started_by, mirror, plan: plan.clone() };
         let (saga, commands) = Self::create(run, plan, name, at_unix_ms)?;
         let mut batch = Batch::new(at_unix_ms);
         batch.add(Event::RunCreated(Box::new(created)), commands);

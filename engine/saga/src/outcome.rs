@@ -145,7 +145,7 @@ pub enum Illegal {
     },
     /// The run cannot go on with another plan.
     #[error("the run cannot go on so: {0}")]
-    Replan(NoReplan),
+    Replan(Box<NoReplan>),
     /// Two steps of the plan would have one path.
     #[error("the plan has two steps with the path `{0}`")]
     Twice(StepPath),

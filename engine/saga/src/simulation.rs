@@ -11,8 +11,8 @@ use longhaul_plan::{Body, Graph, Plan, Step};
 use serde_json::{Value, json};
 
 use crate::event::{
-    CancelRequested, Controller, Done, Failed, HandleGiven, How, Probed, Replanned, RunCreated, RunPaused, RunResumed,
-    RunUnpaused, TimerFired, Undone, Unknown,
+    CancelRequested, Controller, Done, Failed, HandleGiven, How, Probed, Replanned, RunCreated, RunPaused,
+    RunResumed, RunUnpaused, TimerFired, Undone, Unknown,
 };
 use crate::intent::{Because, Start};
 use crate::{Answer, Command, Entry, Event, Failure, Intent, Record, Saga, Status, StepView, Work};
@@ -181,6 +181,7 @@ impl World {
         world.record(Entry::Event(Event::RunCreated(Box::new(RunCreated {
             controller: controller(),
             started_by: None,
+            mirror: None,
             plan,
         }))));
         world.take(commands);
@@ -403,7 +404,8 @@ impl World {
     fn replan(&mut self) -> bool {
         self.replans -= 1;
         let paths: Vec<StepPath> = self.saga.steps().map(|view| view.step).collect();
-        let again: Vec<_> = (0..self.rng.usize(0..3)).map(|_| self.rng.choice(&paths).unwrap().clone()).collect();
+        let again: Vec<_> =
+            (0..self.rng.usize(0..3)).map(|_| self.rng.choice(&paths).unwrap().clone()).collect();
         let plan = self.rng.bool().then(|| {
             let mut plan = self.saga.plan().clone();
             edit(&mut self.rng, &mut plan.graph, self.replans);
@@ -492,7 +494,8 @@ impl World {
             self.saga.steps().filter(|view| view.uses.is_some() && !is_last(&view.step)).collect();
         let called = self.saga.steps().any(|view| view.step.as_str() == "call");
         // Where another plan took over, the last blocks of the ends before it are not shown any more.
-        let is_replanned = self.records.iter().any(|it| matches!(it.entry, Entry::Event(Event::Replanned(_))));
+        let is_replanned =
+            self.records.iter().any(|it| matches!(it.entry, Entry::Event(Event::Replanned(_))));
         if !is_replanned || status != Status::Succeeded {
             assert_eq!(called, status != Status::Succeeded || self.has_stopped(), "{:#?}", self.stand());
         }

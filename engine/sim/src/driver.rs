@@ -222,8 +222,14 @@ impl<'a> Simulation<'a> {
     fn open(&mut self) -> Result<(), Halt> {
         let plan = Plan::clone(self.setup.plan);
         let starter = Starter { name: STARTER.to_owned(), signed: None };
-        let (saga, mut first) =
-            Saga::open(self.setup.run.clone(), plan, self.controller(), Some(starter), self.now_unix_ms)?;
+        let (saga, mut first) = Saga::open(
+            self.setup.run.clone(),
+            plan,
+            self.controller(),
+            Some(starter),
+            None,
+            self.now_unix_ms,
+        )?;
         self.saga = Some(saga);
         self.have_decided(&mut first)?;
         self.commit(first);
@@ -232,10 +238,11 @@ impl<'a> Simulation<'a> {
 
     fn go_on(&mut self) -> Result<Halt, Halt> {
         while self.records.len() < RECORDS_MAX {
-            if let Some(status) = self.saga.as_ref().map(Saga::status).filter(|it| *it != Status::Running) {
-                if !self.be_done_again() && (status != Status::NeedsOperator || !self.be_resumed()) {
-                    return Ok(Halt::At(status));
-                }
+            if let Some(status) = self.saga.as_ref().map(Saga::status).filter(|it| *it != Status::Running)
+                && !self.be_done_again()
+                && (status != Status::NeedsOperator || !self.be_resumed())
+            {
+                return Ok(Halt::At(status));
             }
             let Some((at, thing)) = self.queue.pop() else { return Ok(Halt::Idle) };
             self.now_unix_ms = at;

@@ -121,6 +121,8 @@ pub struct Context {
     pub attempt: u32,
     /// Identifies the controller to agents: host and process.
     pub controller: String,
+    /// The controller's generation: an agent refuses a lower one than it has heard of for the run.
+    pub generation: u64,
     /// The run's own records.
     pub records: Arc<dyn RunRecords>,
     /// What the step claimed, and has when it begins.

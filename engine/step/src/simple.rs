@@ -152,7 +152,7 @@ mod tests {
         let step = StepPath::root(&"a".parse().unwrap());
         let key = Key { run: "run-a".parse().unwrap(), step, incarnation: 3 };
         let (controller, records) = ("test".to_owned(), Arc::new(NoRecords));
-        Context { key, attempt: 1, controller, records, claims: Claims::new() }
+        Context { key, attempt: 1, controller, generation: 1, records, claims: Claims::new() }
     }
 
     fn echo() -> Simple {

@@ -6,13 +6,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longhaul_model::ids::SiteId;
+use longhaul_model::ids::{RunId, SiteId};
 use longhaul_model::site::KnownSite;
 use longhaul_step::{Error, ErrorClass, Lookout, Sight};
+use longhaul_wire::server::MESSAGE_BYTES_MAX;
 use longhaul_wire::v1::agent_client::AgentClient;
 use longhaul_wire::v1::{
-    AdjustRequest, CancelRequest, GetRequest, ListVmsReply, ListVmsRequest, ObserveReply, ObserveRequest,
-    Operation, ProbeReply, ProbeRequest, StartRequest,
+    AdjustRequest, AdoptRunRequest, CancelRequest, GetRequest, KeepRecordsRequest, ListVmsReply,
+    ListVmsRequest, ObserveReply, ObserveRequest, Operation, ProbeReply, ProbeRequest, ReadRecordsReply,
+    ReadRecordsRequest, StartRequest,
 };
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
@@ -23,6 +25,8 @@ use crate::failure;
 /// How long an agent may take to answer a call that it answers from memory. Ten round trips of the slowest link we
 /// know and a generous pause of a busy machine fit.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// The same for a message with large values, over the slowest link.
+const KEEP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long an agent that is up takes to say so at most, a new connection included.
 const UP_DEADLINE: Duration = Duration::from_secs(5);
@@ -129,18 +133,19 @@ impl Agents {
         site: &SiteId,
         handle: &str,
         bits_per_second_max: u64,
+        generation: u64,
     ) -> Result<(), CallError> {
-        let request = AdjustRequest { handle: handle.to_owned(), bits_per_second_max };
+        let request = AdjustRequest { handle: handle.to_owned(), bits_per_second_max, generation };
         self.call(site, CALL_DEADLINE, |mut agent| async move { agent.adjust(request).await }).await?;
         Ok(())
     }
 
-    /// Asks an operation to stop.
+    /// Asks an operation to stop, as the controller of this generation.
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn cancel(&self, site: &SiteId, handle: &str) -> Result<(), CallError> {
-        let request = CancelRequest { handle: handle.to_owned() };
+    pub async fn cancel(&self, site: &SiteId, handle: &str, generation: u64) -> Result<(), CallError> {
+        let request = CancelRequest { handle: handle.to_owned(), generation };
         self.call(site, CALL_DEADLINE, |mut agent| async move { agent.cancel(request).await }).await?;
         Ok(())
     }
@@ -160,6 +165,50 @@ impl Agents {
     /// See [`CallError`].
     pub async fn observe(&self, site: &SiteId, request: ObserveRequest) -> Result<ObserveReply, CallError> {
         self.call(site, OBSERVE_DEADLINE, |mut agent| async move { agent.observe(request).await }).await
+    }
+
+    /// Has records of a run kept at a site; the number of the last one that is kept there then.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn keep_records(&self, site: &SiteId, request: KeepRecordsRequest) -> Result<u64, CallError> {
+        let keep = |agent: AgentClient<Channel>| async move {
+            agent.max_encoding_message_size(MESSAGE_BYTES_MAX).keep_records(request).await
+        };
+        Ok(self.call(site, KEEP_DEADLINE, keep).await?.kept)
+    }
+
+    /// What is kept of a run at a site, from this record on, as much as one answer holds.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn read_records(
+        &self,
+        site: &SiteId,
+        run: &RunId,
+        from: u64,
+    ) -> Result<ReadRecordsReply, CallError> {
+        let request = ReadRecordsRequest { run: run.to_string(), from };
+        let read = |agent: AgentClient<Channel>| async move {
+            agent.max_decoding_message_size(MESSAGE_BYTES_MAX).read_records(request).await
+        };
+        self.call(site, KEEP_DEADLINE, read).await
+    }
+
+    /// Tells a site that the controller of this generation has taken a run over.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn adopt_run(
+        &self,
+        site: &SiteId,
+        run: &RunId,
+        generation: u64,
+        controller: &str,
+    ) -> Result<(), CallError> {
+        let request = AdoptRunRequest { run: run.to_string(), generation, controller: controller.to_owned() };
+        self.call(site, CALL_DEADLINE, |mut agent| async move { agent.adopt_run(request).await }).await?;
+        Ok(())
     }
 
     /// The VMs of a site.

@@ -319,6 +319,7 @@ fn request(context: &Context, call: &Call) -> StartRequest {
         }),
         attempt: context.attempt,
         controller: context.controller.clone(),
+        generation: context.generation,
         bits_per_second_max: 0,
         operation: Some(call.request.clone()),
     }
@@ -402,7 +403,7 @@ impl<R: Remote> Action for RemoteAction<R> {
         self.remote.outputs(done).map_or_else(Probe::CannotTell, Probe::Done)
     }
 
-    async fn adjust(&self, _context: &Context, handle: &Handle, claims: &Claims) -> Result<(), Error> {
+    async fn adjust(&self, context: &Context, handle: &Handle, claims: &Claims) -> Result<(), Error> {
         let token = Token::from_handle(handle)?;
         if self.remote.link(&token.params).is_none() {
             return Ok(());
@@ -410,17 +411,17 @@ impl<R: Remote> Action for RemoteAction<R> {
         let most = self.bits_per_second_max(&token.params, claims);
         let mut first = Ok(());
         for (site, handle) in &token.operations {
-            let told = self.agents.adjust(site, handle, most).await.map_err(Error::from);
+            let told = self.agents.adjust(site, handle, most, context.generation).await.map_err(Error::from);
             first = first.and(told);
         }
         first
     }
 
-    async fn cancel(&self, _context: &Context, handle: &Handle) -> Result<(), Error> {
+    async fn cancel(&self, context: &Context, handle: &Handle) -> Result<(), Error> {
         let token = Token::from_handle(handle)?;
         let mut first = Ok(());
         for (site, handle) in &token.operations {
-            let asked = self.agents.cancel(site, handle).await.map_err(Error::from);
+            let asked = self.agents.cancel(site, handle, context.generation).await.map_err(Error::from);
             first = first.and(asked);
         }
         first

@@ -61,6 +61,9 @@ impl Inlet {
     }
 }
 
+/// The longest message between a controller and an agent, in bytes: records with large values are such.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
 /// Serves both services until `stop` is done or the last [`Inlet`] is gone; running calls are finished.
 ///
 /// Calls to [`Peer`] from anything but a site's agent are refused before they reach it.
@@ -75,7 +78,7 @@ pub async fn serve<A: Agent, P: Peer>(
 ) -> Result<(), tonic::transport::Error> {
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
-        .add_service(AgentServer::new(agent))
+        .add_service(AgentServer::new(agent).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(PeerServer::with_interceptor(peer, only_sites))
         .serve_with_incoming_shutdown(ReceiverStream::new(connections.receiver), stop)
         .await

@@ -194,6 +194,18 @@ impl v1::agent_server::Agent for ToyAgent {
         Ok(Response::new(v1::HelloReply { version, site: "b".to_owned(), build: "test".to_owned() }))
     }
 
+    async fn keep_records(&self, _: Request<v1::KeepRecordsRequest>) -> Reply<v1::KeepRecordsReply> {
+        Err(Status::unimplemented("toy"))
+    }
+
+    async fn read_records(&self, _: Request<v1::ReadRecordsRequest>) -> Reply<v1::ReadRecordsReply> {
+        Err(Status::unimplemented("toy"))
+    }
+
+    async fn adopt_run(&self, _: Request<v1::AdoptRunRequest>) -> Reply<v1::AdoptRunReply> {
+        Err(Status::unimplemented("toy"))
+    }
+
     async fn list_vms(&self, request: Request<v1::ListVmsRequest>) -> Reply<v1::ListVmsReply> {
         let id = server::caller(&request)?.to_string();
         Ok(Response::new(v1::ListVmsReply { vms: vec![v1::Vm { id, ..v1::Vm::default() }] }))

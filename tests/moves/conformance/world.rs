@@ -72,6 +72,7 @@ impl World {
             key,
             attempt: 1,
             controller: "conformance".to_owned(),
+            generation: 1,
             records: Arc::new(NoRecords),
             claims: longhaul_step::Claims::new(),
         }

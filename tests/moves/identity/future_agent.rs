@@ -61,6 +61,18 @@ impl v1::agent_server::Agent for Future {
         )))
     }
 
+    async fn keep_records(&self, _: Request<v1::KeepRecordsRequest>) -> Reply<v1::KeepRecordsReply> {
+        unknown()
+    }
+
+    async fn read_records(&self, _: Request<v1::ReadRecordsRequest>) -> Reply<v1::ReadRecordsReply> {
+        unknown()
+    }
+
+    async fn adopt_run(&self, _: Request<v1::AdoptRunRequest>) -> Reply<v1::AdoptRunReply> {
+        unknown()
+    }
+
     async fn list_vms(&self, _: Request<v1::ListVmsRequest>) -> Reply<v1::ListVmsReply> {
         unknown()
     }

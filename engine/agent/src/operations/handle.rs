@@ -50,6 +50,11 @@ impl Handle {
         Some(Self(OperationId { key: key.to_owned(), attempt, kind: kind.to_owned() }))
     }
 
+    /// The run that asked.
+    pub(crate) fn run(&self) -> &str {
+        self.0.key.split('/').next().unwrap_or_default()
+    }
+
     pub(crate) fn given(id: OperationId) -> Self {
         Self(id)
     }

@@ -50,15 +50,15 @@ impl agent_server::Agent for ForControllers {
     }
 
     async fn adjust(&self, request: Request<v1::AdjustRequest>) -> Answer<v1::AdjustReply> {
-        let v1::AdjustRequest { handle, bits_per_second_max } = request.into_inner();
-        let parsed = Handle::parse(&handle).ok_or_else(|| no_operation(&handle));
+        let v1::AdjustRequest { handle, bits_per_second_max, generation } = request.into_inner();
+        let parsed = self.admitted(&handle, generation);
         let adjusted = parsed.and_then(|handle| self.0.board.adjust(&handle, bits_per_second_max));
         answer(adjusted.map(|()| v1::AdjustReply {}))
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Answer<v1::CancelReply> {
-        let handle = request.into_inner().handle;
-        let parsed = Handle::parse(&handle).ok_or_else(|| no_operation(&handle));
+        let v1::CancelRequest { handle, generation } = request.into_inner();
+        let parsed = self.admitted(&handle, generation);
         answer(parsed.map(|handle| {
             self.0.board.cancel(&handle);
             v1::CancelReply {}
@@ -70,6 +70,23 @@ impl agent_server::Agent for ForControllers {
         Ok(tonic::Response::new(v1::ProbeReply { answer: Some(probe(&self.0, &asked).await) }))
     }
 
+    async fn keep_records(&self, request: Request<v1::KeepRecordsRequest>) -> Answer<v1::KeepRecordsReply> {
+        let (kept_runs, asked) = (self.0.kept_runs.clone(), request.into_inner());
+        let kept = apart(move || kept_runs.keep(&asked)).await;
+        answer(kept.map(|kept| v1::KeepRecordsReply { kept }))
+    }
+
+    async fn read_records(&self, request: Request<v1::ReadRecordsRequest>) -> Answer<v1::ReadRecordsReply> {
+        let (kept_runs, asked) = (self.0.kept_runs.clone(), request.into_inner());
+        answer(apart(move || kept_runs.read(&asked.run, asked.from)).await)
+    }
+
+    async fn adopt_run(&self, request: Request<v1::AdoptRunRequest>) -> Answer<v1::AdoptRunReply> {
+        let v1::AdoptRunRequest { run, generation, controller } = request.into_inner();
+        let admitted = self.0.kept_runs.admit(&run, generation, &controller);
+        answer(admitted.map(|()| v1::AdoptRunReply {}))
+    }
+
     async fn list_vms(&self, _: Request<v1::ListVmsRequest>) -> Answer<v1::ListVmsReply> {
         answer(self.0.list_vms().await.map(|vms| v1::ListVmsReply { vms }))
     }
@@ -79,11 +96,30 @@ impl agent_server::Agent for ForControllers {
     }
 }
 
+impl ForControllers {
+    /// The operation of this handle, if the controller that asks still has a say in its run.
+    fn admitted(&self, handle: &str, generation: u64) -> Result<Handle, Error> {
+        let parsed = Handle::parse(handle).ok_or_else(|| no_operation(handle))?;
+        self.0.kept_runs.admit_generation(parsed.run(), generation)?;
+        Ok(parsed)
+    }
+}
+
+/// Carries out what waits for a disk where that holds up nobody.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::internal("keeping records of a run", &error)))
+}
+
 fn begin(
     agent: &Arc<Agent>,
     request: &v1::StartRequest,
     direction: Direction,
 ) -> Result<v1::StartReply, Error> {
+    let run = request.key.as_ref().map_or("", |key| key.run.as_str());
+    agent.kept_runs.admit(run, request.generation, &request.controller)?;
     start(agent, request, direction).map(|handle| v1::StartReply { handle: handle.to_string() })
 }
 

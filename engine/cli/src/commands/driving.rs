@@ -8,11 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use longhaul_host_rhai::RhaiHost;
 use longhaul_model::ids::RunId;
 use longhaul_run::driver::Error;
-use longhaul_run::journal::Error as JournalError;
+use longhaul_run::journal::{Bundle, Error as JournalError};
 use longhaul_run::{Control, Driver, Ended, Journal, JsonLines, Reporters, Terminal};
+use longhaul_saga::event::{Controller, Mirroring};
 use longhaul_saga::{Report, Status};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::commands::mirror::Keepers;
 use crate::commands::{people, reports, runs, sites};
 use crate::errors::{Explain as _, Failure, Result};
 use crate::settings::Settings;
@@ -49,6 +51,11 @@ pub(super) struct Driving {
 
 impl Driving {
     pub(super) fn open(settings: &Settings) -> Result<Self> {
+        Self::open_as(settings, 1)
+    }
+
+    /// The same as a controller of this generation or a higher one.
+    pub(super) fn open_as(settings: &Settings, generation: u64) -> Result<Self> {
         let sites = settings.inventory()?;
         let connector = sites::connector(&sites)?;
         let notary = people::Authority::of(&sites)?;
@@ -59,12 +66,29 @@ impl Driving {
         // Before others can see that this process holds the journal.
         let control = Control::new();
         stop_on_signals(control.clone()).doing(exit_code::FAILED, || "listen for signals".to_owned())?;
-        let journal = open_journal(settings)?;
+        let journal = open_journal_as(settings, generation)?;
         let driver = Driver::new(journal.clone(), registry)
             .with_notary(notary)
             .with_policies(Arc::new(RhaiHost::default()))
+            .with_mirror(Arc::new(Keepers(Arc::clone(&agents))))
             .with_lookout(agents);
         Ok(Self { driver, journal, control })
+    }
+
+    /// The same that has the records of a new run kept elsewhere, too.
+    pub(super) fn with_mirroring(mut self, mirroring: Option<Mirroring>) -> Self {
+        self.driver = self.driver.with_mirroring(mirroring);
+        self
+    }
+
+    /// Who this is, as records say it.
+    pub(super) fn controller(&self) -> Controller {
+        self.journal.controller()
+    }
+
+    /// Takes a run from elsewhere into the journal, as it is.
+    pub(super) async fn import(&self, bundle: Bundle) -> Result<()> {
+        Ok(self.journal.import(bundle).await?)
     }
 
     /// Drives until the run ends or somebody interrupts.
@@ -102,8 +126,12 @@ impl Driving {
 
 /// Takes the state directory's journal for this process.
 pub(super) fn open_journal(settings: &Settings) -> Result<Journal> {
+    open_journal_as(settings, 1)
+}
+
+fn open_journal_as(settings: &Settings, generation: u64) -> Result<Journal> {
     let folder = settings.controller();
-    Journal::open(&folder, now_unix_ms()).map_err(|error| {
+    Journal::open_as(&folder, now_unix_ms(), generation).map_err(|error| {
         let held = matches!(error, JournalError::Held(_));
         let failure = Err::<(), _>(error)
             .doing(exit_code::FAILED, || format!("open the journal in {}", folder.display()));

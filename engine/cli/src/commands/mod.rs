@@ -1,6 +1,7 @@
 //! One file per command: its arguments and what it does with them.
 
 mod actions;
+mod adopt;
 mod agent;
 mod answer;
 mod bench;
@@ -22,6 +23,7 @@ mod inputs;
 pub(crate) mod journal;
 mod lab;
 mod lab_wan;
+mod mirror;
 pub(crate) mod observe;
 mod people;
 mod plan;
@@ -110,6 +112,8 @@ pub(crate) enum Command {
     Unpause(answer::Hold),
     /// Go on with a run that was interrupted or needed an operator
     Resume(resume::Args),
+    /// Go on with a run whose controller is lost with its disk, from the records that a site has kept
+    Adopt(adopt::Args),
     /// List, show and delete runs
     #[command(subcommand)]
     Runs(runs::Command),
@@ -175,6 +179,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Pause(args) => answer::pause(&args, settings),
         Command::Unpause(args) => answer::unpause(&args, settings),
         Command::Resume(args) => resume::run(&args, settings),
+        Command::Adopt(args) => adopt::run(&args, settings),
         Command::Runs(command) => runs::run(command, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Journal(command) => journal::run(command, settings),

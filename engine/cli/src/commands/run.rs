@@ -12,7 +12,7 @@ use longhaul_saga::event::Starter;
 
 use crate::commands::documents::Shown;
 use crate::commands::inputs::Inputs;
-use crate::commands::{block_on, driving, people, plan, policies};
+use crate::commands::{block_on, driving, mirror, people, plan, policies};
 use crate::errors::{Failure, Result};
 use crate::exit_code;
 use crate::settings::Settings;
@@ -33,6 +33,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     keys: people::Keys,
     #[command(flatten)]
+    mirror: mirror::Wish,
+    #[command(flatten)]
     show: driving::Show,
     /// Begin the run, say its id, and let it go on by itself; `longhaul watch RUN` shows it
     #[arg(long, conflicts_with = "report")]
@@ -47,9 +49,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     if args.detach {
         return detached::begin(&run, args.show.json(), settings);
     }
+    let mirroring = args.mirror.mirroring(settings)?;
     let started_by = starter(args, &run, &plan, settings)?;
     block_on(async {
-        let driving = driving::Driving::open(settings)?;
+        let driving = driving::Driving::open(settings)?.with_mirroring(mirroring);
         let ended = driving.drive(&args.show, async |driver, reporters, control| {
             driver.run(run.clone(), plan, started_by, reporters, control).await
         });

@@ -93,6 +93,7 @@ async fn carry_out(agents: &Agents, args: &OneVm, operation: Operation, verb: &s
         key: Some(key),
         attempt: 1,
         controller: sites::controller(),
+        generation: 0,
         bits_per_second_max: 0,
         operation: Some(operation),
     };

@@ -34,6 +34,7 @@ pub(super) struct Calls {
     lookout: Arc<dyn Lookout>,
     clock: Arc<dyn Clock>,
     controller: String,
+    generation: u64,
     records: Arc<dyn RunRecords>,
     seed: Option<u64>,
     outbox: mpsc::Sender<News>,
@@ -99,7 +100,8 @@ impl Calls {
             registry: driver.registry.clone(),
             lookout: Arc::clone(&driver.lookout),
             clock: Arc::clone(&driver.clock),
-            controller: format!("{}:{}", owner.host, owner.pid),
+            controller: driver.journal.controller().name(),
+            generation: owner.generation,
             seed: driver.seed,
             outbox,
             last: 0,
@@ -203,7 +205,7 @@ impl Calls {
     fn context(&self, step: &StepPath, incarnation: u32, attempt: u32) -> Context {
         let key = Key { run: self.run.clone(), step: step.clone(), incarnation };
         let (controller, records) = (self.controller.clone(), Arc::clone(&self.records));
-        Context { key, attempt, controller, records, claims: Claims::new() }
+        Context { key, attempt, controller, generation: self.generation, records, claims: Claims::new() }
     }
 
     fn call(&mut self, context: Context, step: StepPath) -> Call {

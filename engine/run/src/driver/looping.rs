@@ -1,10 +1,12 @@
 //! The task that owns a saga.
 
-use longhaul_model::ids::StepPath;
+use longhaul_model::ids::{SiteId, StepPath};
 use longhaul_saga::event::{
-    CancelRequested, How, Interrupted, Observed, RunPaused, RunUnpaused, Signalled, TimerFired, Voted,
+    CancelRequested, How, Interrupted, Mirroring, Observed, RunPaused, RunUnpaused, Signalled, TimerFired,
+    Voted,
 };
-use longhaul_saga::{Batch, Command, Entry, Event, Intent, Record, Saga, Status};
+use longhaul_saga::intent::Start;
+use longhaul_saga::{Batch, Command, Entry, Event, Intent, Record, Saga, Status, Work};
 use longhaul_step::Progress;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -14,6 +16,7 @@ use super::mail::Postman;
 use super::{Driver, Ended, Error};
 use crate::control::Wanted;
 use crate::inbox::{Letter, Message};
+use crate::mirror::Mirrors;
 use crate::statement;
 use crate::{Control, Reporters};
 
@@ -49,6 +52,9 @@ pub(super) struct Loop<'a> {
     message: u64,
     /// So many records were written since a state was kept.
     unkept: usize,
+    mirrors: Option<Mirrors>,
+    /// Pivots that start when other sites have the record of this number.
+    gated: Vec<(u64, Start)>,
     inbox: mpsc::Receiver<News>,
     _postman: Postman,
 }
@@ -66,11 +72,14 @@ impl<'a> Loop<'a> {
         driver: &'a Driver,
         saga: Saga,
         last_taken: u64,
+        mirroring: Option<Mirroring>,
         reporters: &'a mut Reporters,
     ) -> Result<Self, Error> {
         let (outbox, inbox) = mpsc::channel(NEWS_WAITING_MAX);
         let run = saga.run().clone();
         let postman = Postman::start(driver.journal.directory(), run.clone(), last_taken, outbox.clone())?;
+        let start = |mirroring| Mirrors::start(mirroring, &driver.mirror, &driver.journal, &run);
+        let mirrors = mirroring.map(start);
         let calls = Calls::new(driver, run, outbox);
         let estimates = Estimates::default();
         Ok(Self {
@@ -81,6 +90,8 @@ impl<'a> Loop<'a> {
             estimates,
             message: last_taken,
             unkept: 0,
+            mirrors,
+            gated: Vec::new(),
             inbox,
             _postman: postman,
         })
@@ -95,6 +106,7 @@ impl<'a> Loop<'a> {
         loop {
             self.commit(pending).await?;
             if self.saga.status() != Status::Running {
+                self.finish_mirrors().await;
                 return Ok(Ended::At(self.saga.status()));
             }
             pending = match self.wait(&mut wanted).await? {
@@ -108,7 +120,7 @@ impl<'a> Loop<'a> {
     async fn wait(&mut self, wanted: &mut watch::Receiver<Wanted>) -> Result<Option<Pending>, Error> {
         loop {
             let asked = wanted.borrow_and_update().clone();
-            if asked.stop {
+            if asked.stop || self.is_taken_over() {
                 return Ok(None);
             }
             if let (Some(reason), false) = (asked.cancel, self.calls.cancelled) {
@@ -122,6 +134,14 @@ impl<'a> Loop<'a> {
             if let Some(pending) = self.fire()? {
                 return Ok(Some(pending));
             }
+            self.start_gated();
+            let news = self.mirrors.as_ref().map(Mirrors::news);
+            let mirrored = async {
+                match &news {
+                    Some(news) => news.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
             let next = self.calls.timers.next_unix_ms();
             let clock = &*self.driver.clock;
             let passed = async {
@@ -141,6 +161,7 @@ impl<'a> Loop<'a> {
                     }
                 }
                 () = passed => {}
+                () = mirrored => {}
             }
         }
     }
@@ -267,13 +288,17 @@ impl<'a> Loop<'a> {
         let records = self.driver.journal.append(self.saga.run(), batch.at_unix_ms, batch.entries).await?;
         records.iter().for_each(|record| self.reporters.record(record));
         self.keep_at_times(&records);
+        let last = records.last().map_or(0, |record| record.seq);
+        if let Some(mirrors) = self.mirrors.as_ref().filter(|_| last > 0) {
+            mirrors.durable(last);
+        }
         for (step, call, durable) in durable {
             // A call that was replaced in the meantime does not listen any more.
             let _ = durable.send(());
             self.calls.handle_is_durable(&step, call);
         }
         for command in batch.commands {
-            self.carry_out(command, batch.at_unix_ms);
+            self.carry_out(command, batch.at_unix_ms, last);
         }
         Ok(())
     }
@@ -293,13 +318,10 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Does what was asked for at that time.
-    fn carry_out(&mut self, command: Command, at_unix_ms: u64) {
+    /// Does what was asked for at that time, in the record of this number or one before it.
+    fn carry_out(&mut self, command: Command, at_unix_ms: u64, seq: u64) {
         match command {
-            Command::Intent(Intent::Start(start)) => {
-                let budgets = self.saga.budgets(&start.step);
-                self.calls.start(start, &budgets);
-            }
+            Command::Intent(Intent::Start(start)) => self.start(start, seq),
             Command::Intent(Intent::Compensate(compensate)) => self.calls.compensate(compensate),
             Command::Intent(Intent::Share(share)) => {
                 self.calls.share(&share, &self.saga.budgets(&share.step));
@@ -326,10 +348,51 @@ impl<'a> Loop<'a> {
         }
     }
 
+    /// Starts an effect; a pivot only when the sites that keep this run's records have the one that says so.
+    fn start(&mut self, start: Start, seq: u64) {
+        let is_pivot = start.work == Work::Forward && self.saga.is_pivot(&start.step);
+        let missing = self.mirrors.as_ref().filter(|_| is_pivot).map(|mirrors| mirrors.missing(seq));
+        let missing = missing.unwrap_or_default();
+        if missing.is_empty() {
+            let budgets = self.saga.budgets(&start.step);
+            return self.calls.start(start, &budgets);
+        }
+        let sites: Vec<&str> = missing.into_iter().map(SiteId::as_str).collect();
+        let phase = format!("waits until the run's records are kept at {}", sites.join(", "));
+        self.reporters.progress(&start.step, &Progress { phase, ..Progress::default() });
+        self.gated.push((seq, start));
+    }
+
+    /// Starts the pivots that need not wait any more.
+    fn start_gated(&mut self) {
+        for (seq, start) in std::mem::take(&mut self.gated) {
+            // What was called off meanwhile is asked about, and is not there.
+            if self.saga.wants(&start) {
+                self.start(start, seq);
+            }
+        }
+    }
+
+    /// Whether another controller has taken the run over: nothing that this one does counts any more.
+    fn is_taken_over(&self) -> bool {
+        let by = self.mirrors.as_ref().and_then(Mirrors::taken_over);
+        if let Some(why) = &by {
+            tracing::error!(%why, "this controller stops");
+        }
+        by.is_some()
+    }
+
+    async fn finish_mirrors(&mut self) {
+        if let Some(mirrors) = self.mirrors.take() {
+            mirrors.finish().await;
+        }
+    }
+
     async fn stop(mut self) -> Result<Ended, Error> {
         let mut pending = self.pending();
         pending.batch.add(Event::Interrupted(Interrupted {}), Vec::new());
         self.commit(pending).await?;
+        self.finish_mirrors().await;
         Ok(Ended::Interrupted)
     }
 }

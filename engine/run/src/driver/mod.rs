@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_plan::Plan;
-use longhaul_saga::event::Starter;
-use longhaul_saga::{Entry, Illegal, Saga, Status};
+use longhaul_saga::event::{Mirroring, Starter};
+use longhaul_saga::{Entry, Event, Illegal, Record, Saga, Status};
 use longhaul_step::policy::{Host, NoHost};
 use longhaul_step::{Lookout, NoLookout, Registry};
 
 use crate::journal::TakenUp;
+use crate::mirror::{Mirror, NoMirror};
 use crate::statement::{NoNotary, Notary};
 use crate::{Clock, Control, Journal, Reporters, SystemClock, journal};
 use looping::Loop;
@@ -80,6 +81,8 @@ pub struct Driver {
     notary: Arc<dyn Notary>,
     policies: Arc<dyn Host>,
     lookout: Arc<dyn Lookout>,
+    mirror: Arc<dyn Mirror>,
+    mirroring: Option<Mirroring>,
     keep_every: usize,
 }
 
@@ -92,7 +95,8 @@ impl Driver {
     pub fn new(journal: Journal, registry: Registry) -> Self {
         let (clock, notary, policies) = (Arc::new(SystemClock), Arc::new(NoNotary), Arc::new(NoHost));
         let (lookout, keep_every) = (Arc::new(NoLookout), KEEP_EVERY);
-        Self { journal, registry, clock, seed: None, notary, policies, lookout, keep_every }
+        let (mirror, mirroring, seed) = (Arc::new(NoMirror), None, None);
+        Self { journal, registry, clock, seed, notary, policies, lookout, mirror, mirroring, keep_every }
     }
 
     /// The same on another clock.
@@ -120,6 +124,20 @@ impl Driver {
     #[must_use]
     pub fn with_lookout(mut self, lookout: Arc<dyn Lookout>) -> Self {
         self.lookout = lookout;
+        self
+    }
+
+    /// The same with a way to the sites that keep records.
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: Arc<dyn Mirror>) -> Self {
+        self.mirror = mirror;
+        self
+    }
+
+    /// The same that has the records of runs that it creates kept elsewhere, too.
+    #[must_use]
+    pub fn with_mirroring(mut self, mirroring: Option<Mirroring>) -> Self {
+        self.mirroring = mirroring;
         self
     }
 
@@ -154,10 +172,11 @@ impl Driver {
             return Err(Error::Exists(run));
         }
         let illegal = |source| Error::Illegal { run: run.clone(), source };
-        let (saga, first) =
-            Saga::open(run.clone(), plan, self.journal.controller(), started_by, self.clock.now_unix_ms())
-                .map_err(illegal)?;
-        Loop::new(self, saga, 0, reporters)?.drive(first, control).await
+        let (controller, now) = (self.journal.controller(), self.clock.now_unix_ms());
+        let mirroring = self.mirroring.clone();
+        let opened = Saga::open(run.clone(), plan, controller, started_by, mirroring.clone(), now);
+        let (saga, first) = opened.map_err(illegal)?;
+        Loop::new(self, saga, 0, mirroring, reporters)?.drive(first, control).await
     }
 
     /// Takes a run up again: folds its records, asks about every effect whose outcome is open, and goes on. A finished
@@ -179,7 +198,7 @@ impl Driver {
         if saga.status().is_final() {
             return self.end_again(run, first.entries, saga.status(), reporters).await;
         }
-        Loop::new(self, saga, message, reporters)?.drive(first, control).await
+        Loop::new(self, saga, message, mirroring(&records), reporters)?.drive(first, control).await
     }
 
     /// Takes a run up again with another plan, or with the one it has to run these steps once more; it may have ended. What is to
@@ -198,10 +217,9 @@ impl Driver {
         let TakenUp { fold, records, message } = self.journal.reader()?.take_up(run)?;
         records.iter().for_each(|record| reporters.past(record));
         let illegal = |source| Error::Illegal { run: run.clone(), source };
-        let (saga, first) = fold
-            .replan(self.journal.controller(), plan, again, self.clock.now_unix_ms())
-            .map_err(illegal)?;
-        Loop::new(self, saga, message, reporters)?.drive(first, control).await
+        let (saga, first) =
+            fold.replan(self.journal.controller(), plan, again, self.clock.now_unix_ms()).map_err(illegal)?;
+        Loop::new(self, saga, message, mirroring(&records), reporters)?.drive(first, control).await
     }
 
     /// A run that had decided on its end, but died before that was recorded, only needs the record.
@@ -218,5 +236,13 @@ impl Driver {
         let records = self.journal.append(run, self.clock.now_unix_ms(), entries).await?;
         records.iter().for_each(|record| reporters.record(record));
         Ok(Ended::At(status))
+    }
+}
+
+/// Where a run's records are kept elsewhere: its first record says so.
+fn mirroring(records: &[Record]) -> Option<Mirroring> {
+    match &records.first()?.entry {
+        Entry::Event(Event::RunCreated(created)) => created.mirror.clone(),
+        Entry::Event(_) | Entry::Intent(_) => None,
     }
 }

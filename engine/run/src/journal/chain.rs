@@ -19,6 +19,23 @@ pub struct Stored {
     pub text: String,
 }
 
+impl Stored {
+    /// The record as a line of an export.
+    #[must_use]
+    pub fn line(&self) -> String {
+        serde_json::to_string(&self.header).expect("a header holds only what JSON has")
+    }
+
+    /// A record of such a line.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn of_line(line: &str) -> serde_json::Result<Self> {
+        let header: Header = serde_json::from_str(line)?;
+        Ok(Self { text: header.payload.to_string(), header })
+    }
+}
+
 /// A run as it is stored, whole: its records, and the values that they name by digest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Bundle {

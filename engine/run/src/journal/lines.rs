@@ -107,7 +107,7 @@ pub fn write_export(out: &mut dyn Write, writer: Writer<'_>, bundle: &Bundle) ->
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         }
         for record in &bundle.records {
-            writeln!(out, "{}", serde_json::to_string(&record.header)?)?;
+            writeln!(out, "{}", record.line())?;
         }
         out.flush()
     };
@@ -133,8 +133,7 @@ pub fn read_export(text: &str) -> Result<Export, Error> {
             bundle.values.insert(value, text);
             continue;
         }
-        let header: Header = serde_json::from_str(line).map_err(malformed)?;
-        bundle.records.push(Stored { text: header.payload.to_string(), header });
+        bundle.records.push(Stored::of_line(line).map_err(malformed)?);
     }
     follow(&about, &bundle.records)?;
     let records = bundle.read()?;

@@ -77,9 +77,9 @@ pub(super) fn read(db: &Connection) -> Result<Option<Owner>, Error> {
         .map_err(database("read the journal's owner"))
 }
 
-/// Writes this process down as the owner, one generation higher than the last.
-pub(super) fn take_over(db: &Connection, now_unix_ms: u64) -> Result<Owner, Error> {
-    let generation = read(db)?.map_or(0, |owner| owner.generation) + 1;
+/// Writes this process down as the owner, one generation higher than the last, and of this one at least.
+pub(super) fn take_over(db: &Connection, now_unix_ms: u64, at_least: u64) -> Result<Owner, Error> {
+    let generation = (read(db)?.map_or(0, |owner| owner.generation) + 1).max(at_least);
     let (pid, host) = (std::process::id(), hostname());
     let owner = Owner { pid, host, started_at_unix_ms: now_unix_ms, generation };
     db.execute(

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::blobs::{self, Blobs, Lost};
 use super::chain::{self, Head};
 use super::error::database;
-use super::schema::Kind;
 use super::kept::folding;
+use super::schema::Kind;
 use super::{Broken, Bundle, Deleted, Error, Owner, Stored, owner, schema};
 
 /// A reader's own connection.
@@ -147,7 +147,8 @@ impl Reader {
     /// When there is no such run, or its last end is not one that this binary can read.
     pub fn standing(&self, run: &RunId) -> Result<Standing, Error> {
         // What comes behind an end, such as what an observer saw, changes nothing; only who takes the run up again does.
-        let sql = "SELECT kind, payload FROM records WHERE run = ?1 AND kind IN ('end', 'run_resumed', 'replanned')
+        let sql =
+            "SELECT kind, payload FROM records WHERE run = ?1 AND kind IN ('end', 'run_resumed', 'replanned')
                    ORDER BY seq DESC LIMIT 1";
         let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let last = self.all("read how the run stands", sql, [run.as_str()], row)?.pop();
@@ -187,7 +188,11 @@ impl Reader {
     /// # Errors
     /// When there is no such run, a value is lost, or the database cannot be read.
     pub fn bundle(&self, run: &RunId) -> Result<Bundle, Error> {
-        let mut bundle = Bundle { records: self.texts(run, 1)?, values: BTreeMap::new() };
+        self.with_values(self.texts(run, 1)?)
+    }
+
+    fn with_values(&self, records: Vec<Stored>) -> Result<Bundle, Error> {
+        let mut bundle = Bundle { records, values: BTreeMap::new() };
         for Stored { header, text } in &mut bundle.records {
             for digest in blobs::digests(text) {
                 let value = self.blobs.get(&digest).map_err(lost(header))?;
@@ -197,6 +202,18 @@ impl Reader {
             header.payload = serde_json::from_str(text).unwrap_or(Value::Null);
         }
         Ok(bundle)
+    }
+
+    /// Some durable records of a run as they are stored, from this one on and at most so many, with the values that they name.
+    ///
+    /// # Errors
+    /// As [`bundle`](Self::bundle).
+    pub fn part(&self, run: &RunId, from: u64, most: usize) -> Result<Bundle, Error> {
+        let sql = "SELECT seq, version, saga, at_unix_ms, kind, payload, previous
+                   FROM records WHERE run = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+        let records =
+            self.all("read the records", sql, (run.as_str(), from, most), |row| stored(run, row))?;
+        self.with_values(records)
     }
 
     /// Every durable record of a run in order, with every value in its place.

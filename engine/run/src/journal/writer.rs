@@ -53,11 +53,19 @@ impl Journal {
     /// [`Error::Held`] with the other one's identity when a controller works there; else when the directory or the
     /// database cannot be used, or a newer Longhaul wrote it.
     pub fn open(directory: &Path, now_unix_ms: u64) -> Result<Self, Error> {
+        Self::open_as(directory, now_unix_ms, 1)
+    }
+
+    /// The same as a controller of this generation or a higher one: that of a run taken over from elsewhere is behind it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_as(directory: &Path, now_unix_ms: u64, generation: u64) -> Result<Self, Error> {
         let io = |source| Error::Io { path: directory.to_owned(), source };
         std::fs::create_dir_all(directory).map_err(io)?;
         let lock = owner::lock(directory)?;
         let db = schema::open_writer(&directory.join("journal.db"))?;
-        let owner = owner::take_over(&db, now_unix_ms)?;
+        let owner = owner::take_over(&db, now_unix_ms, generation)?;
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let committer = Committer::new(db, Blobs::of(directory), owner.generation, lock);
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(|| committer.work(waiting));

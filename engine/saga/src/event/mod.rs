@@ -32,7 +32,7 @@ pub use observation::Observation;
 pub use observed::Observed;
 pub use probed::Probed;
 pub use replanned::Replanned;
-pub use run_created::{Controller, RunCreated, Starter};
+pub use run_created::{Controller, MirrorMode, Mirroring, RunCreated, Starter};
 pub use run_paused::{RunPaused, RunUnpaused};
 pub use run_resumed::RunResumed;
 use serde::{Deserialize, Serialize};

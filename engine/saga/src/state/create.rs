@@ -109,7 +109,13 @@ impl Saga {
         }
     }
 
-    pub(super) fn add_node(&mut self, frame: FrameId, path: StepPath, step: Arc<Step>, needs: Vec<NodeId>) -> NodeId {
+    pub(super) fn add_node(
+        &mut self,
+        frame: FrameId,
+        path: StepPath,
+        step: Arc<Step>,
+        needs: Vec<NodeId>,
+    ) -> NodeId {
         let id = NodeId(self.nodes.len());
         let incarnation = self.frame(frame).incarnation;
         self.index.insert(path.clone(), id);

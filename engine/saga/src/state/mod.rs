@@ -73,6 +73,7 @@ use serde::{Deserialize, Serialize};
 pub use view::StepView;
 pub use why::{Begins, Times, Why};
 
+use crate::intent::Start;
 use crate::{Command, Decide, Event, Illegal, Inquire, Intent, Status, Work};
 
 /// The state machine of one run.
@@ -201,6 +202,23 @@ impl Saga {
             Stage::Running | Stage::Cancelling | Stage::Probing => true,
             Stage::Backoff | Stage::ProbeBackoff => false,
         })
+    }
+
+    /// Whether a start that was decided still stands: nothing has called it off, and nothing has taken its place.
+    #[must_use]
+    pub fn wants(&self, start: &Start) -> bool {
+        let effect = self.index.get(&start.step).and_then(|id| self.node(*id).effect());
+        effect.is_some_and(|effect| {
+            let key = (effect.work, effect.incarnation, effect.attempt);
+            key == (start.work, start.incarnation, start.attempt) && effect.stage == Stage::Running
+        })
+    }
+
+    /// Whether from the start of this step on its graph only goes forward.
+    #[must_use]
+    pub fn is_pivot(&self, step: &StepPath) -> bool {
+        let action = self.index.get(step).and_then(|id| self.node(*id).action());
+        action.is_some_and(|action| action.pivot)
     }
 
     /// Whether the step still waits for what this look of its probe finds.

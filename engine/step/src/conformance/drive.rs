@@ -33,6 +33,7 @@ pub(super) fn context(subject: &dyn Subject, attempt: u32) -> Context {
         key,
         attempt,
         controller: "conformance".to_owned(),
+        generation: 1,
         records: Arc::new(NoRecords),
         claims: crate::Claims::new(),
     }

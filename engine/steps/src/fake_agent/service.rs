@@ -5,8 +5,9 @@ use std::sync::Arc;
 use longhaul_model::ids::SiteId;
 use longhaul_wire::v1::agent_server::Agent;
 use longhaul_wire::v1::{
-    AdjustReply, AdjustRequest, CancelReply, CancelRequest, GetRequest, HelloReply, HelloRequest,
-    ListVmsReply, ListVmsRequest, ObserveReply, ObserveRequest, Operation, ProbeReply, ProbeRequest,
+    AdjustReply, AdjustRequest, AdoptRunReply, AdoptRunRequest, CancelReply, CancelRequest, GetRequest,
+    HelloReply, HelloRequest, KeepRecordsReply, KeepRecordsRequest, ListVmsReply, ListVmsRequest,
+    ObserveReply, ObserveRequest, Operation, ProbeReply, ProbeRequest, ReadRecordsReply, ReadRecordsRequest,
     StartReply, StartRequest,
 };
 use tonic::{Request, Response, Status};
@@ -40,7 +41,7 @@ impl Agent for FakeAgent {
     }
 
     async fn adjust(&self, request: Request<AdjustRequest>) -> Result<Response<AdjustReply>, Status> {
-        let AdjustRequest { handle, bits_per_second_max } = request.into_inner();
+        let AdjustRequest { handle, bits_per_second_max, generation: _ } = request.into_inner();
         self.world.adjust(&handle, bits_per_second_max);
         Ok(Response::new(AdjustReply {}))
     }
@@ -54,6 +55,26 @@ impl Agent for FakeAgent {
         let request = request.into_inner().request.unwrap_or_default();
         let answer = self.world.probe(self.site.as_str(), &request);
         Ok(Response::new(ProbeReply { answer: Some(answer) }))
+    }
+
+    async fn keep_records(
+        &self,
+        request: Request<KeepRecordsRequest>,
+    ) -> Result<Response<KeepRecordsReply>, Status> {
+        let _ = request;
+        Err(Status::unimplemented("fakes keep no records"))
+    }
+
+    async fn read_records(
+        &self,
+        request: Request<ReadRecordsRequest>,
+    ) -> Result<Response<ReadRecordsReply>, Status> {
+        let _ = request;
+        Err(Status::unimplemented("fakes keep no records"))
+    }
+
+    async fn adopt_run(&self, _: Request<AdoptRunRequest>) -> Result<Response<AdoptRunReply>, Status> {
+        Ok(Response::new(AdoptRunReply {}))
     }
 
     async fn list_vms(&self, _request: Request<ListVmsRequest>) -> Result<Response<ListVmsReply>, Status> {

@@ -29,6 +29,7 @@ fn context() -> Context {
         key: Key { run: "run-1".parse().unwrap(), step, incarnation: 1 },
         attempt: 1,
         controller: "tests (pid 1)".into(),
+        generation: 3,
         records: Arc::new(NoRecords),
         claims: Claims::new(),
     }

@@ -135,6 +135,7 @@ async fn one(
         key: Key { run: run.clone(), step: StepPath::root(&step.id), incarnation: 1 },
         attempt: 1,
         controller: sites::controller(),
+        generation: 0,
         records: Arc::new(NoRecords),
         claims: Claims::new(),
     };

@@ -50,7 +50,9 @@ pub enum NoReplan {
         what: String,
     },
     /// People have to approve the new plan, and are only asked when a run begins.
-    #[error("policy `{policy}` wants the new plan approved, and people are asked about a plan only when its run begins")]
+    #[error(
+        "policy `{policy}` wants the new plan approved, and people are asked about a plan only when its run begins"
+    )]
     Approval {
         /// The policy.
         policy: String,
@@ -65,7 +67,9 @@ pub enum NoReplan {
     #[error("there is no step `{0}` among the run's steps")]
     NoSuchStep(StepPath),
     /// What nothing can undo would run again.
-    #[error("`{step}` ({at}) cannot run again: what it did, or something that stands on it, cannot be undone")]
+    #[error(
+        "`{step}` ({at}) cannot run again: what it did, or something that stands on it, cannot be undone"
+    )]
     Pivot {
         /// The step.
         step: StepPath,
@@ -142,7 +146,9 @@ impl NoReplan {
             Self::NoPlace { .. } | Self::Other { .. } => {
                 "leave it as it was in the file, or name it with --from: then it is undone first"
             }
-            Self::Before { .. } => "name it with --from, so that it runs again behind that one, or leave the need out",
+            Self::Before { .. } => {
+                "name it with --from, so that it runs again behind that one, or leave the need out"
+            }
             Self::Resource { .. } => "leave the resource as it was, or wait until the step has ended",
         }
     }
@@ -261,8 +267,7 @@ impl Saga {
         };
         let stood = node.needs.iter().any(|need| found.shaken.contains(&self.node(*need).step.id));
         let step = found.heir.graph.step(&node.step.id);
-        let will_stand =
-            step.is_some_and(|step| step.needs.iter().any(|need| found.shaken.contains(need)));
+        let will_stand = step.is_some_and(|step| step.needs.iter().any(|need| found.shaken.contains(need)));
         is_undone || asked.contains(&id) || stood || will_stand
     }
 
@@ -285,13 +290,7 @@ impl Saga {
     }
 
     /// Looks at a node that does not run again as a whole; true if something inside it does.
-    fn look_at_kept(
-        &self,
-        id: NodeId,
-        found: &Found<'_>,
-        asked: &BTreeSet<NodeId>,
-        look: &mut Look,
-    ) -> bool {
+    fn look_at_kept(&self, id: NodeId, found: &Found<'_>, asked: &BTreeSet<NodeId>, look: &mut Look) -> bool {
         let node = self.node(id);
         let heir = found.heir;
         let Some(step) = heir.graph.step(&node.step.id) else {
@@ -427,7 +426,9 @@ impl Saga {
     /// Whether a workflow has come to its end and its last blocks are under way.
     fn runs_last_steps(&self, node: &Node) -> bool {
         let within = node.within.as_ref();
-        within.is_some_and(|within| within.blocks().iter().any(|(_, frame)| self.frame(*frame).mode().is_active()))
+        within.is_some_and(|within| {
+            within.blocks().iter().any(|(_, frame)| self.frame(*frame).mode().is_active())
+        })
     }
 
     /// Whether something of a node is there, or may be, that nothing can undo.
@@ -485,4 +486,3 @@ fn leaves_nothing(node: &Node) -> bool {
     };
     is_plain && matches!(node.state, State::Done)
 }
-

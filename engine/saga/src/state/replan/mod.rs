@@ -18,9 +18,9 @@ mod transplant;
 
 use std::sync::Arc;
 
-pub use look::{Kept, NoReplan, Replan};
 use longhaul_model::ids::StepPath;
 use longhaul_plan::Plan;
+pub use look::{Kept, NoReplan, Replan};
 
 use super::child::Within;
 use super::{Block, FrameEnd, FrameId, Mode, NodeId, Phase, Saga, Stage, State, Stuck};
@@ -37,7 +37,8 @@ impl Saga {
 
     pub(crate) fn replan(&mut self, plan: Option<&Plan>, again: &[StepPath]) -> Result<(), Illegal> {
         let plan = plan.map_or_else(|| Arc::clone(&self.plan), |plan| Arc::new(plan.clone()));
-        let look = self.look_ahead(&plan, again).map_err(|mut why| Illegal::Replan(why.remove(0)))?;
+        let look =
+            self.look_ahead(&plan, again).map_err(|mut why| Illegal::Replan(Box::new(why.remove(0))))?;
         if let Phase::Ended(_) = self.phase {
             self.phase = Phase::Main;
             self.stops += 1;
@@ -159,7 +160,11 @@ impl Saga {
         match &self.node(id).state {
             State::Claiming => self.call_claim_off(id),
             State::Waiting => self.let_loose(id),
-            State::Stuck(Stuck { work: Work::Forward, .. }) | State::Done | State::Kept | State::Failed(_) | State::Undone
+            State::Stuck(Stuck { work: Work::Forward, .. })
+            | State::Done
+            | State::Kept
+            | State::Failed(_)
+            | State::Undone
                 if self.node(id).items.iter().any(|item| self.frame(*item).mode() == Mode::Rewinding) =>
             {
                 self.open_again(id);

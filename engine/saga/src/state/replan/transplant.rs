@@ -29,7 +29,7 @@ impl Saga {
         for frame in self.rewound() {
             self.begin_anew(frame);
         }
-        self.transplant(plan);
+        self.transplant(&plan);
         self.watch_deadline();
         for frame in self.rewound() {
             self.put_mode(frame, Mode::Forward);
@@ -67,7 +67,9 @@ impl Saga {
         for id in nodes {
             if self.node(id).runs_again {
                 self.make_new(id);
-            } else if !stood_on.contains(&id) || !matches!(self.node(id).state, State::Failed(_) | State::Skipped(_)) {
+            } else if !stood_on.contains(&id)
+                || !matches!(self.node(id).state, State::Failed(_) | State::Skipped(_))
+            {
                 self.begin_again(id);
             }
         }
@@ -92,13 +94,13 @@ impl Saga {
         node.crowd = super::super::tally::Crowd::default();
     }
 
-    fn transplant(&mut self, plan: Arc<Plan>) {
+    fn transplant(&mut self, plan: &Arc<Plan>) {
         let nodes = std::mem::take(&mut self.nodes).into_iter().map(Some).collect();
         let mut old = Uprooted { frames: std::mem::take(&mut self.frames), nodes, moved: BTreeMap::new() };
         self.index.clear();
         self.touched.clear();
         self.changed.clear();
-        self.plan = Arc::clone(&plan);
+        self.plan = Arc::clone(plan);
         self.replant(&mut old, ROOT, &plan.graph, None);
         self.keep_claims(&mut old);
         for pool in &mut self.pools {

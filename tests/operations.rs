@@ -117,6 +117,30 @@ fn what_cannot_begin_is_told() {
     assert!(wait(|| controller.status("drill-1") == Some(1)));
 }
 
+/// A run is looked at from where it is: what waits for people is taken to be answered, what has been done stays, and the run goes on
+/// as if nobody had looked.
+#[test]
+fn a_run_is_forked_into_simulation() {
+    let controller = controller();
+    let driving = controller.start(&["run", "drill.yaml", "--id", "drill-1"], Stdio::null());
+    controller.wait_until_under_way("drill-1");
+    assert!(wait(|| why(&controller, "storm").to_string().contains("storm_is_near")));
+    let forked = said(&controller, &["fork", "drill-1"], 0);
+    assert!(forked.starts_with("SIMULATION: nothing was run\n"), "{forked}");
+    assert!(forked.contains("as it is: succeeded in 3s"), "{forked}");
+    assert!(forked.contains("nothing says how long each/b/asked takes"), "{forked}");
+    let json: Value = serde_json::from_str(&said(&controller, &["fork", "drill-1", "--json"], 0)).unwrap();
+    assert_eq!((&json["mode"], &json["as_it_is"]["status"]), (&"simulation".into(), &"succeeded".into()));
+    let none = said(&controller, &["fork", "drill-1", "--set", "resource.wan=50Mbit/s"], 2);
+    assert!(none.contains("--set resource.wan=50Mbit/s: the workflow has no resources"), "{none}");
+    let malformed = said(&controller, &["fork", "drill-1", "--set", "wan=1"], 2);
+    assert!(malformed.contains("write `resource.NAME=AMOUNT`"), "{malformed}");
+    said(&controller, &["cancel", "drill-1"], 0);
+    assert_eq!(end(driving).code(), Some(1));
+    let over = said(&controller, &["fork", "drill-1"], 2);
+    assert!(over.contains("run drill-1 is over: it has failed"), "{over}");
+}
+
 /// The drill with one more step, and with another rest.
 const EDITED: &str = "
 apiVersion: longhaul/v1

@@ -41,7 +41,9 @@ pub struct Setup<'a> {
     pub plan: &'a Arc<Plan>,
     /// The run's id.
     pub run: RunId,
-    /// When it begins, in Unix milliseconds of the virtual clock.
+    /// What it has done already: the records from which a controller takes it up; none of a new run.
+    pub past: &'a [Record],
+    /// When it begins, or is taken up, in Unix milliseconds of the virtual clock.
     pub clock_unix_ms: u64,
     /// Every random draw comes from it.
     pub seed: u64,
@@ -195,7 +197,7 @@ impl<'a> Simulation<'a> {
             now_unix_ms: setup.clock_unix_ms,
             queue: Queue::new(),
             world: World::default(),
-            records: Vec::new(),
+            records: setup.past.to_vec(),
             saga: None,
             calls: Calls::default(),
             inbox: Inbox::default(),
@@ -214,7 +216,11 @@ impl<'a> Simulation<'a> {
     }
 
     fn drive(&mut self) -> Halt {
-        match self.open().and_then(|()| self.go_on()) {
+        let begun = match self.records.is_empty() {
+            true => self.open(),
+            false => self.take_over(Why::Resumed),
+        };
+        match begun.and_then(|()| self.go_on()) {
             Ok(halt) | Err(halt) => halt,
         }
     }

@@ -17,6 +17,7 @@
 
 mod driver;
 mod fault;
+mod forked;
 pub mod invariant;
 mod layout;
 mod model;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use driver::{Halt, Ran, Setup, simulate};
 pub use fault::{Fault, Side};
+pub use forked::Forked;
 pub use layout::Layout;
 pub use model::{Asked, Behaviour, Ending, Model, Moves, Really, Reply};
 pub use policies::{AskedCase, PolicySuite};

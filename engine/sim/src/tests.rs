@@ -4,6 +4,7 @@ mod breaks;
 mod claims;
 mod cuts;
 mod detectors;
+mod forked;
 mod kept;
 mod last_blocks;
 mod policies;
@@ -33,7 +34,7 @@ fn fine(_: &Asked<'_>) -> Behaviour {
 
 fn run(plan: &Arc<Plan>, model: &dyn Model, fault: Fault, seed: u64) -> Ran {
     let run = "run-sim".parse().unwrap();
-    simulate(Setup { plan, run, clock_unix_ms: 0, seed, model, fault, resumes: 3 })
+    simulate(Setup { plan, run, past: &[], clock_unix_ms: 0, seed, model, fault, resumes: 3 })
 }
 
 fn action(id: &str, needs: &[&str], effects: &str, pivot: bool) -> Value {
@@ -134,7 +135,16 @@ fn only_an_operator_resumes_a_stopped_run() {
     };
     let simulated = |fault, resumes| {
         let run = "run-sim".parse().unwrap();
-        simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed: 1, model: &broken, fault, resumes })
+        simulate(Setup {
+            plan: &plan,
+            run,
+            past: &[],
+            clock_unix_ms: 0,
+            seed: 1,
+            model: &broken,
+            fault,
+            resumes,
+        })
     };
     let stopped = simulated(Fault::None, 0);
     assert_eq!(stopped.status(), Status::NeedsOperator);

@@ -14,6 +14,7 @@ mod driving;
 mod explain;
 mod files;
 mod folders;
+mod fork;
 mod format;
 mod functions;
 mod generate;
@@ -114,6 +115,8 @@ pub(crate) enum Command {
     Resume(resume::Args),
     /// Go on with a run whose controller is lost with its disk, from the records that a site has kept
     Adopt(adopt::Args),
+    /// Show how a run would go on from where it is, in simulation, also with less of what its steps share
+    Fork(fork::Args),
     /// List, show and delete runs
     #[command(subcommand)]
     Runs(runs::Command),
@@ -180,6 +183,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Unpause(args) => answer::unpause(&args, settings),
         Command::Resume(args) => resume::run(&args, settings),
         Command::Adopt(args) => adopt::run(&args, settings),
+        Command::Fork(args) => fork::run(&args, settings),
         Command::Runs(command) => runs::run(command, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Journal(command) => journal::run(command, settings),

@@ -124,6 +124,7 @@ impl Case {
         Some(simulate(Setup {
             plan,
             run: RUN.parse().expect("it is well-formed"),
+            past: &[],
             clock_unix_ms: self.clock_unix_ms,
             seed,
             model: &model,

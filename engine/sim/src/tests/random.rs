@@ -25,7 +25,16 @@ pub(super) fn run(seed: u64) -> (Arc<Plan>, Ran) {
     let model = Chance { seed, trouble };
     let fault = fault(&mut rng, &plan);
     let (run, resumes) = ("run-sim".parse().unwrap(), rng.u32(0..4));
-    let ran = simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed, model: &model, fault, resumes });
+    let ran = simulate(Setup {
+        plan: &plan,
+        run,
+        past: &[],
+        clock_unix_ms: 0,
+        seed,
+        model: &model,
+        fault,
+        resumes,
+    });
     (plan, ran)
 }
 
@@ -39,7 +48,16 @@ pub(super) fn calm(seed: u64, fault: Fault) -> (Arc<Plan>, Ran) {
     let ids: Vec<&str> = plan.graph.steps.iter().map(|step| step.id.as_str()).collect();
     let doomed = fails.then(|| ids[rng.usize(0..ids.len())].to_owned());
     let (model, run) = (Calm { seed, doomed }, "run-sim".parse().unwrap());
-    let ran = simulate(Setup { plan: &plan, run, clock_unix_ms: 0, seed, model: &model, fault, resumes: 0 });
+    let ran = simulate(Setup {
+        plan: &plan,
+        run,
+        past: &[],
+        clock_unix_ms: 0,
+        seed,
+        model: &model,
+        fault,
+        resumes: 0,
+    });
     (plan, ran)
 }
 

@@ -62,6 +62,7 @@ fn run(records: &[Record], plan: Plan, world: &Recorded<'_>) -> Ran {
     simulate(Setup {
         plan: &Arc::new(plan),
         run: records[0].run.clone(),
+        past: &[],
         clock_unix_ms: records[0].at_unix_ms,
         seed: SEED,
         model: world,

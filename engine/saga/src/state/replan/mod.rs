@@ -91,6 +91,8 @@ impl Saga {
     /// What an operator or a policy wanted of the run before does not count any more.
     fn forget_wishes(&mut self) {
         (self.cancelled, self.left, self.left_because) = (false, false, None);
+        // Held, what is to run again could not be called off, and would go on.
+        self.paused = None;
         // Who names what is to run again has said that it is undone.
         self.is_undo_agreed = true;
         self.consents.clear();

@@ -164,7 +164,7 @@ fn edges_have_reasons() {
     let text = std::fs::read_to_string(repository().join("workflows/evacuate.yaml")).unwrap();
     let line = usize::try_from(reason["line"].as_u64().unwrap()).unwrap();
     assert_eq!(text.lines().nth(line - 1), Some("    needs: [preflight]"));
-    for form in ["terminal", "dot", "mermaid"] {
+    for form in ["terminal", "dot", "mermaid", "svg"] {
         let (code, picture, _) = longhaul(&["graph", "workflows/evacuate.yaml", "--format", form]);
         assert_eq!(code, Some(0));
         assert!(picture.contains(&format!("line {line}")), "{picture}");

@@ -41,7 +41,7 @@ mod triggers;
 mod values;
 
 pub use check::{Outline, check, outline, validate};
-pub use drawing::{dot, mermaid, terminal};
+pub use drawing::{dot, mermaid, svg, terminal};
 pub use forecast::{
     Circumstances, DeadlineOutlook, DeadlineVerdict, Expectation, Expected, Fact, Forecast, RestsOn,
 };

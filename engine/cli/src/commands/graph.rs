@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use longhaul_plan::{dot, mermaid, outline, terminal};
+use longhaul_plan::{dot, mermaid, outline, svg, terminal};
 
 use crate::commands::documents::{self, Shown};
 use crate::commands::files;
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Form of the picture
     #[arg(long, value_enum, value_name = "FORM", default_value = "terminal")]
     format: Form,
+    /// The same as `--format svg`
+    #[arg(long, conflicts_with = "format")]
+    svg: bool,
 }
 
 /// Forms of a picture.
@@ -28,6 +31,8 @@ pub(crate) enum Form {
     Dot,
     /// Mermaid, as Markdown pages show it
     Mermaid,
+    /// A picture that needs no other program
+    Svg,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
@@ -35,10 +40,11 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let document = documents::to_check(&args.file)?.map_err(|found| shown.refuse(&args.file, &found))?;
     let outline = outline(&files::resolved(&document), &longhaul_steps::catalogue());
     let outline = outline.map_err(|found| shown.refuse(&args.file, &found))?;
-    output::raw(&match args.format {
+    output::raw(&match if args.svg { Form::Svg } else { args.format } {
         Form::Terminal => terminal(&outline),
         Form::Dot => dot(&outline),
         Form::Mermaid => mermaid(&outline),
+        Form::Svg => svg(&outline),
     });
     Ok(exit_code::OK)
 }

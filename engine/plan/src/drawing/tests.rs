@@ -88,6 +88,7 @@ fn pictures() {
         insta::assert_snapshot!(format!("{name}-terminal"), terminal(&outline));
         insta::assert_snapshot!(format!("{name}-dot"), dot(&outline));
         insta::assert_snapshot!(format!("{name}-mermaid"), mermaid(&outline));
+        insta::assert_snapshot!(format!("{name}-svg"), svg(&outline));
     }
 }
 

@@ -15,6 +15,7 @@ mod endings;
 mod engine;
 mod guide;
 mod journals;
+mod kills;
 mod moves;
 mod mutations;
 mod operations;

@@ -127,8 +127,8 @@ fn a_run_is_forked_into_simulation() {
     assert!(wait(|| why(&controller, "storm").to_string().contains("storm_is_near")));
     let forked = said(&controller, &["fork", "drill-1"], 0);
     assert!(forked.starts_with("SIMULATION: nothing was run\n"), "{forked}");
-    assert!(forked.contains("as it is: succeeded in 3s"), "{forked}");
-    assert!(forked.contains("nothing says how long each/b/asked takes"), "{forked}");
+    assert!(forked.contains("as it is: succeeded in "), "{forked}");
+    assert!(forked.contains("nothing says how long storm takes"), "{forked}");
     let json: Value = serde_json::from_str(&said(&controller, &["fork", "drill-1", "--json"], 0)).unwrap();
     assert_eq!((&json["mode"], &json["as_it_is"]["status"]), (&"simulation".into(), &"succeeded".into()));
     let none = said(&controller, &["fork", "drill-1", "--set", "resource.wan=50Mbit/s"], 2);

@@ -74,9 +74,29 @@ pub(crate) fn text_beside(html: &Path) -> PathBuf {
     html.with_extension("txt")
 }
 
+/// Removes a report with what a writer that died may have left beside it. What is not there is no mistake.
+///
+/// # Errors
+/// When a file that is there cannot be removed.
+pub(crate) fn remove(html: &Path) -> io::Result<()> {
+    let text = text_beside(html);
+    for path in [fresh(html), fresh(&text), html.to_owned(), text] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is written before it takes its place. One that a writer left that died is overwritten by the next.
+fn fresh(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
+}
+
 /// Written beside, made durable, renamed.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let fresh = path.with_added_extension("new");
+    let fresh = fresh(path);
     let mut file = File::create(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

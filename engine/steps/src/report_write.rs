@@ -79,13 +79,6 @@ fn is_of_run(path: &Path, run: &str) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.contains(run))
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 #[async_trait::async_trait]
 impl Action for ReportWrite {
     fn descriptor(&self) -> &Descriptor {
@@ -132,6 +125,6 @@ impl Action for ReportWrite {
         _outputs: Option<&Value>,
     ) -> Result<(), Error> {
         let html = self.path(params)?;
-        remove(&html).and(remove(&report::text_beside(&html)))
+        report::remove(&html).map_err(|error| failed("remove", &html, &error))
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use longhaul_model::ids::{RunId, StepPath};
 use longhaul_saga::Fold;
 
-use crate::commands::{block_on, driving, journal};
+use crate::commands::{block_on, driving, journal, reports};
 use crate::errors::{Explain as _, Result};
 use crate::exit_code;
 use crate::settings::Settings;
@@ -37,6 +37,10 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Result<u8> {
     let wanted = replan::wanted(args, &fold)?;
     if args.dry_run {
         return Ok(exit_code::OK);
+    }
+    if wanted.is_none() && fold.saga.status().is_final() && fold.unrecorded.is_empty() {
+        // Its controller may have died before the last report.
+        reports::refresh(&journal::open(settings)?.records(&args.run)?, None)?;
     }
     block_on(async {
         let driving = driving::Driving::open(settings)?;

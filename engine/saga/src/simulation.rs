@@ -496,7 +496,10 @@ impl World {
         // Where another plan took over, the last blocks of the ends before it are not shown any more.
         let is_replanned =
             self.records.iter().any(|it| matches!(it.entry, Entry::Event(Event::Replanned(_))));
-        if !is_replanned || status != Status::Succeeded {
+        // What is open in a last block makes a run that came through partial when `on_failure` is past.
+        let falls_short = status == Status::Partial
+            && self.saga.steps().any(|view| is_last(&view.step) && view.state == "needs_operator");
+        if !falls_short && (!is_replanned || status != Status::Succeeded) {
             assert_eq!(called, status != Status::Succeeded || self.has_stopped(), "{:#?}", self.stand());
         }
         match status {

@@ -27,7 +27,7 @@ pub(crate) struct Demo {
 /// `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// The comparison to run: `first-move` or `language`.
+    /// The comparison to run: `first-move`, `language` or `engine`.
     name: String,
     /// Install what is missing without asking; implied without a terminal.
     #[arg(long)]
@@ -65,8 +65,8 @@ impl Demo {
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
-        // Needs no lab; and its figures are those of what is shipped.
-        if self.name == "language" {
+        // These need no lab; and their figures are those of what is shipped.
+        if ["language", "engine"].contains(&self.name.as_str()) {
             return hand_over(Build::Release);
         }
         setup::ensure(Consent::from_flag(self.yes), Need::Must)?;

@@ -11,18 +11,22 @@
 mod calibration;
 mod cell;
 mod comparison;
+mod engine;
 mod language;
 mod limit;
 mod meter;
 mod metric;
 mod ours;
 mod play;
+mod process;
 mod progress;
+mod row;
 mod sample;
 mod table;
 mod theirs;
 
 pub(crate) use cell::Cell;
+pub(crate) use engine::{Part, Shape, engine, work_on};
 pub(crate) use language::language;
 pub(crate) use play::first_move;
 pub(crate) use progress::Wanted;

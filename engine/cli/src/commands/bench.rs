@@ -36,6 +36,8 @@ enum Name {
     FirstMove,
     /// Checking and planning of generated graphs, against checkers of another format.
     Language,
+    /// What a step costs, against other durable engines.
+    Engine,
 }
 
 pub(super) fn run(args: Args, settings: &Settings) -> Result<u8> {
@@ -43,5 +45,6 @@ pub(super) fn run(args: Args, settings: &Settings) -> Result<u8> {
     match name {
         Name::FirstMove => bench::first_move(settings, &Wanted::new(cells, quick), minutes, json.as_deref()),
         Name::Language => bench::language(settings, quick, json.as_deref()),
+        Name::Engine => bench::engine(settings, quick, json.as_deref()),
     }
 }

@@ -5,6 +5,7 @@ mod adopt;
 mod agent;
 mod answer;
 mod bench;
+mod bench_worker;
 mod ca;
 mod config;
 mod demo;
@@ -144,6 +145,9 @@ pub(crate) enum Command {
     /// Compare a move with a named peer on this machine. Needs root
     #[command(hide = true)]
     Bench(bench::Args),
+    /// Run steps that do nothing; `bench engine` starts this
+    #[command(hide = true)]
+    BenchWorker(bench_worker::Args),
     /// Write the generated files of the source tree
     #[command(name = "gen", hide = true)]
     Generate(generate::Args),
@@ -194,6 +198,7 @@ pub(crate) fn dispatch(command: Command, settings: &Settings) -> Result<u8> {
         Command::Agent(args) => agent::run(&args),
         Command::Config(config::Command::Show(args)) => Ok(config::show(&args, settings)),
         Command::Bench(args) => bench::run(args, settings),
+        Command::BenchWorker(args) => bench_worker::run(&args),
         Command::Generate(args) => generate::run(&args, settings),
         Command::DiskServer(args) => disk_server::run(&args),
         Command::LabWan(args) => lab_wan::run(&args),

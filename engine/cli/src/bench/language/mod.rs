@@ -11,7 +11,6 @@
 mod graph;
 mod peers;
 mod play;
-mod process;
 mod row;
 
 pub(crate) use play::language;

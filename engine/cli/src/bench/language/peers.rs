@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process;
+use crate::bench::process;
 use crate::errors::{Explain as _, Result};
 use crate::exit_code;
 

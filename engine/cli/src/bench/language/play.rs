@@ -7,10 +7,11 @@ use std::process::Command;
 
 use super::graph::{Graph, Shape};
 use super::peers::{Installed, OUT_OF_REACH, Peer};
-use super::process::{self, Ran, Taken};
-use super::row::{Measured, Row, rows};
+use super::row::{Measured, rows};
 use crate::bench::calibration::fdatasync_p50_us;
 use crate::bench::meter::CpuTime;
+use crate::bench::process::{self, Ran, Taken};
+use crate::bench::row::Row;
 use crate::commands::noticing_interrupts;
 use crate::errors::{Explain as _, Failure, Result};
 use crate::exit_code;

@@ -1,11 +1,10 @@
 //! The results: medians, spread, ratio, growth, aims. Pure.
 
-use serde::Serialize;
-
 use super::graph::{Graph, Shape};
 use super::peers::Peer;
-use super::process::Taken;
 use crate::bench::comparison::{median, ratio, spread};
+use crate::bench::process::Taken;
+use crate::bench::row::{Row, Spread};
 
 /// Checking and planning together for the largest graph in rows, on a machine of two cores; in milliseconds.
 const TOGETHER_MS_MAX: f64 = 1_000.0;
@@ -22,37 +21,6 @@ pub(super) struct Measured {
     pub(super) peers: Vec<(Peer, Vec<Taken>)>,
     /// Who does not get through with this graph, and what they said.
     pub(super) failed: Vec<(Peer, String)>,
-}
-
-/// One figure, in the form that is written down and compared over time.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Row {
-    pub(super) work: String,
-    /// None where nobody else does this.
-    pub(super) peer: Option<&'static str>,
-    pub(super) metric: &'static str,
-    pub(super) unit: &'static str,
-    /// Our median.
-    pub(super) ours: f64,
-    /// The peer's median.
-    pub(super) theirs: Option<f64>,
-    /// Above 1 we are better.
-    pub(super) ratio: Option<f64>,
-    /// Runs of each.
-    pub(super) runs: usize,
-    pub(super) spread: Spread,
-    /// What our figure is made of.
-    pub(super) limit: String,
-    /// The least ratio, or where there is no peer the most that our figure may be; none in a build that is not optimised.
-    pub(super) aim: Option<f64>,
-    pub(super) met: Option<bool>,
-}
-
-/// Least and most of all runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) ours: [f64; 2],
-    pub(super) theirs: Option<[f64; 2]>,
 }
 
 /// What is read of a process.

@@ -16,16 +16,16 @@ const LINE_CHARS_MAX: usize = 200;
 
 /// What one process took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(in crate::bench) struct Taken {
     /// From start to end, in microseconds.
-    pub(super) wall_us: u64,
+    pub(in crate::bench) wall_us: u64,
     /// The most memory it held, in bytes.
-    pub(super) peak_bytes: u64,
+    pub(in crate::bench) peak_bytes: u64,
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ran {
+pub(in crate::bench) enum Ran {
     /// As it should.
     Through(Taken),
     /// With a failure, and a line of what it said.
@@ -33,7 +33,7 @@ pub(super) enum Ran {
 }
 
 /// Runs a command to its end; what it prints goes to `said`.
-pub(super) fn measure(mut command: Command, said: &Path) -> Result<Ran> {
+pub(in crate::bench) fn measure(mut command: Command, said: &Path) -> Result<Ran> {
     let text = shown(&command);
     let writing = || format!("write {}", said.display());
     let file = File::create(said).doing(exit_code::FAILED, writing)?;
@@ -61,14 +61,14 @@ fn telling(output: &str) -> &str {
 }
 
 /// Runs a command to its end and returns what it says; nothing if it fails.
-pub(super) fn said(command: &mut Command) -> io::Result<Option<String>> {
+pub(in crate::bench) fn said(command: &mut Command) -> io::Result<Option<String>> {
     let output = command.stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(output.status.success().then_some(text))
 }
 
 /// A command as a person would type it.
-pub(super) fn shown(command: &Command) -> String {
+pub(in crate::bench) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
 }
